@@ -1,0 +1,96 @@
+"""The clocks, and who a process is.
+
+Three clocks, each for one thing (clock_gettime(2)):
+
+- ``wall``: what people and timestamps mean. It can be stepped.
+- ``boottime``: seconds since boot, suspend included. It only goes forward; it measures inside one boot.
+- ``Steady``: looks like the wall clock but is never stepped within one boot. Delays, back-offs and ages
+  that must outlive the process are kept in it.
+
+Times are integers, microseconds since the epoch; durations are seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+MICROSECONDS = 1_000_000
+
+
+def wall() -> int:
+    """Microseconds since the epoch, as the host's wall clock says."""
+    return time.time_ns() // 1000
+
+
+def boottime() -> int:
+    """Microseconds since boot."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot (random(4), proc(5))."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """A wall clock as it stood at ``anchor``, carried forward by ``CLOCK_BOOTTIME``.
+
+    ``anchor`` is wall time minus boot time in microseconds. The store keeps it with the boot id, so that
+    every daemon of one boot has the same steady clock, whatever happens to the wall clock meanwhile.
+    """
+
+    anchor: int
+
+    @classmethod
+    def start(cls) -> Steady:
+        return cls(wall() - boottime())
+
+    def now(self) -> int:
+        return self.anchor + boottime()
+
+
+def rfc3339(microseconds: int | None) -> str | None:
+    """UTC with microseconds and a ``Z``, as RFC 3339 writes it; None stays None."""
+    if microseconds is None:
+        return None
+    moment = datetime.fromtimestamp(microseconds // MICROSECONDS, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds % MICROSECONDS:06d}Z"
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot: with boot id and pid it names the process for good.
+
+    Field 22 of ``/proc/PID/stat`` (proc_pid_stat(5)); None when there is no such process, or only a zombie.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text[text.rindex(b")") + 2 :].split()  # the command in field 2 may hold blanks and brackets
+    if fields[0] in (b"Z", b"X"):
+        return None
+    return int(fields[19])
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """One process for good: a pid alone is reused."""
+
+    pid: int
+    start: int
+    boot: str
+
+    @classmethod
+    def own(cls) -> ProcessId:
+        pid = os.getpid()
+        return cls(pid, start_time(pid) or 0, boot_id())
+
+    def alive(self) -> bool:
+        """Whether that very process still runs (a zombie does not)."""
+        return self.boot == boot_id() and start_time(self.pid) == self.start

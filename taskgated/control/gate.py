@@ -1,0 +1,322 @@
+"""``io.taskgate.Gate``: what operators may ask and do. Every call is an event on the main loop.
+
+Listings are read through a connection of their own, so that a long one holds up nobody.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Protocol
+
+from taskgated import __version__
+from taskgated.clock import rfc3339, wall
+from taskgated.control.varlink import Call, Method, VarlinkError, invalid
+from taskgated.core.gates import Reason, reasons
+from taskgated.core.job import State
+from taskgated.engine import Engine
+from taskgated.errors import IllegalTransition, NoSuchJob
+from taskgated.output import read_output
+from taskgated.paths import Layout
+from taskgated.store.contract import Attempt, Details, Filter, Record
+from taskgated.store.thread import Answer, StoreThread
+
+INTERFACE = "io.taskgate.Gate"
+PAGE = 500
+PIECE = 64 * 1024
+
+
+class Health(Protocol):
+    """What the daemon says of itself."""
+
+    def ready(self) -> bool: ...
+
+    def text(self) -> str: ...
+
+    def problems(self) -> list[str]: ...
+
+    def queue_limits(self) -> dict[str, int | None]: ...
+
+
+class GateInterface:
+    """The methods of the interface, each named as there."""
+
+    def __init__(
+        self, layout: Layout, engine: Engine, reader: StoreThread, health: Health, steady: Callable[[], int]
+    ) -> None:
+        self._layout = layout
+        self._engine = engine
+        self._reader = reader
+        self._health = health
+        self._steady = steady
+        self._waits: dict[int, list[_Wait]] = {}
+        engine.over.append(self._job_over)
+
+    def methods(self) -> dict[str, Method]:
+        named = {
+            "Status": self._status,
+            "List": self._list,
+            "Show": self._show,
+            "Logs": self._logs,
+            "Wait": self._wait,
+            "Cancel": self._cancel,
+        }
+        return {f"{INTERFACE}.{name}": _guarded(method) for name, method in named.items()}
+
+    # -- methods ---------------------------------------------------------------------------------
+
+    def _status(self, call: Call) -> None:
+        call.allow()
+
+        def counted(answer: Answer) -> None:
+            counts: dict[str, dict[State, int]] = answer.get()
+            self._reader.submit("oldest_queued", done=lambda oldest: reply(counts, oldest.get()))
+
+        def reply(counts: dict[str, dict[State, int]], oldest: int | None) -> None:
+            limits = self._health.queue_limits()
+            queues = []
+            for queue in sorted(limits.keys() | counts.keys()):
+                states = counts.get(queue, {})
+                by_state = {str(state): states.get(state, 0) for state in State}
+                queues.append({"name": queue, "limit": limits.get(queue), **by_state})
+            call.reply(
+                ready=self._health.ready(),
+                text=self._health.text(),
+                version=__version__,
+                pid=os.getpid(),
+                counts={str(s): sum(states.get(s, 0) for states in counts.values()) for s in State},
+                workers=self._workers(),
+                queues=queues,
+                ready_queue=[job.id for job in self._engine.gate.ready],
+                oldest=rfc3339(oldest),
+                problems=self._health.problems(),
+            )
+
+        self._reader.submit("counts", done=_forward(call, counted))
+
+    def _workers(self) -> list[dict[str, Any]]:
+        out: list[dict[str, Any]] = []
+        for worker in self._engine.dispatch.workers.values():
+            job = self._engine.gate.job_of(worker.key)
+            state = "running" if job else "leaving" if worker.retiring else "idle"
+            out.append({"pid": worker.identity.process.pid, "state": state, "job": job.id if job else None})
+        return out
+
+    def _list(self, call: Call) -> None:
+        call.allow("after", "limit", "states", "queues")
+        limit = min(PAGE, call.integer("limit", PAGE))
+        only = Filter([State(s) for s in call.strings("states", list(State))], call.strings("queues"))
+
+        def done(answer: Answer) -> None:
+            records: list[Record] = answer.get()
+            more = records[-1].id if records and len(records) == limit else None
+            call.reply(jobs=[job_json(r) for r in records], next=more)
+
+        self._reader.submit("list", call.integer("after", 0), limit, only, done=_forward(call, done))
+
+    def _show(self, call: Call) -> None:
+        call.allow("id")
+
+        def done(answer: Answer) -> None:
+            details: Details = answer.get()
+            call.reply(
+                job=job_json(details.record),
+                attempts=[self._attempt_json(details.record.id, a) for a in details.attempts],
+                spec=details.job.spec.to_json(),
+                waits_for=[{"kind": r.kind, "text": r.text} for r in self._waits_for(details)],
+            )
+
+        self._reader.submit("show", call.integer("id"), done=_forward(call, done))
+
+    def _waits_for(self, details: Details) -> list[Reason]:
+        if details.record.state not in (State.QUEUED, State.HELD):
+            return []
+        found = list(reasons(details.job, self._engine.gate.situation(self._steady(), wall())))
+        return found or [Reason("turn", "nothing but its turn: better or older jobs come first")]
+
+    def _attempt_json(self, job: int, attempt: Attempt) -> dict[str, Any]:
+        return {
+            "number": attempt.number,
+            "started": rfc3339(attempt.started),
+            "finished": rfc3339(attempt.finished),
+            "result": attempt.result,
+            "exit_code": attempt.exit_code,
+            "signal": attempt.signal,
+            "user": attempt.user,
+            "system": attempt.system,
+            "max_rss": attempt.max_rss,
+            "output": attempt.output,
+            "omitted": attempt.omitted,
+            "message": attempt.message,
+            "log": str(self._layout.output_file(job, attempt.number)),
+        }
+
+    def _logs(self, call: Call) -> None:
+        call.allow("id", "attempt", "offset")
+        offset = call.integer("offset", 0)
+
+        def done(answer: Answer) -> None:
+            details: Details = answer.get()
+            last = details.record.attempt
+            number = call.integer("attempt", last)
+            if number > last:
+                raise invalid("attempt")
+            running = details.record.state is State.RUNNING and number == last
+            data = self._piece(self._layout.output_file(details.record.id, number), offset) if number else b""
+            coming = running or (number == last and details.record.state is State.QUEUED and number == 0)
+            call.reply(
+                attempt=number,
+                data=base64.b64encode(data).decode(),
+                next=offset + len(data),
+                over=not coming and len(data) < PIECE,
+            )
+
+        self._reader.submit("show", call.integer("id"), done=_forward(call, done))
+
+    def _piece(self, path: Path, offset: int) -> bytes:
+        return read_output(path, offset, PIECE)
+
+    def _wait(self, call: Call) -> None:
+        call.allow("ids")
+        ids = call.integers("ids")
+        if not ids or len(ids) > PAGE:
+            raise invalid("ids")
+        wait = _Wait(call, ids)
+        for job in wait.left.copy():
+            self._waits.setdefault(job, []).append(wait)
+            self._look(job, wait)
+
+    def _look(self, job: int, wait: _Wait) -> None:
+        def done(answer: Answer) -> None:
+            record: Record = answer.get().record
+            if record.state.final and wait.over(record):
+                self._forget(wait)
+
+        def failed(error: VarlinkError) -> None:
+            self._forget(wait)
+            wait.fail(error)
+
+        self._reader.submit("show", job, done=_forward(None, done, failed))
+
+    def _job_over(self, job: int) -> None:
+        for wait in self._waits.get(job, []):
+            self._look(job, wait)
+
+    def _forget(self, wait: _Wait) -> None:
+        for job in wait.ids:
+            waits = [w for w in self._waits.get(job, []) if w is not wait and not w.call.gone]
+            if waits:
+                self._waits[job] = waits
+            else:
+                self._waits.pop(job, None)
+
+    def _cancel(self, call: Call) -> None:
+        call.allow("id")
+        job = call.integer("id")
+
+        def done(answer: Answer) -> None:
+            answer.get()
+            self._reader.submit("show", job, done=_forward(call, shown))
+
+        def shown(answer: Answer) -> None:
+            call.reply(job=job_json(answer.get().record))
+
+        self._engine.cancel(job, _forward(call, done))
+
+
+class _Wait:
+    """Somebody who waits for jobs to be over."""
+
+    def __init__(self, call: Call, ids: list[int]) -> None:
+        self.call = call
+        self.ids = ids
+        self.left = set(ids)
+        self._records: dict[int, Record] = {}
+        self._failed = False
+
+    def over(self, record: Record) -> bool:
+        """One of them is; True when that was the last."""
+        if self._failed or record.id not in self.left:
+            return False
+        self.left.discard(record.id)
+        self._records[record.id] = record
+        if self.left:
+            if self.call.more:
+                self.call.reply(continues=True, jobs=[job_json(record)])
+            return False
+        records = [record] if self.call.more else [self._records[i] for i in dict.fromkeys(self.ids)]
+        self.call.reply(jobs=[job_json(r) for r in records])
+        return True
+
+    def fail(self, error: VarlinkError) -> None:
+        if not self._failed:
+            self._failed = True
+            self.call.error(error)
+
+
+def job_json(record: Record) -> dict[str, Any]:
+    """A job as every program sees it; documented in the interface description."""
+    return {
+        "id": record.id,
+        "name": record.name,
+        "queue": record.queue,
+        "state": record.state,
+        "priority": record.priority,
+        "attempt": record.attempt,
+        "failures": record.failures,
+        "exit_code": record.exit_code,
+        "signal": record.signal,
+        "result": None if record.result is None else record.result.replace(" ", "_"),
+        "reason": record.reason,
+        "source": record.source,
+        "owner": record.owner,
+        "submitted": rfc3339(record.submitted),
+        "started": rfc3339(record.started),
+        "finished": rfc3339(record.finished),
+        "due": rfc3339(record.due),
+    }
+
+
+def description() -> str:
+    return resources.files(__package__).joinpath(f"{INTERFACE}.varlink").read_text("utf-8")
+
+
+def _named(error: Exception) -> VarlinkError:
+    """Our errors by their names in the interface."""
+    if isinstance(error, VarlinkError):
+        return error
+    if isinstance(error, NoSuchJob):
+        return VarlinkError(f"{INTERFACE}.NoSuchJob", id=error.job, message=str(error))
+    if isinstance(error, IllegalTransition):
+        return VarlinkError(f"{INTERFACE}.NotPossible", message=str(error))
+    return VarlinkError(f"{INTERFACE}.Unavailable", message=str(error))
+
+
+def _guarded(method: Method) -> Method:
+    def call_method(call: Call) -> None:
+        try:
+            method(call)
+        except Exception as error:
+            raise _named(error) from error
+
+    return call_method
+
+
+def _forward(
+    call: Call | None, done: Callable[[Answer], None], failed: Callable[[VarlinkError], None] | None = None
+) -> Callable[[Answer], None]:
+    """A callback that turns what goes wrong in it into an error reply."""
+
+    def answered(answer: Answer) -> None:
+        try:
+            done(answer)
+        except Exception as error:
+            if failed is not None:
+                failed(_named(error))
+            elif call is not None:
+                call.error(_named(error))
+
+    return answered

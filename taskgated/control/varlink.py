@@ -1,0 +1,248 @@
+"""A Varlink service on the main loop (https://varlink.org/): calls in, replies out, errors by name.
+
+It knows the protocol and ``org.varlink.service``, nothing about jobs. A client that sends nothing, half a
+message or too long a one costs one descriptor and at most ``LIMIT`` bytes; there are at most ``CLIENTS``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from taskgated import __version__
+from taskgated.errors import ProtocolError, TaskgateError
+from taskgated.loop import Loop
+from taskgated.sockets import listen, peer
+from taskgated.wire import Channel, Message
+
+LIMIT = 256 * 1024
+CLIENTS = 64
+BACKED_UP = 4 * 1024 * 1024
+"""Bytes that a client may leave unread before it is dropped."""
+
+SERVICE = "org.varlink.service"
+_SERVICE_DESCRIPTION = """\
+interface org.varlink.service
+
+method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)
+method GetInterfaceDescription(interface: string) -> (description: string)
+
+error InterfaceNotFound (interface: string)
+error MethodNotFound (method: string)
+error MethodNotImplemented (method: string)
+error InvalidParameter (parameter: string)
+error PermissionDenied ()
+error ExpectedMore ()
+"""
+
+
+class VarlinkError(TaskgateError):
+    """An error reply: its full name and parameters."""
+
+    def __init__(self, name: str, **parameters: Any) -> None:
+        self.name = name
+        self.parameters = parameters
+        super().__init__(f"{name}: {parameters}")
+
+
+def invalid(parameter: str) -> VarlinkError:
+    return VarlinkError(f"{SERVICE}.InvalidParameter", parameter=parameter)
+
+
+class Call:
+    """One method call. Replied to exactly once, or, when the client asked for ``more``, any number of times
+    with ``continues`` and then once."""
+
+    def __init__(self, service: Service, client: Channel, message: Message) -> None:
+        self._service = service
+        self._client = client
+        self.method = message.get("method")
+        self.parameters = message.get("parameters", {})
+        self.more = message.get("more") is True
+        self._oneway = message.get("oneway") is True
+        if not isinstance(self.method, str) or not isinstance(self.parameters, dict):
+            raise ProtocolError("not a Varlink call")
+
+    @property
+    def gone(self) -> bool:
+        """Nobody listens to the answer any more."""
+        return self._client.closed
+
+    def reply(self, *, continues: bool = False, **parameters: Any) -> None:
+        message: Message = {"parameters": parameters}
+        if continues:
+            message["continues"] = True
+        self._send(message)
+        if not continues:
+            self._service.answered(self._client)
+
+    def error(self, error: VarlinkError) -> None:
+        self._send({"error": error.name, "parameters": error.parameters})
+        self._service.answered(self._client)
+
+    def _send(self, message: Message) -> None:
+        if not self._oneway:
+            self._service.send(self._client, message)
+
+    # -- parameters, typed -----------------------------------------------------------------------
+
+    def allow(self, *names: str) -> None:
+        """Refuse parameters that the method does not have."""
+        for name in self.parameters.keys() - set(names):
+            raise invalid(name)
+
+    def integer(self, name: str, default: int | None = None, most: int = 2**62) -> int:
+        value = self.parameters.get(name)
+        if value is None and default is not None:
+            return default
+        if type(value) is not int or not 0 <= value <= most:
+            raise invalid(name)
+        return value
+
+    def integers(self, name: str) -> list[int]:
+        value = self.parameters.get(name)
+        if not isinstance(value, list) or not all(type(v) is int and 0 <= v < 2**62 for v in value):
+            raise invalid(name)
+        return value
+
+    def strings(self, name: str, allowed: Collection[str] | None = None) -> list[str]:
+        value = self.parameters.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise invalid(name)
+        if allowed is not None and not set(value) <= set(allowed):
+            raise invalid(name)
+        return value
+
+
+Method = Callable[[Call], None]
+
+
+class Service:
+    """``interfaces``: name to description. ``methods``: full name to handler, which replies now or later.
+
+    ``allowed`` decides by uid who may connect at all; the mode of the socket has its say before.
+    Calls of one connection are answered one after the other, as the protocol wants.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        path: Path,
+        mode: int,
+        interfaces: Mapping[str, str],
+        methods: Mapping[str, Method],
+        allowed: Callable[[int], bool] = lambda uid: True,
+    ) -> None:
+        self._loop = loop
+        self._path = path
+        self._interfaces = {SERVICE: _SERVICE_DESCRIPTION, **interfaces}
+        self._methods: dict[str, Method] = {
+            f"{SERVICE}.GetInfo": self._get_info,
+            f"{SERVICE}.GetInterfaceDescription": self._get_description,
+            **methods,
+        }
+        self._allowed = allowed
+        self._clients: dict[Channel, list[Message]] = {}  # calls that wait until the one before is answered
+        self._busy: set[Channel] = set()
+        self._sock = listen(path, mode)
+        loop.add(self._sock, self._accept)
+
+    def close(self) -> None:
+        self._loop.remove(self._sock)
+        self._sock.close()
+        self._path.unlink(missing_ok=True)
+        for client in list(self._clients):
+            self._drop(client)
+
+    def send(self, client: Channel, message: Message) -> None:
+        client.send(message)
+        if client.pending > BACKED_UP:
+            client.closed = True
+        if client.closed:
+            self._drop(client)
+        elif client.pending:
+            self._loop.want_write(client, lambda: self._writable(client))
+
+    def answered(self, client: Channel) -> None:
+        self._busy.discard(client)
+        waiting = self._clients.get(client)
+        if waiting:
+            self._call(client, waiting.pop(0))
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._sock.accept()
+        except OSError:
+            return
+        _, uid = peer(sock)
+        if len(self._clients) >= CLIENTS or not (uid in (0, os.getuid()) or self._allowed(uid)):
+            sock.close()
+            return
+        client = Channel(sock, LIMIT)
+        self._clients[client] = []
+        self._loop.add(client, lambda: self._readable(client))
+
+    def _readable(self, client: Channel) -> None:
+        try:
+            for message in client.receive():
+                waiting = self._clients.get(client)
+                if waiting is None:
+                    return
+                if client in self._busy:
+                    if len(waiting) >= CLIENTS:
+                        raise ProtocolError("too many calls without an answer")
+                    waiting.append(message)
+                else:
+                    self._call(client, message)
+        except ProtocolError:
+            client.closed = True
+        if client.closed:
+            self._drop(client)
+
+    def _writable(self, client: Channel) -> None:
+        client.flush()
+        if client.closed:
+            self._drop(client)
+        elif not client.pending:
+            self._loop.want_write(client, None)
+
+    def _call(self, client: Channel, message: Message) -> None:
+        call = Call(self, client, message)
+        self._busy.add(client)
+        method = self._methods.get(str(call.method))
+        interface = str(call.method).rpartition(".")[0]
+        try:
+            if interface not in self._interfaces:
+                raise VarlinkError(f"{SERVICE}.InterfaceNotFound", interface=interface)
+            if method is None:
+                raise VarlinkError(f"{SERVICE}.MethodNotFound", method=str(call.method))
+            method(call)
+        except VarlinkError as error:
+            call.error(error)
+
+    def _drop(self, client: Channel) -> None:
+        if self._clients.pop(client, None) is not None:
+            self._busy.discard(client)
+            self._loop.remove(client)
+            client.close()
+
+    def _get_info(self, call: Call) -> None:
+        call.allow()
+        call.reply(
+            vendor="taskgate",
+            product="taskgated",
+            version=__version__,
+            url="https://varlink.org/",
+            interfaces=list(self._interfaces),
+        )
+
+    def _get_description(self, call: Call) -> None:
+        call.allow("interface")
+        name = call.parameters.get("interface")
+        if name not in self._interfaces:
+            raise VarlinkError(f"{SERVICE}.InterfaceNotFound", interface=str(name))
+        call.reply(description=self._interfaces[name])

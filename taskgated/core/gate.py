@@ -1,0 +1,295 @@
+"""The gate itself: events in, actions out.
+
+It knows which workers are idle, what runs, and the few jobs that are to start next; the backlog it knows
+only by asking for more (``Fetch``). Every method takes an event and returns what is to be done about it, in
+order. It does nothing itself and asks nobody the time.
+
+A job counts against every limit from the moment its start is decided until its outcome is known and nothing
+of it is left. Only then is its place given to another.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from taskgated.core.gates import Situation, reasons
+from taskgated.core.job import Job, Outcome, Result
+from taskgated.core.lifecycle import Verdict, judge
+from taskgated.core.ready import ReadyQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The part of the configuration that decides. ``limits``: only of the queues that have one."""
+
+    workers: int
+    ready_queue: int
+    limits: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Ask the store for the best queued jobs: at most so many of each of these queues."""
+
+    wanted: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Make a start durable; then call ``started``."""
+
+    job: Job
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Hand a durably started attempt to its worker."""
+
+    job: Job
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Make the end of an attempt durable. ``worker`` is told so when it lives to hear it."""
+
+    job: Job
+    outcome: Outcome
+    verdict: Verdict
+    worker: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Tell a worker to end its attempt; ``grace``: seconds from SIGTERM to SIGKILL, None as the job says."""
+
+    job: int
+    attempt: int
+    worker: str
+    grace: float | None = None
+
+
+Action = Fetch | Start | Run | Finish | Stop
+
+
+@dataclass(slots=True)
+class _Running:
+    job: Job  # with its current attempt's number
+    worker: str
+    durable: bool = False  # the store has the start
+    gone: bool = False  # its worker died before the start was durable: it never ran
+    cancelled: bool = False
+
+
+class Gate:
+    """The state of the gate. Workers are names; the caller knows the processes behind them."""
+
+    def __init__(self, policy: Policy, queues: Iterable[str], chance: Callable[[], float]) -> None:
+        self._policy = policy
+        self._chance = chance
+        self.ready = ReadyQueue(policy.ready_queue)
+        self._running: dict[int, _Running] = {}
+        self._per_queue: Counter[str] = Counter()
+        self._idle: dict[str, None] = {}  # in order: the one idle longest first
+        self._hungry: dict[str, None] = dict.fromkeys(queues)  # queues that may hold jobs we have not seen
+        self._fetching = False
+        self._stale = False  # the answer under way was asked for before something changed
+        self._newcomer: int | None = None  # the best priority that came since the last question
+        self.draining = False
+
+    # -- what it says of itself ------------------------------------------------------------------
+
+    def situation(self, steady: int = 0, wall: int = 0) -> Situation:
+        return Situation(
+            limits=self._policy.limits,
+            running=self._per_queue,
+            total=self._policy.workers,
+            total_running=len(self._running),
+            draining=self.draining,
+            steady=steady,
+            wall=wall,
+        )
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    def job_of(self, worker: str) -> Job | None:
+        return next((r.job for r in self._running.values() if r.worker == worker), None)
+
+    def runs(self, job: int) -> bool:
+        return job in self._running
+
+    # -- events ----------------------------------------------------------------------------------
+
+    def reload(self, policy: Policy, queues: Iterable[str]) -> list[Action]:
+        """A new configuration: what runs is not touched, what is ready is chosen anew."""
+        self._policy = policy
+        self.ready = ReadyQueue(policy.ready_queue)
+        self._hungry.update(dict.fromkeys(queues))
+        self._stale = self._fetching
+        return self._pump()
+
+    def adopt(self, job: Job, worker: str, *, cancelled: bool = False) -> None:
+        """At start: a job still runs (or may) from before. It counts from now on."""
+        self._occupy(job, worker)
+        self._running[job.id].durable = True
+        self._running[job.id].cancelled = cancelled
+
+    def queued(self, queue: str, priority: int) -> list[Action]:
+        """Jobs came (or came back) to a queue, the best of them of that priority."""
+        self._hungry[queue] = None
+        self._newcomer = priority if self._newcomer is None else max(priority, self._newcomer)
+        if self._fetching:
+            self._stale = True
+            return []
+        return self._pump()
+
+    def fetched(self, jobs: Iterable[Job], wanted: Mapping[str, int]) -> list[Action]:
+        """The store's answer to ``Fetch(wanted)``."""
+        self._fetching = False
+        jobs = list(jobs)
+        if not self._stale:
+            found = Counter(j.queue for j in jobs)
+            for queue, number in wanted.items():
+                if found[queue] < number:
+                    self._hungry.pop(queue, None)
+        self._stale = False
+        for job in jobs:
+            if job.id not in self._running and (evicted := self.ready.put(job)) is not None:
+                self._hungry[evicted.queue] = None
+        return self._pump()
+
+    def worker_idle(self, worker: str) -> list[Action]:
+        self._idle[worker] = None
+        return self._pump()
+
+    def worker_retired(self, worker: str) -> None:
+        """An idle worker is to leave: it gets nothing more."""
+        self._idle.pop(worker, None)
+
+    def started(self, job: int) -> list[Action]:
+        """The store has the start of the attempt."""
+        entry = self._running[job]
+        entry.durable = True
+        if entry.gone:
+            never = Outcome(job, entry.job.attempt, Result.KILLED, message="its worker died before the start")
+            return self.ended(never, None)
+        out: list[Action] = [Run(entry.job, entry.worker)]
+        if entry.cancelled:
+            out.append(Stop(job, entry.job.attempt, entry.worker))
+        return out
+
+    def start_refused(self, job: int) -> list[Action]:
+        """The store would not start it (cancelled in the meantime): its worker is free again."""
+        entry = self._vacate(job)
+        return self._pump() if entry.gone else self.worker_idle(entry.worker)
+
+    def ended(self, outcome: Outcome, worker: str | None, *, crashed: bool = False) -> list[Action]:
+        """An attempt is over and nothing of it is left. A report of any other attempt changes nothing."""
+        entry = self._running.get(outcome.job)
+        if entry is None or entry.job.attempt != outcome.attempt or not entry.durable:
+            return []
+        self._vacate(outcome.job)
+        verdict = judge(entry.job, outcome, cancelled=entry.cancelled, crashed=crashed, chance=self._chance())
+        finish = Finish(entry.job, outcome, verdict, worker)
+        return [finish, *self._pump()]
+
+    def worker_died(self, worker: str) -> Job | None:
+        """A worker is gone. Returns the job that it may have been running: that one still counts until
+        whoever looks after dead workers reports with ``ended`` that nothing of it is left."""
+        self._idle.pop(worker, None)
+        for entry in self._running.values():
+            if entry.worker == worker:
+                if entry.durable:
+                    return entry.job
+                entry.gone = True
+        return None
+
+    def cancel(self, job: int, grace: float | None = None) -> list[Action]:
+        """Somebody wants the job to end: told to its worker when it runs, else only forgotten here."""
+        entry = self._running.get(job)
+        if entry is None:
+            self.ready.remove(job)
+            return self._pump()
+        entry.cancelled = True
+        return [Stop(job, entry.job.attempt, entry.worker, grace)] if entry.durable and not entry.gone else []
+
+    def forget(self, job: int) -> None:
+        """A queued job is no candidate any more (held, cancelled, expired)."""
+        self.ready.remove(job)
+
+    def drain(self) -> None:
+        """Start nothing more."""
+        self.draining = True
+
+    def stop_all(self, grace: float | None = None) -> list[Action]:
+        """Tell every running attempt to end; they will be put back."""
+        return [
+            Stop(r.job.id, r.job.attempt, r.worker, grace)
+            for r in self._running.values()
+            if r.durable and not r.gone
+        ]
+
+    # -- decisions -------------------------------------------------------------------------------
+
+    def _pump(self) -> list[Action]:
+        """Start what may start, then ask for more where there is room for it."""
+        actions: list[Action] = []
+        if self.draining:
+            return actions
+        while self._idle and (job := self.ready.take(lambda j: not reasons(j, self.situation()))):
+            worker = next(iter(self._idle))
+            del self._idle[worker]
+            job = replace(job, attempt=job.attempt + 1)
+            self._occupy(job, worker)
+            actions.append(Start(job, worker))
+        if not self._fetching and (wanted := self._wanted()):
+            self._fetching = True
+            actions.append(Fetch(wanted))
+        return actions
+
+    def _wanted(self) -> dict[str, int]:
+        """How many jobs of which queue to ask for: those that could start here soon, none that could not.
+
+        What is in the ready queue already is asked for again (the store does not know of it) and recognized.
+        A full ready queue asks only for a newcomer that outranks its worst.
+        """
+        newcomer, self._newcomer = self._newcomer, None
+        outranks = newcomer is not None and self.ready.outranked_by(newcomer)
+        if not self._hungry or not (self.ready.room or outranks):
+            return {}
+        here = Counter(j.queue for j in self.ready)
+        wanted = {}
+        for queue in self._hungry:
+            places = self.ready.capacity
+            if (limit := self._policy.limits.get(queue)) is not None:
+                places = min(places, limit - self._per_queue[queue])
+            if places > 0 and (outranks or places > here[queue]):
+                wanted[queue] = places
+        return wanted
+
+    def _occupy(self, job: Job, worker: str) -> None:
+        self._running[job.id] = _Running(job, worker)
+        self._per_queue[job.queue] += 1
+
+    def _vacate(self, job: int) -> _Running:
+        entry = self._running.pop(job)
+        self._per_queue[entry.job.queue] -= 1
+        if not self._per_queue[entry.job.queue]:
+            del self._per_queue[entry.job.queue]
+        return entry
+
+    def sanity_check(self) -> None:
+        """Every invariant that must hold between two events; for tests."""
+        assert len(self.ready) <= self.ready.capacity
+        assert not {j.id for j in self.ready} & self._running.keys()
+        ranks = [j.rank for j in self.ready]
+        assert ranks == sorted(ranks)
+        busy = [r.worker for r in self._running.values() if not r.gone]
+        assert len(busy) == len(set(busy)), "a worker has two jobs"
+        assert not set(busy) & self._idle.keys(), "a busy worker counts as idle"
+        assert self._per_queue == Counter(r.job.queue for r in self._running.values())

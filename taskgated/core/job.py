@@ -1,0 +1,195 @@
+"""What flows through the gate: specs, jobs, attempts and outcomes.
+
+Frozen: a changed job is a new object. Durations are seconds, sizes bytes, times microseconds since the
+epoch. Text that came from bytes that are not UTF-8 carries them as surrogates (PEP 383); ``to_bytes``
+gives the bytes back.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+
+class State(enum.StrEnum):
+    """Where a job is in its life; the words that ``list --json`` prints."""
+
+    QUEUED = "queued"
+    HELD = "held"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self in FINAL
+
+
+FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+
+
+class Result(enum.StrEnum):
+    """How one attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # it ran and its exit was not one of success, or it could not be started
+    TIMED_OUT = "timed out"
+    KILLED = "killed"  # taskgated ended it: cancelled, or the gate was shut
+    LOST = "lost"  # nobody can say: its worker died, or the power went
+
+
+class Interrupted(enum.StrEnum):
+    """What becomes of a job whose attempt was lost."""
+
+    RERUN = "rerun"
+    FAIL = "fail"
+
+
+class Clock(enum.StrEnum):
+    """Which clock a due time is meant in: a date somebody wrote, or a delay that no clock step may change."""
+
+    WALL = "wall"
+    STEADY = "steady"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When to try again after a failure. ``attempts`` counts all of them, the first included."""
+
+    attempts: int = 1
+    delay: float = 10.0
+    factor: float = 2.0
+    max_delay: float = 3600.0
+    jitter: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What is kept of stdout and stderr: at most ``max_size`` bytes of each attempt, beginning and end."""
+
+    max_size: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What to run and how. Exactly one of ``command`` and ``script`` is set.
+
+    ``command``: argv, or one string for ``/bin/sh -c``. ``script``: the text of a file with ``#!``, run
+    from a private copy. ``file``: the claimed file that a handler queue's job works on; it lives as long
+    as the job is not over. ``not_before``: microseconds since the epoch.
+    """
+
+    command: tuple[str, ...] | str | None = None
+    script: str | None = None
+    file: str | None = None
+    name: str = ""
+    queue: str = "default"
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = "/"
+    priority: int = 50
+    timeout: float | None = None
+    kill_after: float = 10.0
+    retry: Retry = Retry()
+    success_exit_codes: tuple[int, ...] = (0,)
+    not_before: int | None = None
+    delay: float = 0.0
+    expires: float | None = None
+    interrupted: Interrupted = Interrupted.RERUN
+    output: Output = Output()
+
+    def to_json(self) -> dict[str, Any]:
+        """Only what differs from the defaults, as JSON's types; ``from_json`` is the inverse."""
+        out: dict[str, Any] = {}
+        for name, default in _DEFAULTS.items():
+            value = getattr(self, name)
+            if value != default:
+                out[name] = asdict(value) if isinstance(value, Retry | Output) else value
+        return out
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Spec:
+        values = dict(data)
+        if isinstance(values.get("command"), list):
+            values["command"] = tuple(values["command"])
+        if "success_exit_codes" in values:
+            values["success_exit_codes"] = tuple(values["success_exit_codes"])
+        if "retry" in values:
+            values["retry"] = Retry(**values["retry"])
+        if "output" in values:
+            values["output"] = Output(**values["output"])
+        if "interrupted" in values:
+            values["interrupted"] = Interrupted(values["interrupted"])
+        return cls(**values)
+
+
+_DEFAULTS: dict[str, Any] = {f.name: getattr(Spec(), f.name) for f in fields(Spec)}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One unit of work as the store has it, with what the gate needs to decide about it.
+
+    ``attempt`` is the number of the last start (0: never); it only grows. ``failures`` counts attempts
+    that failed or timed out, ``crashes`` those that took their worker with them.
+    """
+
+    id: int
+    queue: str
+    priority: int
+    state: State
+    spec: Spec
+    source: str = ""
+    attempt: int = 0
+    failures: int = 0
+    crashes: int = 0
+    submitted: int = 0
+    due: int | None = None
+    due_clock: Clock = Clock.STEADY
+    expires: int | None = None  # in the steady clock
+    claim: str | None = None  # the claimed file that must live until the job is over
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Sorts the jobs of the gate: higher priority first, then order of arrival."""
+        return (-self.priority, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended, as its worker saw it. Exactly one of ``exit_code`` and ``signal`` is set for
+    a process that ran. ``user``, ``system``: CPU seconds; ``max_rss``: bytes; ``output``: bytes written by
+    the job; ``omitted``: how many of those were not kept."""
+
+    job: int
+    attempt: int
+    result: Result
+    exit_code: int | None = None
+    signal: int | None = None
+    started: int | None = None
+    finished: int | None = None
+    user: float = 0.0
+    system: float = 0.0
+    max_rss: int = 0
+    output: int = 0
+    omitted: int = 0
+    message: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+        return cls(**{**data, "result": Result(data["result"])})
+
+
+def to_bytes(text: str) -> bytes:
+    """The bytes that ``text`` was read from, whatever the locale says (unlike ``os.fsencode``)."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def to_text(data: bytes) -> str:
+    """Text for any bytes; ``to_bytes`` is the inverse."""
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,97 @@
+"""The life of a job: one table of every legal transition, and the verdict on an attempt that ended.
+
+A pair that is not in the table is an error, and an error changes nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from taskgated.core.job import Interrupted, Job, Outcome, Result, State
+from taskgated.core.retry import backoff
+from taskgated.errors import IllegalTransition
+
+POISON = 3
+"""A job that took its worker with it this often is failed for good."""
+
+
+class Verb(enum.StrEnum):
+    """What can happen to a job."""
+
+    START = "start"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    RETRY = "retry"
+    REQUEUE = "requeue"
+    CANCEL = "cancel"
+    HOLD = "hold"
+    RELEASE = "release"
+
+
+TRANSITIONS: dict[tuple[State, Verb], State] = {
+    (State.QUEUED, Verb.START): State.RUNNING,
+    (State.QUEUED, Verb.HOLD): State.HELD,
+    (State.QUEUED, Verb.CANCEL): State.CANCELLED,
+    (State.HELD, Verb.RELEASE): State.QUEUED,
+    (State.HELD, Verb.CANCEL): State.CANCELLED,
+    (State.RUNNING, Verb.SUCCEED): State.SUCCEEDED,
+    (State.RUNNING, Verb.FAIL): State.FAILED,
+    (State.RUNNING, Verb.RETRY): State.QUEUED,
+    (State.RUNNING, Verb.REQUEUE): State.QUEUED,
+    (State.RUNNING, Verb.CANCEL): State.CANCELLED,
+}
+
+
+def step(state: State, verb: Verb) -> State:
+    """The state after ``verb``; raises ``IllegalTransition`` when ``state`` does not allow it."""
+    try:
+        return TRANSITIONS[state, verb]
+    except KeyError:
+        raise IllegalTransition(f"cannot {verb} a job that is {state}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from an outcome: the transition, when the job may run again, the counters, and why."""
+
+    verb: Verb
+    delay: float | None = None  # seconds until the next attempt; None: at once, or never
+    failures: int = 0
+    crashes: int = 0
+    reason: str = ""
+
+
+def judge(job: Job, outcome: Outcome, *, cancelled: bool, crashed: bool, chance: float) -> Verdict:
+    """What becomes of ``job`` now that its attempt ended.
+
+    ``cancelled``: somebody asked to cancel it while it ran. ``crashed``: the attempt was lost because its
+    worker died, not because the host did. ``chance``: a random number in [0, 1) for the jitter.
+    """
+    failures, crashes = job.failures, job.crashes
+    if outcome.result is Result.SUCCEEDED:
+        return Verdict(Verb.SUCCEED, None, failures, crashes)
+    if cancelled:
+        return Verdict(Verb.CANCEL, None, failures, crashes, "cancelled while it was running")
+    if outcome.result is Result.KILLED:
+        return Verdict(Verb.REQUEUE, None, failures, crashes, "put back")
+    if outcome.result is Result.LOST:
+        crashes += crashed
+        if crashes >= POISON:
+            return Verdict(Verb.FAIL, None, failures, crashes, f"poison: its worker died {crashes} times")
+        if job.spec.interrupted is Interrupted.FAIL:
+            return Verdict(Verb.FAIL, None, failures, crashes, "interrupted, and its policy is to fail")
+        return Verdict(Verb.REQUEUE, None, failures, crashes, "interrupted, and its policy is to run again")
+    failures += 1
+    if failures < job.spec.retry.attempts:
+        delay = backoff(job.spec.retry, failures, chance)
+        return Verdict(
+            Verb.RETRY, delay, failures, crashes, f"failure {failures} of {job.spec.retry.attempts}"
+        )
+    return Verdict(Verb.FAIL, None, failures, crashes, outcome.message)
+
+
+def diagram() -> str:
+    """The transitions as lines of text, for the documentation."""
+    width = max(len(s) for s in State)
+    return "\n".join(f"{a:<{width}} --{verb}--> {b}" for (a, verb), b in TRANSITIONS.items())

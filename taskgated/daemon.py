@@ -1,0 +1,252 @@
+"""The daemon: the only place that sees every part, puts them together, and lives through start, reload and stop."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from taskgated import __version__
+from taskgated.clock import boot_id, wall
+from taskgated.config import Config, load
+from taskgated.control.gate import INTERFACE, GateInterface, description
+from taskgated.control.varlink import Service
+from taskgated.core.gate import Gate, Policy
+from taskgated.dispatch import Dispatch
+from taskgated.engine import Engine
+from taskgated.errors import CannotStart, ConfigError
+from taskgated.health import Health
+from taskgated.intake.intake import Intake
+from taskgated.journal import Event, Journal, Priority
+from taskgated.loop import Loop, Timer
+from taskgated.notify import Systemd
+from taskgated.paths import Layout
+from taskgated.retention import Retention
+from taskgated.sink import Sink
+from taskgated.store.sqlite import SqliteStore
+from taskgated.store.thread import StoreThread
+from taskgated.supervise import Supervisor
+from taskgated.wire import Channel
+from taskgated.worker.spawn import spawn_server
+
+EX_OK = os.EX_OK
+EX_UNAVAILABLE = os.EX_UNAVAILABLE  # 69: no worker can be started
+EX_IOERR = os.EX_IOERR  # 74: a directory or the database cannot be used
+EX_TEMPFAIL = os.EX_TEMPFAIL  # 75: another daemon has this gate
+EX_CONFIG = os.EX_CONFIG  # 78: the configuration is not usable; a restart would not help
+
+STEP = 5.0
+"""Seconds between the requests for more time while the daemon drains."""
+ENOUGH = 10.0
+"""Seconds to write what is known when everything else has ended."""
+
+
+class Daemon:
+    """One gate. Raises ``ConfigError``, ``StoreError`` or ``CannotStart`` when it cannot be put together."""
+
+    def __init__(self, layout: Layout, main: Path | None) -> None:
+        self._layout = layout
+        self._main = main
+        self.config = load(layout, main)
+        self._systemd = Systemd()
+        self._journal = Journal()
+        _make_directories(layout)
+        self._lock = _only_one(layout)
+        self._loop = Loop()
+        store = SqliteStore(layout.database)
+        self._store = StoreThread(store, self._loop.wake)
+        self._reader = StoreThread(SqliteStore(layout.database, read_only=True), self._loop.wake, "reader")
+        self._steady = store.clock.now
+        self._loop.on_wake(self._store.deliver)
+        self._loop.on_wake(self._reader.deliver)
+
+        queues = [*self.config.queues, *store.queues()]
+        self.gate = Gate(_policy(self.config), queues, random.random)
+        self.engine = Engine(layout, self._loop, self.gate, self._store, self._journal, self._steady)
+        self.engine.queued = store.queued()
+        self.engine.workers_wanted = self.config.workers
+        self._dispatch = Dispatch(self._loop, layout.worker_socket, self.engine)
+        self._supervisor = Supervisor(self._loop, self._spawn, self.engine)
+        self.engine.dispatch = self._dispatch
+        self.engine.supervisor = self._supervisor
+        self._sink = Sink(self.config, self._store, self.engine, self._loop)
+        self._intake = Intake(layout, self.config, self._sink, self._sink.teller(self._journal))
+        self._sink.intake = self._intake
+        self.engine.release = self._intake.release
+        self._retention = Retention(layout, self._loop, self._store, self.config)
+        self._health = Health(self)
+        interface = GateInterface(layout, self.engine, self._reader, self._health, self._steady)
+        self._control = Service(
+            self._loop, layout.control_socket, 0o660, {INTERFACE: description()}, interface.methods()
+        )
+        self._before = store.before()
+        self._stops = 0
+        self._drained: Timer | None = None
+        self.serving = False
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Serve until told to stop; returns the exit status."""
+        self._loop.handle_signals((signal.SIGTERM, signal.SIGINT), self._stop)
+        self._loop.handle_signals((signal.SIGHUP,), self._reload)
+        # A writer that meets our lease makes the kernel signal us, and by default that kills (fcntl(2)).
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        self._store.start()
+        self._reader.start()
+        self._supervisor.start(self.config.workers)
+        self.engine.recover(self._before, boot_id())
+        self._intake.start()
+        self._retention.start()
+        self.engine.wake_at(0)
+        self._health.start()
+        try:
+            self._loop.run()
+        finally:
+            self._close()
+        return EX_UNAVAILABLE if self.engine.unavailable else EX_OK
+
+    def now_ready(self) -> None:
+        """Recovery is done, workers are up and the spool is watched."""
+        self.serving = True
+        self._systemd.ready(self._health.text())
+        text = f"taskgated {__version__} is ready: {self.config.workers} workers, spool {self._layout.spool}"
+        self._journal.event(Event.STARTED, text)
+
+    def _spawn(self) -> tuple[subprocess.Popen[bytes], Channel]:
+        return spawn_server(self._layout, umask=self.config.umask)
+
+    # -- reload ----------------------------------------------------------------------------------
+
+    def _reload(self, number: int) -> None:
+        self._systemd.reloading()
+        try:
+            config = load(self._layout, self._main)
+        except ConfigError as error:
+            text = f"the new configuration is not usable, the old one stays in force:\n{error}"
+            self._journal.event(Event.BAD_CONFIGURATION, text, Priority.ERROR)
+            self._health.bad_configuration = "the configuration on disk is not usable"
+        else:
+            self._health.bad_configuration = ""
+            self.config = config
+            self.engine.workers_wanted = config.workers
+            self._supervisor.want(config.workers)
+            self.engine.dismiss_idle()
+            self.engine.do(self.gate.reload(_policy(config), config.queues))
+            self._sink.reload(config)
+            self._intake.reload(config)
+            self._retention.reload(config)
+            self._journal.event(Event.RELOADED, "configuration reloaded", Priority.NOTICE)
+        self._systemd.ready(self._health.text())
+
+    # -- stop ------------------------------------------------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        return self._stops > 0
+
+    def _stop(self, number: int) -> None:
+        """The first signal waits for what runs, the second ends it politely, the third at once."""
+        self._stops += 1
+        if self._stops == 1:
+            self._systemd.stopping("stopping: taking nothing in")
+            self.gate.drain()
+            self._intake.stop()
+            self._drained = self._loop.after(self.config.stop_timeout, self._end_jobs)
+            self.engine.progressed.append(self._leave_if_settled)
+            self._drain()
+        elif self._stops == 2:
+            self._end_jobs()
+        else:
+            self.engine.do(self.gate.stop_all(0))
+
+    def _end_jobs(self) -> None:
+        if self._drained is not None:
+            self._drained.cancel()
+        if self.gate.running:
+            text = f"stopping: ending {self.gate.running} jobs, they will be put back"
+            self._journal.event(Event.STOPPED, text, Priority.NOTICE)
+        self.engine.do(self.gate.stop_all())
+
+    def _drain(self) -> None:
+        """Look again and again, asking the manager for time, until nothing runs."""
+        self._leave_if_settled()
+        self._systemd.extend(STEP * 2)
+        self._systemd.status(self._health.text())
+        self._loop.after(STEP, self._drain)
+
+    def _leave_if_settled(self) -> None:
+        if self.engine.settled:
+            self._loop.stop()
+
+    def _close(self) -> None:
+        """In the order in which parts need each other; each says what it has to say before it goes."""
+        self._health.stop()
+        self._intake.stop()
+        self._intake.join(ENOUGH)
+        self._control.close()
+        self._dispatch.close()
+        self._supervisor.close()
+        self._store.stop(ENOUGH)
+        self._reader.stop(ENOUGH)
+        self._journal.event(Event.STOPPED, "taskgated has stopped")
+        self._journal.close()
+        self._loop.close()
+        os.close(self._lock)
+
+    # -- for the health check --------------------------------------------------------------------
+
+    @property
+    def parts(self) -> tuple[Loop, StoreThread, StoreThread, Intake, Supervisor, Systemd, Journal, Sink]:
+        return (
+            self._loop,
+            self._store,
+            self._reader,
+            self._intake,
+            self._supervisor,
+            self._systemd,
+            self._journal,
+            self._sink,
+        )
+
+
+def _policy(config: Config) -> Policy:
+    limits = {q.name: q.limit for q in config.queues.values() if q.limit is not None}
+    return Policy(config.workers, config.ready_queue, limits)
+
+
+def _make_directories(layout: Layout) -> None:
+    """What an installation has made already is left as it is."""
+    try:
+        for path, mode in (
+            (layout.spool, 0o770),
+            (layout.claims, 0o700),
+            (layout.rejected, 0o770),
+            (layout.state, 0o700),
+            (layout.outcomes, 0o700),
+            (layout.scripts, 0o700),
+            (layout.log, 0o750),
+            (layout.run, 0o755),
+        ):
+            if not path.is_dir():
+                path.mkdir(mode, parents=True)
+    except OSError as error:
+        raise CannotStart(f"cannot make {error.filename}: {error.strerror}") from None
+
+
+def _only_one(layout: Layout) -> int:
+    """Take the lock that makes us the only daemon of this state directory (flock(2))."""
+    fd = os.open(layout.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "?"
+        os.close(fd)
+        raise CannotStart(f"another taskgated (pid {holder}) has {layout.state}") from None
+    os.truncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd

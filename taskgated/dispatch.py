@@ -1,0 +1,200 @@
+"""The daemon's side of the workers' connections.
+
+Workers connect to us, say who they are and what they run, and get attempts. Greeting a new worker and
+meeting again one that ran on while no daemon was there is the same code: a ``hello``.
+
+Nothing is decided here. What comes in is passed to a ``Listener``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from taskgated.clock import ProcessId
+from taskgated.core.job import Job, Outcome
+from taskgated.errors import ProtocolError
+from taskgated.loop import Loop
+from taskgated.sockets import listen, peer
+from taskgated.wire import Channel, Message
+
+PROTOCOL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A worker process, so that it can be told from any other there ever was, and where its jobs live."""
+
+    process: ProcessId
+    cgroup: str | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.process.pid}.{self.process.start}"
+
+    def to_json(self) -> dict[str, Any]:
+        p = self.process
+        return {"pid": p.pid, "start": p.start, "boot": p.boot, "cgroup": self.cgroup}
+
+    @classmethod
+    def from_json(cls, data: Message) -> Identity:
+        try:
+            process = ProcessId(int(data["pid"]), int(data["start"]), str(data["boot"]))
+            cgroup = data.get("cgroup")
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProtocolError(f"not a worker's identity: {error!r}") from None
+        return cls(process, None if cgroup is None else str(cgroup))
+
+
+@dataclass(slots=True)
+class Worker:
+    """One connected worker. ``running``: the attempt it said it has, or was given."""
+
+    channel: Channel
+    identity: Identity
+    running: tuple[int, int] | None = None
+    retiring: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.identity.key
+
+    @property
+    def record(self) -> str:
+        """How the store remembers who ran an attempt."""
+        return json.dumps(self.identity.to_json(), separators=(",", ":"))
+
+
+class Listener(Protocol):
+    """Who is told what workers say."""
+
+    def worker_arrived(self, worker: Worker) -> None: ...
+
+    def worker_reported(self, worker: Worker, outcome: Outcome) -> None: ...
+
+    def worker_gone(self, worker: Worker) -> None: ...
+
+
+class Dispatch:
+    """The listening socket and every connected worker."""
+
+    def __init__(self, loop: Loop, path: Path, listener: Listener) -> None:
+        self._loop = loop
+        self._path = path
+        self._listener = listener
+        self._strangers: set[Channel] = set()  # connected, no hello yet
+        self.workers: dict[str, Worker] = {}
+        self._sock = listen(path, 0o600)
+        loop.add(self._sock, self._accept)
+
+    def run(self, worker: Worker, job: Job, log: Path) -> None:
+        """Hand an attempt over; its start is already durable."""
+        worker.running = (job.id, job.attempt)
+        message = {"job": job.id, "attempt": job.attempt, "spec": job.spec.to_json(), "log": str(log)}
+        self._send(worker, {"run": message})
+
+    def ack(self, worker: Worker, job: int, attempt: int) -> None:
+        """Its outcome is on stable storage."""
+        self._send(worker, {"ack": {"job": job, "attempt": attempt}})
+
+    def stop(self, worker: Worker, job: int, attempt: int, grace: float | None) -> None:
+        self._send(worker, {"stop": {"job": job, "attempt": attempt, "grace": grace}})
+
+    def quit(self, worker: Worker) -> None:
+        """Leave when idle."""
+        worker.retiring = True
+        self._send(worker, {"quit": {}})
+
+    def close(self) -> None:
+        self._loop.remove(self._sock)
+        self._sock.close()
+        self._path.unlink(missing_ok=True)
+        for channel in [*self._strangers, *(w.channel for w in self.workers.values())]:
+            self._loop.remove(channel)
+            channel.close()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _send(self, worker: Worker, message: Message) -> None:
+        worker.channel.send(message)
+        if worker.channel.pending:
+            self._loop.want_write(worker.channel, lambda: self._writable(worker.channel))
+
+    def _writable(self, channel: Channel) -> None:
+        channel.flush()
+        if not channel.pending or channel.closed:
+            self._loop.want_write(channel, None)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._sock.accept()
+        except OSError:  # gone again, or no descriptors: the listening socket stays readable, we come back
+            return
+        pid, uid = peer(sock)
+        if uid != os.getuid():
+            sock.close()
+            return
+        channel = Channel(sock)
+        self._strangers.add(channel)
+        self._loop.add(channel, lambda: self._first_words(channel, pid))
+
+    def _first_words(self, channel: Channel, pid: int) -> None:
+        worker = None
+        try:
+            for message in channel.receive():
+                if worker is None:
+                    worker = self._hello(channel, pid, message)
+                else:
+                    self._heard(worker, message)
+        except ProtocolError:
+            channel.closed = True
+        if channel.closed and worker is None:
+            self._loop.remove(channel)
+            self._strangers.discard(channel)
+            channel.close()
+        elif channel.closed and worker is not None:
+            self._lost(worker)
+
+    def _hello(self, channel: Channel, pid: int, message: Message) -> Worker:
+        hello = message.get("hello")
+        if not isinstance(hello, dict) or hello.get("protocol") != PROTOCOL:
+            raise ProtocolError("expected a hello")
+        identity = Identity.from_json(hello)
+        if identity.process.pid != pid:
+            raise ProtocolError(f"pid {pid} says it is {identity.process.pid}")
+        running = hello.get("running")
+        attempt = (int(running["job"]), int(running["attempt"])) if isinstance(running, dict) else None
+        worker = Worker(channel, identity, attempt)
+        self._strangers.discard(channel)
+        self._loop.remove(channel)
+        self._loop.add(channel, lambda: self._readable(worker))
+        self.workers[worker.key] = worker
+        self._listener.worker_arrived(worker)
+        return worker
+
+    def _readable(self, worker: Worker) -> None:
+        try:
+            for message in worker.channel.receive():
+                self._heard(worker, message)
+        except ProtocolError:
+            worker.channel.closed = True
+        if worker.channel.closed:
+            self._lost(worker)
+
+    def _heard(self, worker: Worker, message: Message) -> None:
+        try:
+            outcome = Outcome.from_json(message["outcome"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProtocolError(f"not an outcome: {error!r}") from None
+        worker.running = None
+        self._listener.worker_reported(worker, outcome)
+
+    def _lost(self, worker: Worker) -> None:
+        if self.workers.pop(worker.key, None) is None:
+            return
+        self._loop.remove(worker.channel)
+        worker.channel.close()
+        self._listener.worker_gone(worker)

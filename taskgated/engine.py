@@ -1,0 +1,398 @@
+"""Carries out what the gate decides: the seam between the pure core and the store, the workers, the journal.
+
+Events come in from the store's thread, from workers and from whoever looks after the dead; each is given to
+the gate, and the actions that it returns are done here, in order. All of it on the main loop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+
+from taskgated.clock import MICROSECONDS, wall
+from taskgated.core.gate import Action, Fetch, Finish, Gate, Run, Start, Stop
+from taskgated.core.job import Job, Outcome, Result, State
+from taskgated.core.lifecycle import Verb
+from taskgated.dispatch import Dispatch, Identity, Worker
+from taskgated.journal import Event, Journal, Priority
+from taskgated.loop import FileDescriptor, Loop, Timer
+from taskgated.outcomes import Outcomes
+from taskgated.paths import Layout
+from taskgated.store.contract import Added, Before, Ended, Woken
+from taskgated.store.thread import Answer, StoreThread
+from taskgated.supervise import Supervisor
+
+WALL_CHECK = 30.0
+"""Seconds between looks at the wall clock while a job waits for a date: a clock may be stepped."""
+
+_ENDS = {
+    State.SUCCEEDED: (Event.JOB_SUCCEEDED, Priority.INFO),
+    State.FAILED: (Event.JOB_FAILED, Priority.WARNING),
+    State.CANCELLED: (Event.JOB_CANCELLED, Priority.NOTICE),
+}
+
+
+class Engine:
+    """``over`` is called with the id of each job that is over, ``progressed`` when an attempt started or ended.
+
+    ``dispatch`` and ``supervisor`` are set by who puts the parts together: they need us to be made.
+    """
+
+    dispatch: Dispatch
+    supervisor: Supervisor
+
+    def __init__(
+        self,
+        layout: Layout,
+        loop: Loop,
+        gate: Gate,
+        store: StoreThread,
+        journal: Journal,
+        clock: Callable[[], int],
+    ) -> None:
+        self.gate = gate
+        self.queued = 0
+        self.over: list[Callable[[int], None]] = []
+        self.progressed: list[Callable[[], None]] = []
+        self.release: Callable[[list[str]], None] = lambda claims: None
+        self.workers_wanted = 0
+        self.unavailable = ""
+        self._layout = layout
+        self._loop = loop
+        self._store = store
+        self._journal = journal
+        self._steady = clock
+        self._outcomes = Outcomes(layout.outcomes)
+        self._timer: Timer | None = None
+        self._timer_at = 0.0
+        self._ending = 0  # ends of attempts that the store has not answered yet
+        self._absent: dict[str, tuple[Identity, Job]] = {}  # run on from before, not connected yet
+        self._dead: dict[str, tuple[Identity, Job | None, bool]] = {}  # being buried
+
+    # -- the gate's actions ----------------------------------------------------------------------
+
+    def do(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case Fetch(wanted):
+                    self._fetch(wanted)
+                case Start(job, key):
+                    self._start(job, key)
+                case Run(job, key):
+                    self._run(job, key)
+                case Stop(job_id, attempt, key, grace):
+                    if worker := self.dispatch.workers.get(key):
+                        self.dispatch.stop(worker, job_id, attempt, grace)
+                case Finish():
+                    self._finish(action)
+
+    def _fetch(self, wanted: Mapping[str, int]) -> None:
+        def done(answer: Answer) -> None:
+            self.do(self.gate.fetched(answer.get(), wanted))
+
+        self._store.submit("fetch", wanted, done=done)
+
+    def _start(self, job: Job, key: str) -> None:
+        record = self.dispatch.workers[key].record  # an idle worker is a connected one
+        self._store.submit(
+            "start", job.id, job.attempt, record, done=lambda answer: self._started(job, answer)
+        )
+
+    def _finish(self, action: Finish) -> None:
+        def done(answer: Answer) -> None:
+            self._finished(action, answer)
+
+        self._ending += 1
+        self._store.submit("finish", action.outcome, action.verdict, done=done)
+
+    def _started(self, job: Job, answer: Answer) -> None:
+        if answer.error is None:
+            self.queued = max(0, self.queued - 1)
+            self.do(self.gate.started(job.id))
+        else:  # it was cancelled between the fetch and now
+            self.do(self.gate.start_refused(job.id))
+        self._progress()
+
+    def _progress(self) -> None:
+        for call in self.progressed:
+            call()
+
+    def _run(self, job: Job, key: str) -> None:
+        worker = self.dispatch.workers.get(key)
+        if worker is None:  # it died in this very moment; worker_gone has been told, and will end the attempt
+            return
+        self.dispatch.run(worker, job, self._layout.output_file(job.id, job.attempt))
+        self._job_event(Event.JOB_STARTED, job, f"started on worker {worker.identity.process.pid}")
+
+    def _finished(self, finish: Finish, answer: Answer) -> None:
+        job, outcome, verdict = finish.job, finish.outcome, finish.verdict
+        self._ending -= 1
+        if finish.worker is not None and (worker := self.dispatch.workers.get(finish.worker)):
+            self.dispatch.ack(worker, job.id, outcome.attempt)
+        self._outcomes.forget(job.id, outcome.attempt)
+        if answer.error is not None:  # the store knows better: a later attempt, or none
+            self._journal.event(
+                Event.INTERNAL_ERROR, f"job {job.id}: {answer.error}", Priority.ERROR, job_id=job.id
+            )
+            return
+        ended: Ended = answer.value
+        self.queued = ended.queued
+        end = describe(outcome)
+        why = f": {verdict.reason}" if verdict.reason and verdict.reason != outcome.message else ""
+        if ended.state.final:
+            event, priority = _ENDS[ended.state]
+            self._job_event(event, job, f"{end}{why}", priority, outcome)
+            self.job_over(job.id, ended.released)
+        elif verdict.verb is Verb.RETRY:
+            assert verdict.delay is not None
+            text = f"{end}{why}; again in {verdict.delay:.1f} s"
+            self._job_event(Event.JOB_RETRIES, job, text, Priority.NOTICE, outcome)
+            self.wake_at(verdict.delay)
+        else:
+            self._job_event(Event.JOB_REQUEUED, job, f"{end}{why}", Priority.NOTICE, outcome)
+            self.do(self.gate.queued(job.queue, job.priority))
+        self._progress()
+
+    def job_over(self, job: int, released: str | None) -> None:
+        """A job is over for good: what it kept may go, who waits for it is told."""
+        if released is not None:
+            self.release([released])
+        for call in self.over:
+            call(job)
+
+    def _job_event(
+        self,
+        event: Event,
+        job: Job,
+        text: str,
+        priority: Priority = Priority.INFO,
+        outcome: Outcome | None = None,
+    ) -> None:
+        self._journal.event(
+            event,
+            f"job {job.id} ({job.spec.name}, attempt {job.attempt}): {text}",
+            priority,
+            job_id=job.id,
+            job_name=job.spec.name,
+            queue=job.queue,
+            attempt=job.attempt,
+            outcome=None if outcome is None else outcome.result.value,
+            exit_code=None if outcome is None else outcome.exit_code,
+            signal=None if outcome is None else outcome.signal,
+        )
+
+    # -- jobs come, time passes ------------------------------------------------------------------
+
+    def added(self, added: Added) -> None:
+        self.queued = added.queued
+        for queue, priority in added.best.items():
+            self.do(self.gate.queued(queue, priority))
+        if added.timed:
+            self.wake_at(0)
+
+    def wake_at(self, delay: float) -> None:
+        """Look at the due jobs in that many seconds, or earlier."""
+        at = self._steady() / MICROSECONDS + delay
+        if self._timer is not None and self._timer.call is not None and self._timer_at <= at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.after(delay, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._store.submit("wake", wall(), done=self._woken)
+
+    def _woken(self, answer: Answer) -> None:
+        woken: Woken = answer.get()
+        for job, queue, name in woken.expired:
+            self.gate.forget(job)
+            text = f"job {job} ({name}): expired: it did not start in time"
+            self._journal.event(
+                Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job, job_name=name, queue=queue
+            )
+            self.job_over(job, None)
+        if woken.released:
+            self.release(list(woken.released))
+        for queue, priority in woken.best.items():
+            self.do(self.gate.queued(queue, priority))
+        if woken.next_steady is not None:
+            self.wake_at((woken.next_steady - self._steady()) / MICROSECONDS)
+        if woken.next_wall is not None:
+            self.wake_at(min(WALL_CHECK, (woken.next_wall - wall()) / MICROSECONDS))
+
+    # -- control ---------------------------------------------------------------------------------
+
+    def cancel(self, job: int, done: Callable[[Answer], None]) -> None:
+        def cancelled(answer: Answer) -> None:
+            if answer.error is None:
+                ended: Ended = answer.value
+                self.queued = ended.queued
+                self.do(self.gate.cancel(job))
+                if ended.state.final:
+                    text = f"job {job}: cancelled before it started"
+                    self._journal.event(Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job)
+                    self.job_over(job, ended.released)
+            done(answer)
+
+        self._store.submit("cancel", job, done=cancelled)
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def worker_arrived(self, worker: Worker) -> None:
+        self.supervisor.arrived(worker.identity.process.pid)
+        absent = self._absent.pop(worker.key, None)
+        if worker.running is not None:
+            job, attempt = worker.running
+            if absent is None or (absent[1].id, absent[1].attempt) != (job, attempt):
+                self.dispatch.stop(worker, job, attempt, 0)  # nobody counts on that attempt any more
+            elif absent is not None:
+                self._journal.event(
+                    Event.JOB_STARTED,
+                    f"job {job}: still runs on worker {worker.identity.process.pid}",
+                    job_id=job,
+                )
+            self.dispatch.quit(worker)  # when it is done; a fresh one takes its place
+            return
+        if absent is not None:  # it lives, but no longer has the attempt: it said so to a daemon that died
+            self._bury(worker.identity, absent[1], crashed=False)
+            return
+        self._idle(worker)
+
+    def worker_reported(self, worker: Worker, outcome: Outcome) -> None:
+        actions = self.gate.ended(outcome, worker.key)
+        if not any(
+            isinstance(a, Finish) for a in actions
+        ):  # a late report of an older attempt changes nothing
+            self.dispatch.ack(worker, outcome.job, outcome.attempt)
+            self._outcomes.forget(outcome.job, outcome.attempt)
+        self.do(actions)
+        if not worker.retiring:
+            self._idle(worker)
+
+    def _idle(self, worker: Worker) -> None:
+        if self._too_many():
+            self.dispatch.quit(worker)
+        else:
+            self.do(self.gate.worker_idle(worker.key))
+
+    def dismiss_idle(self) -> None:
+        """After a reload: send away idle workers that are too many. Busy ones leave when they are done."""
+        for worker in list(self.dispatch.workers.values()):
+            if self._too_many() and not worker.retiring and self.gate.job_of(worker.key) is None:
+                self.gate.worker_retired(worker.key)
+                self.dispatch.quit(worker)
+
+    def _too_many(self) -> bool:
+        return sum(not w.retiring for w in self.dispatch.workers.values()) > self.workers_wanted
+
+    def worker_gone(self, worker: Worker) -> None:
+        expected = worker.retiring and worker.running is None
+        self.supervisor.departed(worker.identity.process.pid, expected=expected)
+        job = self.gate.worker_died(worker.key)
+        if not expected:
+            text = f"worker {worker.identity.process.pid} died"
+            if job is not None:
+                text += f" while it ran job {job.id}"
+            self._journal.event(
+                Event.WORKER_DIED, text, Priority.WARNING, job_id=None if job is None else job.id
+            )
+        self._bury(worker.identity, job, crashed=True)
+
+    def _bury(self, identity: Identity, job: Job | None, *, crashed: bool) -> None:
+        self._dead[identity.key] = (identity, job, crashed)
+        attempt = None if job is None else job.attempt
+        self.supervisor.bury(identity, None if job is None else job.id, attempt)
+
+    def worker_buried(self, identity: Identity, killed: int) -> None:
+        """Nothing of the worker or its attempt is left: now the attempt is over."""
+        _, job, crashed = self._dead.pop(identity.key, (identity, None, False))
+        if job is None:
+            return
+        outcome = self._outcomes.read(job.id, job.attempt)
+        if outcome is None:
+            outcome = Outcome(job.id, job.attempt, Result.LOST, finished=wall(), message="its worker died")
+        self.do(self.gate.ended(outcome, None, crashed=crashed))
+
+    def worker_exited(self, pid: int, status: int) -> None:
+        """The server saw a worker end; its connection's end is what counts, so there is nothing to do."""
+
+    def server_died(self, status: int) -> None:
+        text = f"the worker server ended with status {status}; starting another"
+        self._journal.event(Event.WORKER_DIED, text, Priority.WARNING)
+
+    def workers_unavailable(self, why: str) -> None:
+        self.unavailable = why
+        self._journal.event(Event.WORKERS_UNAVAILABLE, f"no worker can be started: {why}", Priority.CRITICAL)
+        self._loop.stop()
+
+    # -- what ran before -------------------------------------------------------------------------
+
+    def recover(self, before: Iterable[Before], boot: str) -> None:
+        """Count everything that an earlier daemon started, before anything new starts.
+
+        An outcome that a worker put down is taken as it is. A worker that lives is waited for, as long as
+        it lives: the kernel is asked, not the calendar. Of one that died nothing may be left; a reboot has
+        seen to that itself.
+        """
+        for entry in before:
+            job = entry.job
+            identity = Identity.from_json(json.loads(entry.worker))
+            self.gate.adopt(job, identity.key, cancelled=entry.cancelled)
+            outcome = self._outcomes.read(job.id, job.attempt)
+            if outcome is not None:
+                self.do(self.gate.ended(outcome, None))
+            elif identity.process.boot != boot:
+                lost = Outcome(
+                    job.id, job.attempt, Result.LOST, finished=wall(), message="the host went down"
+                )
+                self.do(self.gate.ended(lost, None))
+            elif identity.process.alive():
+                self._absent[identity.key] = (identity, job)
+                self._watch(identity)
+            else:
+                self._bury(identity, job, crashed=False)
+
+    def _watch(self, identity: Identity) -> None:
+        """Hear of the end of a worker that has not come back to us (pidfd_open(2))."""
+        try:
+            fd = os.pidfd_open(identity.process.pid)
+        except OSError:
+            self._absent_ended(identity)
+            return
+        handle = FileDescriptor(fd)
+
+        def ended() -> None:
+            self._loop.remove(handle)
+            os.close(fd)
+            self._absent_ended(identity)
+
+        self._loop.add(handle, ended)
+
+    def _absent_ended(self, identity: Identity) -> None:
+        if entry := self._absent.pop(identity.key, None):
+            self._bury(identity, entry[1], crashed=True)
+
+    @property
+    def settled(self) -> bool:
+        """Nothing runs, nobody is being buried, and every end is on stable storage."""
+        return self.gate.running == 0 and not self._dead and not self._ending
+
+
+def describe(outcome: Outcome) -> str:
+    """An outcome in words."""
+    if outcome.result is Result.SUCCEEDED:
+        text = "succeeded"
+    elif outcome.result is Result.FAILED and outcome.signal is not None:
+        text = f"failed: killed by signal {outcome.signal}"
+    elif outcome.result is Result.FAILED and outcome.exit_code is not None:
+        text = f"failed: exit code {outcome.exit_code}"
+    else:
+        text = str(outcome.result)
+    if outcome.message:
+        text += f" ({outcome.message})"
+    if outcome.started is not None and outcome.finished is not None:
+        text += f" after {max(0, outcome.finished - outcome.started) / MICROSECONDS:.2f} s"
+    return text

@@ -1,0 +1,79 @@
+"""Every error that taskgated raises on purpose.
+
+A message says what was wrong, where, and what to do about it. Whoever catches one of these may print
+``str(error)`` to a person as it stands; anything that is not a ``TaskgateError`` is a bug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class TaskgateError(Exception):
+    """Root of all errors that are meant for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a file that somebody wrote.
+
+    ``line`` and ``column`` count from 1; 0 means that the whole file (or line) is meant. ``text`` is the
+    line at fault, for the caret; ``hint`` is what to do about it.
+    """
+
+    where: str
+    line: int
+    column: int
+    message: str
+    text: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = self.where
+        if self.line:
+            place += f":{self.line}"
+            if self.column:
+                place += f":{self.column}"
+        out = f"{place}: {self.message}"
+        if self.hint:
+            out += f" ({self.hint})"
+        if self.text and self.column:
+            out += f"\n    {self.text}\n    {' ' * (self.column - 1)}^"
+        return out
+
+
+class Refused(TaskgateError):
+    """A file that cannot become jobs, or a configuration that cannot be used: with every problem found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class ConfigError(Refused):
+    """The configuration is not usable."""
+
+
+class IllegalTransition(TaskgateError):
+    """The state machine does not allow this verb in this state; nothing was changed."""
+
+
+class NoSuchJob(TaskgateError):
+    """No job with that id is in the store."""
+
+    def __init__(self, job: int) -> None:
+        self.job = job
+        super().__init__(f"no job {job}")
+
+
+class StoreError(TaskgateError):
+    """The store cannot be opened or used."""
+
+
+class ProtocolError(TaskgateError):
+    """A peer on one of the sockets said something that cannot be understood."""
+
+
+class CannotStart(TaskgateError):
+    """The daemon cannot do its work at all; a restart would not help."""

@@ -1,0 +1,134 @@
+"""Is it alive? Every loop has to show progress; what is broken is said, and repaired where it can be.
+
+The watchdog is fed only when the main loop, both store threads, intake with its observer, and the worker
+server have each answered since the last time. A disk that refuses to write is trouble, not death: the store's
+thread shows progress by trying.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taskgated.clock import MICROSECONDS, wall
+from taskgated.journal import Event, Priority
+from taskgated.loop import Timer
+
+if TYPE_CHECKING:
+    from taskgated.daemon import Daemon
+
+EVERY = 10.0
+"""Seconds between checks when no watchdog wants them more often."""
+PATIENCE = 3
+"""Checks in a row that the worker server may fail before it is replaced."""
+
+
+class Health:
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        parts = daemon.parts
+        self._loop, self._store, self._reader, self._intake = parts[:4]
+        self._supervisor, self._systemd, self._journal, self._sink = parts[4:]
+        self._interval = min(EVERY, self._systemd.watchdog_interval or EVERY)
+        self._timer: Timer | None = None
+        self._silent_server = 0
+        self._problems: list[str] = []
+        self._trouble = ""
+        self.bad_configuration = ""
+
+    def start(self) -> None:
+        self._loop.on_wake(self._look)
+        self._check()
+        self._look()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # -- what it says ----------------------------------------------------------------------------
+
+    def ready(self) -> bool:
+        return self._daemon.serving and not self._daemon.stopping and not self.problems()
+
+    def problems(self) -> list[str]:
+        """Everything that keeps the gate from working as it should, in words."""
+        found = list(self._problems)
+        if self._store.trouble:
+            found.append(f"the store cannot write: {self._store.trouble}")
+        found += self._sink.blind
+        if self.bad_configuration:
+            found.append(self.bad_configuration)
+        return found
+
+    def queue_limits(self) -> dict[str, int | None]:
+        return {name: queue.limit for name, queue in self._daemon.config.queues.items()}
+
+    def text(self) -> str:
+        """What the gate is doing, for ``systemctl status``."""
+        daemon = self._daemon
+        running, workers = daemon.gate.running, daemon.config.workers
+        text = f"running {running} of {workers}, {daemon.engine.queued} queued"
+        if self._sink.paused:
+            text += "; intake paused: the backlog is full"
+        if daemon.stopping:
+            text = f"stopping: {running} still run"
+        elif not daemon.serving:
+            text = "starting"
+        return "; ".join([text, *self.problems()])
+
+    # -- what it does ----------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """After anything happened: is it ready now, and is the disk all right?"""
+        daemon = self._daemon
+        if not daemon.serving and not daemon.stopping and self._intake.watching and self._supervisor.count:
+            daemon.now_ready()
+        if self._store.trouble != self._trouble:
+            self._trouble = self._store.trouble
+            if self._trouble:
+                text = f"the store cannot write: {self._trouble}; it is tried again every second, nothing is lost"
+                self._journal.event(Event.STORE_TROUBLE, text, Priority.CRITICAL)
+            else:
+                self._journal.event(Event.STORE_RECOVERED, "the store can write again", Priority.NOTICE)
+
+    def _check(self) -> None:
+        self._timer = self._loop.after(self._interval, self._check)
+        found = []
+        if not self._store.responsive():
+            found.append("the store does not answer")
+        if not self._reader.responsive():
+            found.append("the reader of the store does not answer")
+        if not self._daemon.stopping:
+            found += self._check_intake()
+            found += self._check_server()
+        if found != self._problems:
+            for problem in found:
+                if problem not in self._problems:
+                    self._journal.event(Event.INTERNAL_ERROR, problem, Priority.ERROR)
+            self._problems = found
+        self._look()
+        self._systemd.status(self.text())
+        if not found:
+            self._systemd.alive()
+
+    def _check_intake(self) -> list[str]:
+        """A blind observer is repaired by intake itself; here only whether it still goes round."""
+        return [] if self._intake.responsive() else ["intake does not answer"]
+
+    def _check_server(self) -> list[str]:
+        if self._supervisor.ping():
+            self._silent_server = 0
+            return []
+        self._silent_server += 1
+        if self._silent_server == PATIENCE:
+            self._supervisor.restart_server()
+        return ["the worker server does not answer"] if self._silent_server > 1 else []
+
+
+def age(since: int | None) -> str:
+    """How long ago, in words."""
+    if since is None:
+        return ""
+    seconds = max(0, wall() - since) // MICROSECONDS
+    if seconds < 120:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

@@ -1,0 +1,147 @@
+"""Every event of a job, where operators look for it.
+
+With a journal: its native protocol, with fields (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/), so that
+``journalctl TASKGATE_JOB_ID=42`` shows one job's life. Plain lines go to standard error unless that is the
+journal already (``JOURNAL_STREAM``, systemd.exec(5)).
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import socket
+import struct
+import sys
+from datetime import datetime
+
+from taskgated.core.job import to_bytes
+
+SOCKET = "/run/systemd/journal/socket"
+
+
+class Priority(enum.IntEnum):
+    """syslog(3) levels."""
+
+    CRITICAL = 2
+    ERROR = 3
+    WARNING = 4
+    NOTICE = 5
+    INFO = 6
+    DEBUG = 7
+
+
+class Event(enum.StrEnum):
+    """What can be told of, by its ``MESSAGE_ID``; the catalog explains each of them."""
+
+    STARTED = "5b8e1a0f27d94a5f9c0f8a7de1b3c601"
+    STOPPED = "5b8e1a0f27d94a5f9c0f8a7de1b3c602"
+    RELOADED = "5b8e1a0f27d94a5f9c0f8a7de1b3c603"
+    BAD_CONFIGURATION = "5b8e1a0f27d94a5f9c0f8a7de1b3c604"
+    FILE_ACCEPTED = "5b8e1a0f27d94a5f9c0f8a7de1b3c605"
+    FILE_REFUSED = "5b8e1a0f27d94a5f9c0f8a7de1b3c606"
+    INTAKE_PAUSED = "5b8e1a0f27d94a5f9c0f8a7de1b3c607"
+    INTAKE_RESUMED = "5b8e1a0f27d94a5f9c0f8a7de1b3c608"
+    INTAKE_BLIND = "5b8e1a0f27d94a5f9c0f8a7de1b3c609"
+    INTAKE_REPAIRED = "5b8e1a0f27d94a5f9c0f8a7de1b3c60a"
+    JOB_STARTED = "5b8e1a0f27d94a5f9c0f8a7de1b3c60b"
+    JOB_SUCCEEDED = "5b8e1a0f27d94a5f9c0f8a7de1b3c60c"
+    JOB_FAILED = "5b8e1a0f27d94a5f9c0f8a7de1b3c60d"
+    JOB_RETRIES = "5b8e1a0f27d94a5f9c0f8a7de1b3c60e"
+    JOB_REQUEUED = "5b8e1a0f27d94a5f9c0f8a7de1b3c60f"
+    JOB_CANCELLED = "5b8e1a0f27d94a5f9c0f8a7de1b3c610"
+    WORKER_DIED = "5b8e1a0f27d94a5f9c0f8a7de1b3c611"
+    WORKERS_UNAVAILABLE = "5b8e1a0f27d94a5f9c0f8a7de1b3c612"
+    STORE_TROUBLE = "5b8e1a0f27d94a5f9c0f8a7de1b3c613"
+    STORE_RECOVERED = "5b8e1a0f27d94a5f9c0f8a7de1b3c614"
+    INTERNAL_ERROR = "5b8e1a0f27d94a5f9c0f8a7de1b3c615"
+
+
+Field = str | int | None
+
+
+class Journal:
+    """Where events go. Never raises and never blocks for long: a full log must not stop the gate."""
+
+    def __init__(self, path: str = SOCKET) -> None:
+        self._native: socket.socket | None = None
+        self._plain = True
+        if os.path.exists(path):
+            try:
+                self._native = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+                self._native.settimeout(0.2)
+                self._native.connect(path)
+                self._plain = not _stderr_is_the_journal()
+            except OSError:
+                self._native = None
+
+    def event(self, event: Event, message: str, priority: Priority = Priority.INFO, **fields: Field) -> None:
+        """One event. ``fields``: ``job_id=42`` becomes ``TASKGATE_JOB_ID=42``; None is left out."""
+        if self._plain:
+            self._line(message)
+        if self._native is not None:
+            data = [
+                _field("MESSAGE", message),
+                _field("PRIORITY", int(priority)),
+                _field("MESSAGE_ID", event.value),
+                _field("SYSLOG_IDENTIFIER", "taskgated"),
+            ]
+            data += [_field(f"TASKGATE_{k.upper()}", v) for k, v in fields.items() if v is not None]
+            self._send(b"".join(data))
+
+    def close(self) -> None:
+        if self._native is not None:
+            self._native.close()
+
+    def _line(self, message: str) -> None:
+        try:
+            now = f"{datetime.now():%H:%M:%S}"
+            sys.stderr.buffer.write(to_bytes(f"{now} {_printable(message)}\n"))
+            sys.stderr.buffer.flush()
+        except (OSError, ValueError):
+            pass
+
+    def _send(self, data: bytes) -> None:
+        assert self._native is not None
+        try:
+            self._native.send(data)
+        except OSError:
+            self._send_by_memfd(data)
+
+    def _send_by_memfd(self, data: bytes) -> None:
+        """What is too long for a datagram travels as a sealed memory file, as the protocol has it."""
+        import fcntl
+
+        assert self._native is not None
+        try:
+            fd = os.memfd_create("journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            try:
+                os.write(fd, data)
+                seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+                fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+                socket.send_fds(self._native, [b""], [fd])
+            finally:
+                os.close(fd)
+        except OSError:
+            pass  # the journal is gone or full; there is nowhere left to say so
+
+
+def _field(name: str, value: str | int) -> bytes:
+    data = to_bytes(str(value))
+    if b"\n" in data:  # binary-safe form: name, newline, length, data
+        return name.encode() + b"\n" + struct.pack("<Q", len(data)) + data + b"\n"
+    return name.encode() + b"=" + data + b"\n"
+
+
+def _printable(message: str) -> str:
+    """A file name may hold anything; a terminal shall not obey it."""
+    return "".join(
+        c if c.isprintable() or c == "\n" or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in message
+    )
+
+
+def _stderr_is_the_journal() -> bool:
+    try:
+        status = os.fstat(2)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"

@@ -1,0 +1,172 @@
+"""The main loop: one thread, file descriptors, timers, signals, and calls from other threads.
+
+Signal handlers only note the signal (signal(7) leaves little else that is safe); everything happens on the
+loop. Timers are on the monotonic clock. An idle loop sleeps until something comes.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import count
+from types import FrameType
+from typing import Protocol
+
+
+class HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+
+class Timer:
+    """A call to come; ``cancel`` forgets it."""
+
+    __slots__ = ("at", "call")
+
+    def __init__(self, at: float, call: Callable[[], None]) -> None:
+        self.at = at
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        self.call = None
+
+
+class Loop:
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._order = count()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._on_wake: list[Callable[[], None]] = []
+        self._posted: deque[Callable[[], None]] = deque()
+        self._signals: dict[int, Callable[[int], None]] = {}
+        self._stopped = False
+        self.turns = 0
+        self.add(FileDescriptor(self._wake_fd), self._woken)
+
+    # -- file descriptors ------------------------------------------------------------------------
+
+    def add(self, what: HasFileno, readable: Callable[[], None]) -> None:
+        self._selector.register(what.fileno(), selectors.EVENT_READ, (readable, None))
+
+    def want_write(self, what: HasFileno, writable: Callable[[], None] | None) -> None:
+        """Also (or no longer) call ``writable`` when there is room to write."""
+        key = self._selector.get_key(what.fileno())
+        if (key.data[1] is None) == (writable is None):
+            return
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writable else 0)
+        self._selector.modify(what.fileno(), events, (key.data[0], writable))
+
+    def remove(self, what: HasFileno) -> None:
+        """Must be called before the descriptor is closed."""
+        try:
+            self._selector.unregister(what.fileno())
+        except KeyError:
+            pass
+
+    # -- timers, other threads, signals ----------------------------------------------------------
+
+    def after(self, seconds: float, call: Callable[[], None]) -> Timer:
+        timer = Timer(time.monotonic() + max(0.0, seconds), call)
+        heapq.heappush(self._timers, (timer.at, next(self._order), timer))
+        return timer
+
+    def wake(self) -> None:
+        """From any thread: call what ``on_wake`` was given, soon, on the loop's thread."""
+        os.eventfd_write(self._wake_fd, 1)
+
+    def on_wake(self, call: Callable[[], None]) -> None:
+        self._on_wake.append(call)
+
+    def post(self, call: Callable[[], None]) -> None:
+        """From any thread: do this on the loop's thread."""
+        self._posted.append(call)
+        self.wake()
+
+    def handle_signals(self, numbers: Iterable[int], call: Callable[[int], None]) -> None:
+        """``call`` runs on the loop for each signal; the handler itself does nothing but note it."""
+        if not self._signals:
+            self._reader, writer = socket.socketpair()
+            self._reader.setblocking(False)
+            writer.setblocking(False)
+            self._writer = writer
+            signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+            self.add(self._reader, self._signalled)
+        for number in numbers:
+            self._signals[number] = call
+            signal.signal(number, _noted)
+
+    # -- running ---------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        while not self._stopped:
+            self.turn()
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def turn(self) -> None:
+        self.turns += 1
+        current = self._selector.get_map()
+        for key, events in self._selector.select(self._timeout()):
+            if current.get(key.fd) is not key:  # removed by what came before it in this turn
+                continue
+            readable, writable = key.data
+            if events & selectors.EVENT_READ:
+                readable()
+            if events & selectors.EVENT_WRITE and writable is not None:
+                writable()
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)[2]
+            if timer.call is not None:
+                timer.call()
+
+    def close(self) -> None:
+        if self._signals:
+            signal.set_wakeup_fd(-1)
+            self._reader.close()
+            self._writer.close()
+        self._selector.close()
+        os.close(self._wake_fd)
+
+    def _timeout(self) -> float | None:
+        while self._timers and self._timers[0][2].call is None:
+            heapq.heappop(self._timers)
+        if not self._timers:
+            return None
+        return max(0.0, self._timers[0][0] - time.monotonic())
+
+    def _woken(self) -> None:
+        try:
+            os.eventfd_read(self._wake_fd)
+        except BlockingIOError:
+            return
+        for call in self._on_wake:
+            call()
+        while self._posted:
+            self._posted.popleft()()
+
+    def _signalled(self) -> None:
+        for number in self._reader.recv(64):
+            if call := self._signals.get(number):
+                call(number)
+
+
+class FileDescriptor:
+    """A bare descriptor, for ``Loop.add``."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+
+def _noted(number: int, frame: FrameType | None) -> None:
+    """The number is already in the wakeup descriptor."""

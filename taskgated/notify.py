@@ -1,0 +1,75 @@
+"""Speaking to the service manager (sd_notify(3)), with ``sdnotify`` as the messenger.
+
+What the library leaves to its caller is done here: a socket that is full must not block the daemon, text
+must survive its latin-1 encoding (or the whole message vanishes), and the connection is made anew for each
+message, because a manager that re-executed has a new socket behind the same name. Without a manager all of
+this does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import sdnotify
+
+TIMEOUT = 0.2
+"""Seconds that a message may wait for room in the manager's queue before it is dropped."""
+
+
+class Systemd:
+    """The service manager, or nobody."""
+
+    def __init__(self) -> None:
+        self.managed = bool(os.environ.get("NOTIFY_SOCKET"))
+        self.watchdog_interval = _watchdog_interval()
+        self._status = ""
+
+    def ready(self, status: str) -> None:
+        self._status = status
+        self._send("READY=1", f"STATUS={status}")
+
+    def status(self, text: str) -> None:
+        """In words what the gate is doing; sent only when it changed."""
+        if text != self._status:
+            self._status = text
+            self._send(f"STATUS={text}")
+
+    def reloading(self) -> None:
+        """``MONOTONIC_USEC`` is what ``Type=notify-reload`` matches the later ``READY=1`` by."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
+
+    def stopping(self, status: str) -> None:
+        self._status = status
+        self._send("STOPPING=1", f"STATUS={status}")
+
+    def extend(self, seconds: float) -> None:
+        """The stop takes this much longer than the manager may think."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+
+    def alive(self) -> None:
+        self._send("WATCHDOG=1")
+
+    def _send(self, *lines: str) -> None:
+        if not self.managed:
+            return
+        notifier = sdnotify.SystemdNotifier()
+        sock = getattr(notifier, "socket", None)
+        if sock is None:  # nobody listens at the moment
+            return
+        try:
+            sock.settimeout(TIMEOUT)
+            text = "\n".join(line.replace("\n", " ") for line in lines)
+            notifier.notify(text.encode("utf-8", "replace").decode("latin-1"))
+        finally:
+            sock.close()
+
+
+def _watchdog_interval() -> float | None:
+    """Half the seconds that the manager waits for a ping (sd_watchdog_enabled(3)); None: no watchdog."""
+    usec = os.environ.get("WATCHDOG_USEC", "")
+    pid = os.environ.get("WATCHDOG_PID", "")
+    if not usec.isdigit() or int(usec) == 0 or (pid and pid != str(os.getpid())):
+        return None
+    return int(usec) / 1e6 / 2

@@ -1,0 +1,50 @@
+"""Outcomes that nobody was there to hear: one small file each, until a daemon has taken it.
+
+Written by a worker whose daemon is gone, read by the next daemon. A file is whole or not there: it is
+written beside its place, synced, and renamed (rename(2)).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from taskgated.core.job import Outcome
+
+
+class Outcomes:
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def write(self, outcome: Outcome) -> None:
+        """On stable storage when this returns; raises ``OSError``."""
+        target = self._path(outcome.job, outcome.attempt)
+        fresh = target.with_suffix(".tmp")
+        with open(fresh, "w", encoding="ascii") as file:
+            json.dump(outcome.to_json(), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(fresh, target)
+        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def read(self, job: int, attempt: int) -> Outcome | None:
+        """The outcome of that attempt, if one was put down."""
+        try:
+            outcome = Outcome.from_json(json.loads(self._path(job, attempt).read_bytes()))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return outcome if (outcome.job, outcome.attempt) == (job, attempt) else None
+
+    def forget(self, job: int, attempt: int) -> None:
+        try:
+            os.unlink(self._path(job, attempt))
+        except OSError:
+            pass
+
+    def _path(self, job: int, attempt: int) -> Path:
+        return self._directory / f"{job}.{attempt}.json"

@@ -1,0 +1,100 @@
+"""Where intake puts what it took: the store, and word of it to the main loop.
+
+Called on intake's thread. Every call that changes something returns when it is on stable storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from taskgated.config import Config
+from taskgated.engine import Engine
+from taskgated.intake.events import Accepted, Blind, FileRefused, IntakeEvent, Paused, Repaired, Resumed
+from taskgated.intake.intake import Intake
+from taskgated.journal import Event, Journal, Priority
+from taskgated.loop import Loop
+from taskgated.store.contract import Addition
+from taskgated.store.thread import Answer, StoreThread
+
+
+class Sink:
+    intake: Intake
+
+    def __init__(self, config: Config, store: StoreThread, engine: Engine, loop: Loop) -> None:
+        self._max_backlog = config.max_backlog
+        self._store = store
+        self._engine = engine
+        self._loop = loop
+        self.paused = False
+        self.blind: list[str] = []
+        engine.progressed.append(self._look_for_room)
+
+    def reload(self, config: Config) -> None:
+        self._max_backlog = config.max_backlog
+        self._look_for_room()
+
+    # -- what intake calls -----------------------------------------------------------------------
+
+    def room(self) -> int:
+        """How many more jobs may be queued."""
+        return max(0, self._max_backlog - self._engine.queued)
+
+    def add(self, batch: Sequence[Addition]) -> None:
+        self._store.call("add", batch, also=self._added)
+
+    def known(self, claim: str) -> int | None:
+        parts: int | None = self._store.call("known", claim)
+        return parts
+
+    def wanted(self, claim: str) -> bool:
+        return bool(self._store.call("wanted", claim))
+
+    def settle(self, claims: Sequence[str]) -> None:
+        self._store.submit("settle", list(claims))  # nobody waits for it: forgetting late costs nothing
+
+    # -- on the main loop ------------------------------------------------------------------------
+
+    def _added(self, answer: Answer) -> None:
+        if answer.error is None:
+            self._engine.added(answer.value)
+
+    def _look_for_room(self) -> None:
+        if self.paused and self.room():
+            self.intake.poke()
+
+    def teller(self, journal: Journal) -> Callable[[IntakeEvent], None]:
+        """Intake's events, told on the main loop."""
+
+        def tell(event: IntakeEvent) -> None:
+            self._loop.post(lambda: self._heard(journal, event))
+
+        return tell
+
+    def _heard(self, journal: Journal, event: IntakeEvent) -> None:
+        match event:
+            case Accepted(source, queue, jobs):
+                text = f"{_quoted(source)}: {jobs} job{'s' * (jobs != 1)} for queue {queue}"
+                journal.event(Event.FILE_ACCEPTED, text, source=source, queue=queue)
+            case FileRefused(source, queue, reason):
+                text = f"{_quoted(source)} is refused, see rejected/: {reason}"
+                journal.event(Event.FILE_REFUSED, text, Priority.WARNING, source=source, queue=queue)
+            case Paused(backlog):
+                self.paused = True
+                text = f"intake pauses: {backlog} jobs are queued (max_backlog); files stay in the spool"
+                journal.event(Event.INTAKE_PAUSED, text, Priority.WARNING)
+                self._look_for_room()
+            case Resumed():
+                self.paused = False
+                journal.event(Event.INTAKE_RESUMED, "intake goes on: there is room again", Priority.NOTICE)
+            case Blind(reasons):
+                self.blind = list(reasons)
+                text = f"the spool is not watched: {'; '.join(reasons)}"
+                journal.event(Event.INTAKE_BLIND, text, Priority.ERROR)
+            case Repaired():
+                self.blind = []
+                journal.event(Event.INTAKE_REPAIRED, "the spool is watched again", Priority.NOTICE)
+
+
+def _quoted(name: str) -> str:
+    """A file name as one word on one line."""
+    return name if name.isprintable() and " " not in name else repr(name)

@@ -1,0 +1,209 @@
+"""What every store does, in verbs of the domain.
+
+A verb is one transition that the state machine allows, or an error that changed nothing. ``begin`` and
+``commit`` bracket verbs that arrived together: after ``commit`` returned, all of them are on stable storage.
+Outside this package nobody knows which engine it is, nor sees a row.
+
+Times are microseconds since the epoch; ``steady`` ones come from ``clock``, which the store keeps the same
+for all daemons of one boot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from taskgated.clock import Steady
+from taskgated.core.job import Job, Outcome, Result, Spec, State
+from taskgated.core.lifecycle import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Jobs from one claimed file: parts ``first``, ``first + 1``, ... of it.
+
+    Parts that are known already are left out, so that the same file can be added again after a crash.
+    ``keep``: the claimed file itself is what the (only) job works on; it must stay until that job is over.
+    """
+
+    claim: str
+    first: int
+    specs: Sequence[Spec]
+    source: str
+    owner: int
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What an ``add`` brought: the new jobs' ids and names, per queue the best priority of those that may
+    start at once, whether any of them has to do with time, and how many jobs are queued now."""
+
+    jobs: Sequence[tuple[int, str, str]]  # id, queue, name
+    best: Mapping[str, int]
+    timed: bool
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A job that was running when the last daemon ended. ``worker``: who ran it, as ``start`` was told."""
+
+    job: Job
+    worker: str
+    cancelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """What came of the passing of time: queues that have more jobs now (with the best priority), jobs that
+    expired, kept files to let go, and when to look again, if ever."""
+
+    best: Mapping[str, int]
+    expired: Sequence[tuple[int, str, str]]  # id, queue, name
+    released: Sequence[str]
+    next_steady: int | None
+    next_wall: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What an end of an attempt, or a cancel, left: state, kept file to let go, how many are queued."""
+
+    state: State
+    released: str | None
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The record of one attempt."""
+
+    number: int
+    worker: str
+    started: int
+    finished: int | None
+    result: Result | None
+    exit_code: int | None
+    signal: int | None
+    user: float
+    system: float
+    max_rss: int
+    output: int
+    omitted: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A job as people see it."""
+
+    id: int
+    name: str
+    queue: str
+    state: State
+    priority: int
+    attempt: int
+    failures: int
+    source: str
+    owner: int
+    submitted: int
+    started: int | None
+    finished: int | None
+    due: int | None
+    exit_code: int | None
+    signal: int | None
+    result: Result | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs a listing shows; empty means all."""
+
+    states: Sequence[State] = ()
+    queues: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Everything about one job."""
+
+    record: Record
+    job: Job
+    attempts: Sequence[Attempt]
+    cancelled: bool
+
+
+class Store(Protocol):
+    """One database. Used by one thread at a time."""
+
+    clock: Steady
+
+    def begin(self) -> None:
+        """Start a group of verbs."""
+
+    def commit(self) -> None:
+        """All verbs since ``begin`` are on stable storage when this returns; raises ``StoreError`` if not."""
+
+    def rollback(self) -> None:
+        """None of the verbs since ``begin`` happened."""
+
+    def close(self) -> None: ...
+
+    def add(self, additions: Sequence[Addition]) -> Added:
+        """New jobs, in order of arrival."""
+
+    def fetch(self, wanted: Mapping[str, int]) -> list[Job]:
+        """The best queued jobs that may run now: of each queue at most as many as wanted."""
+
+    def start(self, job: int, attempt: int, worker: str) -> int:
+        """Attempt number ``attempt`` of a queued job starts; returns the time. ``IllegalTransition`` if it is
+        not queued or that is not its next attempt."""
+
+    def finish(self, outcome: Outcome, verdict: Verdict) -> Ended:
+        """The running attempt ended. ``IllegalTransition`` when the outcome is not of the current attempt."""
+
+    def cancel(self, job: int) -> Ended:
+        """End a job: at once if it does not run; else the wish is recorded and it stays ``running``."""
+
+    def hold(self, job: int) -> None:
+        """Keep a queued job from starting."""
+
+    def release(self, job: int) -> tuple[str, int]:
+        """Let a held job go; returns its queue and priority."""
+
+    def wake(self, wall: int) -> Woken:
+        """Let due jobs run, end expired ones. ``wall``: the wall clock."""
+
+    def before(self) -> list[Before]:
+        """Jobs in state running; asked once, at start."""
+
+    def queues(self) -> list[str]:
+        """Queues that have queued jobs."""
+
+    def counts(self) -> dict[str, dict[State, int]]:
+        """Jobs per queue and state; costs the same at any number of jobs."""
+
+    def known(self, claim: str) -> int | None:
+        """How many parts of a claimed file were added; None when it was never heard of."""
+
+    def wanted(self, claim: str) -> bool:
+        """Whether the kept file of this claim belongs to a job that is not over."""
+
+    def settle(self, claims: Sequence[str]) -> None:
+        """These claimed files are gone for good: they need no memory any more."""
+
+    def show(self, job: int) -> Details:
+        """One job; ``NoSuchJob``."""
+
+    def list(self, after: int, limit: int, only: Filter) -> Sequence[Record]:
+        """At most ``limit`` jobs with ids over ``after``, oldest first."""
+
+    def oldest_queued(self) -> int | None:
+        """When the job that has waited longest was submitted."""
+
+    def prune(self, age: float, count: int, limit: int) -> Sequence[tuple[int, int]]:
+        """Forget at most ``limit`` jobs that were over ``age`` seconds ago, or are beyond the newest
+        ``count``; returns their ids and numbers of attempts, for the output."""

@@ -1,0 +1,152 @@
+-- Every statement of the SQLite store. "-- name:" starts one; the sentence under it says what it is for.
+
+-- name: claim_parts
+-- How many parts of a claimed file are known.
+SELECT parts FROM claims WHERE claim = :claim;
+
+-- name: claim_put
+-- Remember how far a claimed file was taken in.
+INSERT INTO claims VALUES (:claim, :parts) ON CONFLICT DO UPDATE SET parts = excluded.parts;
+
+-- name: claim_forget
+-- The claimed file is gone.
+DELETE FROM claims WHERE claim = :claim;
+
+-- name: claim_wanted
+-- Whether the job that works on a kept file is not over.
+SELECT 1 FROM jobs WHERE claim = :claim AND state IN ('queued', 'held', 'running');
+
+-- name: add
+-- One new job.
+INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, due, due_clock, expires, claim, spec)
+VALUES ('queued', :queue, :priority, :name, :source, :owner, :submitted, :due, :due_clock, :expires, :claim, :spec);
+
+-- name: fetch
+-- The best jobs of one queue that may run now.
+SELECT id, queue, priority, state, spec, source, attempt, failures, crashes, submitted, due, due_clock, expires, claim
+FROM jobs INDEXED BY jobs_ready
+WHERE queue = :queue AND state = 'queued' AND due IS NULL AND (expires IS NULL OR expires > :steady)
+ORDER BY priority DESC, id LIMIT :limit;
+
+-- name: job
+-- One job as the gate needs it, and what was asked of it while it ran.
+SELECT id, queue, priority, state, spec, source, attempt, failures, crashes, submitted, due, due_clock, expires, claim,
+       ending
+FROM jobs WHERE id = :id;
+
+-- name: start
+-- A queued job starts its next attempt.
+UPDATE jobs SET state = 'running', attempt = :attempt, started = :at, finished = NULL, due = NULL, due_clock = NULL,
+       exit_code = NULL, signal = NULL, result = NULL, reason = ''
+WHERE id = :id AND state = 'queued' AND attempt = :attempt - 1;
+
+-- name: start_attempt
+-- The record of that attempt.
+INSERT INTO attempts (job, number, worker, started) VALUES (:id, :attempt, :worker, :at);
+
+-- name: finish
+-- The running attempt ended; the job goes where the verdict says.
+UPDATE jobs SET state = :state, ending = NULL, finished = :job_finished, due = :due, due_clock = :due_clock,
+       failures = :failures, crashes = :crashes, exit_code = :exit_code, signal = :signal, result = :result,
+       reason = :reason
+WHERE id = :id AND state = 'running' AND attempt = :attempt;
+
+-- name: finish_attempt
+-- What is kept of the attempt.
+UPDATE attempts SET started = coalesce(:started, started), finished = :finished, result = :result,
+       exit_code = :exit_code, signal = :signal, user = :user, system = :system, max_rss = :max_rss,
+       output = :output, omitted = :omitted, message = :message
+WHERE job = :id AND number = :attempt AND finished IS NULL;
+
+-- name: move
+-- A job that does not run changes its state.
+UPDATE jobs SET state = :state, finished = :finished, reason = :reason WHERE id = :id AND state = :from;
+
+-- name: mark_cancelled
+-- Somebody asked to cancel a running job.
+UPDATE jobs SET ending = 'cancel' WHERE id = :id AND state = 'running';
+
+-- name: release_due
+-- Jobs whose time has come may run.
+UPDATE jobs INDEXED BY jobs_due SET due = NULL, due_clock = NULL
+WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL AND due <= :now
+RETURNING queue, priority;
+
+-- name: next_due
+-- When the next job is due.
+SELECT min(due) FROM jobs INDEXED BY jobs_due WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL;
+
+-- name: expire
+-- Jobs that did not start in time.
+UPDATE jobs INDEXED BY jobs_expiring SET state = 'cancelled', finished = :finished, reason = 'expired: it did not start in time'
+WHERE state IN ('queued', 'held') AND expires IS NOT NULL AND expires <= :steady
+RETURNING id, queue, name, claim;
+
+-- name: next_expiry
+-- When the next job expires.
+SELECT min(expires) FROM jobs INDEXED BY jobs_expiring WHERE state IN ('queued', 'held') AND expires IS NOT NULL;
+
+-- name: before
+-- Attempts under way.
+SELECT j.id, queue, priority, state, spec, source, attempt, failures, crashes, submitted, due, due_clock, expires, claim,
+       ending, a.worker
+FROM jobs j INDEXED BY jobs_running JOIN attempts a ON a.job = j.id AND a.number = j.attempt
+WHERE state = 'running' ORDER BY j.id;
+
+-- name: queued
+-- How many jobs are queued, in all.
+SELECT coalesce(sum(jobs), 0) FROM counts WHERE state = 'queued';
+
+-- name: counts
+-- Jobs by queue and state.
+SELECT queue, state, jobs FROM counts WHERE jobs > 0 ORDER BY queue, state;
+
+-- name: oldest_queued
+-- The longest wait.
+SELECT submitted FROM jobs INDEXED BY jobs_queued WHERE state = 'queued' ORDER BY id LIMIT 1;
+
+-- name: record
+-- One job as people see it.
+SELECT id, name, queue, state, priority, attempt, failures, source, owner, submitted, started, finished, due, exit_code,
+       signal, result, reason
+FROM jobs WHERE id = :id;
+
+-- name: list
+-- A page of jobs, oldest first. An empty list of states or queues stands for all of them.
+SELECT id, name, queue, state, priority, attempt, failures, source, owner, submitted, started, finished, due, exit_code,
+       signal, result, reason
+FROM jobs
+WHERE id > :after
+  AND (:states = '[]' OR state IN (SELECT value FROM json_each(:states)))
+  AND (:queues = '[]' OR queue IN (SELECT value FROM json_each(:queues)))
+ORDER BY id LIMIT :limit;
+
+-- name: attempts
+-- The attempts of a job, first to last.
+SELECT number, worker, started, finished, result, exit_code, signal, user, system, max_rss, output, omitted, message
+FROM attempts WHERE job = :id ORDER BY number;
+
+-- name: over
+-- How many jobs are over.
+SELECT coalesce(sum(jobs), 0) FROM counts WHERE state IN ('succeeded', 'failed', 'cancelled');
+
+-- name: prunable
+-- The jobs that were over first.
+SELECT id, attempt FROM jobs INDEXED BY jobs_over
+WHERE state IN ('succeeded', 'failed', 'cancelled') AND finished <= :until ORDER BY finished, id LIMIT :limit;
+
+-- name: prune_attempts
+-- The attempts of a job that is forgotten.
+DELETE FROM attempts WHERE job = :id;
+
+-- name: prune
+-- A job is forgotten.
+DELETE FROM jobs WHERE id = :id;
+
+-- name: meta_get
+-- A fact about the database itself.
+SELECT value FROM meta WHERE key = :key;
+
+-- name: meta_put
+-- Keep a fact about the database itself.
+INSERT INTO meta VALUES (:key, :value) ON CONFLICT DO UPDATE SET value = excluded.value;

@@ -1,0 +1,386 @@
+"""The store on one host: SQLite in write-ahead mode, synced at every commit.
+
+``synchronous=FULL`` with WAL makes a commit durable against power loss (https://sqlite.org/pragma.html#pragma_synchronous).
+The statements are in ``sql/queries.sql``, the schema in ``sql/NNN-*.sql``, each file one migration.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from taskgated.clock import MICROSECONDS, Steady, boot_id, wall
+from taskgated.core.job import Clock, Job, Outcome, Result, Spec, State, to_bytes, to_text
+from taskgated.core.lifecycle import Verb, Verdict, step
+from taskgated.errors import IllegalTransition, NoSuchJob, StoreError
+from taskgated.store.contract import (
+    Added,
+    Addition,
+    Attempt,
+    Before,
+    Details,
+    Ended,
+    Filter,
+    Record,
+    Woken,
+)
+
+
+def _statements() -> dict[str, str]:
+    text = resources.files(__package__).joinpath("sql/queries.sql").read_text("utf-8")
+    pieces = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
+    return {name: body.strip() for name, body in zip(pieces[::2], pieces[1::2], strict=True)}
+
+
+def _migrations() -> list[tuple[int, str]]:
+    found = []
+    for entry in resources.files(__package__).joinpath("sql").iterdir():
+        if match := re.fullmatch(r"(\d{3})-.*\.sql", entry.name):
+            found.append((int(match[1]), entry.read_text("utf-8")))
+    return sorted(found)
+
+
+class SqliteStore:
+    """``Store`` on a file. One thread at a time; ``read_only`` opens a second view for listings, which
+    sees what was committed and is never in a writer's way."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._path = path
+        self._sql = _statements()
+        self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+        try:
+            self._db = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=10
+            )
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot open the database {path}: {error}") from error
+        try:
+            self._set_up(read_only)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise StoreError(f"cannot open the database {path}: {error}") from error
+        except StoreError:
+            self._db.close()
+            raise
+
+    def _set_up(self, read_only: bool) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        # Checkpoints read back what was written: rare and large is cheaper than frequent and small.
+        self._db.execute("PRAGMA wal_autocheckpoint = 4000")
+        self._db.execute("PRAGMA cache_size = -8192")  # KiB: the memory that a backlog may cost
+        if read_only:
+            self._db.execute("PRAGMA query_only = ON")
+        else:
+            self._migrate()
+        self.clock = self._steady_clock(keep=not read_only)
+
+    def _migrate(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        migrations = _migrations()
+        newest = migrations[-1][0]
+        if version > newest:
+            raise StoreError(
+                f"the database {self._path} has schema {version}, this program knows up to {newest}: "
+                "it was written by a newer taskgated; install that version again, or move the database away"
+            )
+        for number, script in migrations:
+            if number <= version:
+                continue
+            self._db.execute("BEGIN EXCLUSIVE")
+            statement = ""
+            for line in script.splitlines(keepends=True):
+                statement += line
+                if sqlite3.complete_statement(statement):
+                    self._db.execute(statement)
+                    statement = ""
+            self._db.execute(f"PRAGMA user_version = {number}")
+            self._db.execute("COMMIT")
+
+    def _steady_clock(self, *, keep: bool) -> Steady:
+        """The anchor of this boot's first daemon, so that a stepped wall clock moves no due time."""
+        row = self._one("meta_get", key="steady")
+        boot = boot_id()
+        if row is not None:
+            known = json.loads(row[0])
+            if known["boot"] == boot:
+                return Steady(known["anchor"])
+        clock = Steady.start()
+        if keep:
+            self._do("meta_put", key="steady", value=json.dumps({"boot": boot, "anchor": clock.anchor}))
+        return clock
+
+    # -- statements ------------------------------------------------------------------------------
+
+    def _do(self, name: str, /, **values: Any) -> sqlite3.Cursor:
+        return self._db.execute(self._sql[name], values)
+
+    def _one(self, name: str, /, **values: Any) -> Any:
+        return self._db.execute(self._sql[name], values).fetchone()
+
+    # -- groups ----------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        self._db.execute(self._begin)
+
+    def commit(self) -> None:
+        self._db.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._db.close()
+
+    # -- verbs -----------------------------------------------------------------------------------
+
+    def add(self, additions: Sequence[Addition]) -> Added:
+        jobs: list[tuple[int, str, str]] = []
+        best: dict[str, int] = {}
+        timed = False
+        submitted, steady = wall(), self.clock.now()
+        for addition in additions:
+            row = self._one("claim_parts", claim=addition.claim)
+            known = row[0] if row else 0
+            parts = addition.first + len(addition.specs)
+            if row is not None and parts <= known:
+                continue
+            self._do("claim_put", claim=addition.claim, parts=parts)
+            source = to_bytes(addition.source)
+            for part, spec in enumerate(addition.specs, addition.first):
+                if part < known:
+                    continue
+                due, due_clock = None, None
+                if spec.not_before is not None:
+                    due, due_clock = spec.not_before, Clock.WALL
+                elif spec.delay > 0:
+                    due, due_clock = steady + int(spec.delay * MICROSECONDS), Clock.STEADY
+                expires = None if spec.expires is None else steady + int(spec.expires * MICROSECONDS)
+                cursor = self._do(
+                    "add",
+                    queue=spec.queue,
+                    priority=spec.priority,
+                    name=to_bytes(spec.name),
+                    source=source,
+                    owner=addition.owner,
+                    submitted=submitted,
+                    due=due,
+                    due_clock=due_clock,
+                    expires=expires,
+                    claim=addition.claim if addition.keep else None,
+                    spec=json.dumps(spec.to_json(), separators=(",", ":")),
+                )
+                assert cursor.lastrowid is not None
+                timed = timed or due is not None or expires is not None
+                jobs.append((cursor.lastrowid, spec.queue, spec.name))
+                if due is None:
+                    best[spec.queue] = max(spec.priority, best.get(spec.queue, 0))
+        return Added(jobs, best, timed, self.queued())
+
+    def fetch(self, wanted: Mapping[str, int]) -> list[Job]:
+        steady = self.clock.now()
+        rows: list[Any] = []
+        for queue, limit in wanted.items():
+            rows += self._do("fetch", queue=queue, steady=steady, limit=limit)
+        return [_job(row) for row in rows]
+
+    def start(self, job: int, attempt: int, worker: str) -> int:
+        at = wall()
+        if self._do("start", id=job, attempt=attempt, at=at).rowcount != 1:
+            current = self._job(job)[0]
+            at_now = f"is {current.state} after attempt {current.attempt}"
+            raise IllegalTransition(f"job {job} {at_now}: it cannot start attempt {attempt}")
+        self._do("start_attempt", id=job, attempt=attempt, worker=worker, at=at)
+        return at
+
+    def finish(self, outcome: Outcome, verdict: Verdict) -> Ended:
+        job, _ = self._job(outcome.job)
+        if job.attempt != outcome.attempt:
+            stale = f"nothing more is heard of attempt {outcome.attempt}"
+            raise IllegalTransition(f"job {job.id} is at attempt {job.attempt}: {stale}")
+        state = step(job.state, verdict.verb)
+        finished = outcome.finished if outcome.finished is not None else wall()
+        due = None
+        if verdict.delay is not None:
+            due = self.clock.now() + int(verdict.delay * MICROSECONDS)
+        self._do(
+            "finish",
+            id=job.id,
+            attempt=job.attempt,
+            state=state,
+            job_finished=finished if state.final else None,
+            due=due,
+            due_clock=None if due is None else Clock.STEADY,
+            failures=verdict.failures,
+            crashes=verdict.crashes,
+            exit_code=outcome.exit_code,
+            signal=outcome.signal,
+            result=outcome.result,
+            reason=verdict.reason,
+        )
+        self._do(
+            "finish_attempt",
+            id=job.id,
+            attempt=job.attempt,
+            started=outcome.started,
+            finished=finished,
+            result=outcome.result,
+            exit_code=outcome.exit_code,
+            signal=outcome.signal,
+            user=outcome.user,
+            system=outcome.system,
+            max_rss=outcome.max_rss,
+            output=outcome.output,
+            omitted=outcome.omitted,
+            message=outcome.message,
+        )
+        return Ended(state, job.claim if state.final else None, self.queued())
+
+    def cancel(self, job: int) -> Ended:
+        current, _ = self._job(job)
+        if current.state is State.RUNNING:
+            self._do("mark_cancelled", id=job)
+            return Ended(State.RUNNING, None, self.queued())
+        state = self._move(current, Verb.CANCEL, "cancelled before it started", wall())
+        return Ended(state, current.claim, self.queued())
+
+    def hold(self, job: int) -> None:
+        self._move(self._job(job)[0], Verb.HOLD, "held", None)
+
+    def release(self, job: int) -> tuple[str, int]:
+        current, _ = self._job(job)
+        self._move(current, Verb.RELEASE, "", None)
+        return current.queue, current.priority
+
+    def _move(self, job: Job, verb: Verb, reason: str, finished: int | None) -> State:
+        state = step(job.state, verb)
+        values = {"id": job.id, "state": state, "from": job.state, "reason": reason, "finished": finished}
+        self._db.execute(self._sql["move"], values)
+        return state
+
+    def wake(self, wall: int) -> Woken:
+        steady = self.clock.now()
+        best: dict[str, int] = {}
+        expired, released = [], []
+        for id_, queue, name, claim in self._do("expire", steady=steady, finished=wall).fetchall():
+            expired.append((id_, queue, to_text(name)))
+            if claim is not None:
+                released.append(claim)
+        for clock, now in ((Clock.STEADY, steady), (Clock.WALL, wall)):
+            for queue, priority in self._do("release_due", clock=clock, now=now).fetchall():
+                best[queue] = max(priority, best.get(queue, 0))
+        (next_steady,) = self._one("next_due", clock=Clock.STEADY)
+        (next_wall,) = self._one("next_due", clock=Clock.WALL)
+        (next_expiry,) = self._one("next_expiry")
+        soonest = min((t for t in (next_steady, next_expiry) if t is not None), default=None)
+        return Woken(best, expired, released, soonest, next_wall)
+
+    def settle(self, claims: Sequence[str]) -> None:
+        for claim in claims:
+            self._do("claim_forget", claim=claim)
+
+    def prune(self, age: float, count: int, limit: int) -> Sequence[tuple[int, int]]:
+        (over,) = self._one("over")
+        old = self._do("prunable", until=wall() - int(age * MICROSECONDS), limit=limit).fetchall()
+        if over - len(old) > count and len(old) < limit:  # by number, whatever their age
+            old = self._do("prunable", until=2**62, limit=min(limit, over - count)).fetchall()
+        for id_, _ in old:
+            self._do("prune_attempts", id=id_)
+            self._do("prune", id=id_)
+        return [(id_, attempt) for id_, attempt in old]
+
+    # -- questions -------------------------------------------------------------------------------
+
+    def before(self) -> list[Before]:
+        return [Before(_job(row[:-2]), row[-1], row[-2] is not None) for row in self._do("before").fetchall()]
+
+    def queued(self) -> int:
+        """Queued jobs in all queues."""
+        (number,) = self._one("queued")
+        return int(number)
+
+    def queues(self) -> list[str]:
+        return [queue for queue, states in self.counts().items() if states.get(State.QUEUED)]
+
+    def counts(self) -> dict[str, dict[State, int]]:
+        out: dict[str, dict[State, int]] = {}
+        for queue, state, jobs in self._do("counts"):
+            out.setdefault(queue, {})[State(state)] = jobs
+        return out
+
+    def known(self, claim: str) -> int | None:
+        row = self._one("claim_parts", claim=claim)
+        return None if row is None else int(row[0])
+
+    def wanted(self, claim: str) -> bool:
+        return self._one("claim_wanted", claim=claim) is not None
+
+    def show(self, job: int) -> Details:
+        current, cancelled = self._job(job)
+        attempts = [_attempt(row) for row in self._do("attempts", id=job)]
+        return Details(_record(self._one("record", id=job)), current, attempts, cancelled)
+
+    def list(self, after: int, limit: int, only: Filter) -> Sequence[Record]:
+        rows = self._do(
+            "list",
+            after=after,
+            limit=limit,
+            states=json.dumps(list(only.states)),
+            queues=json.dumps(list(only.queues)),
+        )
+        return [_record(row) for row in rows]
+
+    def oldest_queued(self) -> int | None:
+        row = self._one("oldest_queued")
+        return None if row is None else int(row[0])
+
+    def _job(self, job: int) -> tuple[Job, bool]:
+        row = self._one("job", id=job)
+        if row is None:
+            raise NoSuchJob(job)
+        return _job(row[:-1]), row[-1] is not None
+
+
+def _job(row: Sequence[Any]) -> Job:
+    id_, queue, priority, state, spec, source, *counters, submitted, due, clock, expires, claim = row
+    attempt, failures, crashes = counters
+    return Job(
+        id=id_,
+        queue=queue,
+        priority=priority,
+        state=State(state),
+        spec=Spec.from_json(json.loads(spec)),
+        source=to_text(source),
+        attempt=attempt,
+        failures=failures,
+        crashes=crashes,
+        submitted=submitted,
+        due=due,
+        due_clock=Clock(clock) if clock else Clock.STEADY,
+        expires=expires,
+        claim=claim,
+    )
+
+
+def _attempt(row: Sequence[Any]) -> Attempt:
+    number, worker, started, finished, result, *rest = row
+    return Attempt(number, worker, started, finished, Result(result) if result else None, *rest)
+
+
+def _record(row: Sequence[Any]) -> Record:
+    """The columns of the queries ``record`` and ``list`` are the fields of a record, in order."""
+    values = dict(zip(_RECORD_FIELDS, row, strict=True))
+    values["name"], values["source"] = to_text(values["name"]), to_text(values["source"])
+    values["state"] = State(values["state"])
+    values["result"] = Result(values["result"]) if values["result"] else None
+    return Record(**values)
+
+
+_RECORD_FIELDS = tuple(f.name for f in fields(Record))

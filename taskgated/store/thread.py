@@ -1,0 +1,179 @@
+"""The store beside the main loop: verbs that arrive together share one transaction and one sync.
+
+The thread takes everything that waits, does it, commits once, and only then hands the answers out. So a
+slow disk makes groups larger, not the loop slower, and nothing is answered before it is on stable storage.
+When the disk refuses (full, read-only, broken), the group is kept and tried again until it is taken:
+whoever waits for an answer keeps waiting, and ``trouble`` says why.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from sqlite3 import Error as SqliteError
+from typing import Any
+
+from taskgated.errors import StoreError, TaskgateError
+from taskgated.store.contract import Store
+
+GROUP = 500
+"""Verbs in one transaction at most: bounds the time that the first of them waits."""
+RETRY = 1.0
+"""Seconds between attempts to write a group that the disk refused."""
+
+_NOTHING = ""
+
+
+@dataclass(slots=True)
+class Answer:
+    """The result of one verb, or the error it raised."""
+
+    value: Any = None
+    error: TaskgateError | None = None
+
+    def get(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+@dataclass(slots=True)
+class _Request:
+    verb: str
+    args: tuple[Any, ...]
+    done: Callable[[Answer], None]
+    answer: Answer | None = None
+
+
+class StoreThread:
+    """Runs a store on a thread of its own.
+
+    ``submit`` returns at once; ``done`` is called with the answer by ``deliver``, which the owner of the loop
+    calls after ``wake`` was called. ``call`` is for other threads and waits.
+    """
+
+    def __init__(self, store: Store, wake: Callable[[], None], name: str = "store") -> None:
+        self._store = store
+        self._wake = wake
+        self._requests: deque[_Request] = deque()
+        self._answered: deque[tuple[Callable[[Answer], None], Answer]] = deque()
+        self._there = threading.Condition()
+        self._stopping = False
+        self.trouble = ""
+        self.progress = 1  # counts turns of the loop, also the futile ones while the disk refuses
+        self._seen = 0
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """Do what was asked for so far, then end; False when that took longer than ``timeout`` seconds."""
+        with self._there:
+            self._stopping = True
+            self._there.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._requests)
+
+    def submit(self, verb: str, *args: Any, done: Callable[[Answer], None] = lambda answer: None) -> None:
+        """Ask for a verb. ``done`` runs on the thread that calls ``deliver``."""
+        self._put(_Request(verb, args, lambda answer: self._answered.append((done, answer))))
+
+    def call(self, verb: str, *args: Any, also: Callable[[Answer], None] | None = None) -> Any:
+        """Do a verb and wait until it is durable, for as long as that takes; raises what it raised.
+
+        ``also`` gets the answer on the thread that calls ``deliver``, without waiting for ours to run.
+        """
+        box: list[Answer] = []
+        ready = threading.Event()
+
+        def done(answer: Answer) -> None:
+            if also is not None:
+                self._answered.append((also, answer))
+            box.append(answer)
+            ready.set()
+
+        self._put(_Request(verb, args, done))
+        ready.wait()
+        return box[0].get()
+
+    def responsive(self) -> bool:
+        """Whether the thread did anything since the last time this was asked; for a watchdog.
+
+        Each call leaves a request behind that does nothing, so an idle thread has something to show.
+        """
+        moved = self.progress != self._seen
+        self._seen = self.progress
+        if moved or not self._requests:
+            self._put(_Request(_NOTHING, (), lambda answer: None))
+        return moved and self._thread.is_alive()
+
+    def deliver(self) -> None:
+        """Hand out the answers that have come."""
+        while self._answered:
+            done, answer = self._answered.popleft()
+            done(answer)
+
+    def _put(self, request: _Request) -> None:
+        with self._there:
+            if self._stopping:
+                request.done(Answer(error=StoreError("the store is closed")))
+                return
+            self._requests.append(request)
+            self._there.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._there:
+                while not self._requests and not self._stopping:
+                    self._there.wait()
+                group = [self._requests.popleft() for _ in range(min(len(self._requests), GROUP))]
+            if not group:
+                break
+            self._do(group)
+        self._store.close()
+
+    def _do(self, group: list[_Request]) -> None:
+        while True:
+            self.progress += 1
+            try:
+                if any(request.verb != _NOTHING for request in group):
+                    self._try(group)
+                break
+            except (SqliteError, StoreError, OSError) as error:
+                self._roll_back()
+                self.trouble = str(error)
+                self._wake()
+                time.sleep(RETRY)
+        self.trouble = ""
+        for request in group:
+            request.done(request.answer or Answer())
+        self._wake()
+
+    def _try(self, group: list[_Request]) -> None:
+        self._store.begin()
+        for request in group:
+            if request.verb == _NOTHING:
+                continue
+            try:
+                request.answer = Answer(getattr(self._store, request.verb)(*request.args))
+            except TaskgateError as error:  # that verb changed nothing; the others go on
+                request.answer = Answer(error=error)
+        self._store.commit()
+
+    def _roll_back(self) -> None:
+        try:
+            self._store.rollback()
+        except SqliteError:
+            pass  # the engine has rolled back by itself, or will say so at the next begin

@@ -1,0 +1,248 @@
+"""Keeping the worker server and the right number of workers alive.
+
+Workers are forked by a small server process, so a replacement is there in milliseconds. A worker that dies
+is replaced at once; one that keeps dying, ever more slowly. When not one worker has ever come up after
+``HOPELESS`` tries, the gate cannot work and says so.
+
+It also looks after the dead: ``bury`` has the server make sure that a worker is gone and nothing of its
+attempt is left. A burial that was under way when the server died is asked for again.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from taskgated.dispatch import Identity
+from taskgated.errors import ProtocolError
+from taskgated.loop import Loop, Timer
+from taskgated.wire import Channel, Message
+
+HOPELESS = 8
+"""Failures to bring up a worker, with none ever up, after which there is no hope."""
+GREETING = 30.0
+"""Seconds for a forked worker to say hello, before it counts as failed and is killed."""
+SLOWEST = 30.0
+"""The longest delay before a replacement, in seconds."""
+STEADY = 10.0
+"""A worker that lived this many seconds did not die of starting."""
+
+
+class Listener(Protocol):
+    def worker_buried(self, identity: Identity, killed: int) -> None: ...
+
+    def worker_exited(self, pid: int, status: int) -> None: ...
+
+    def server_died(self, status: int) -> None: ...
+
+    def workers_unavailable(self, why: str) -> None: ...
+
+
+Spawn = Callable[[], tuple["subprocess.Popen[bytes]", Channel]]
+
+
+class Supervisor:
+    def __init__(self, loop: Loop, spawn: Spawn, listener: Listener) -> None:
+        self._loop = loop
+        self._spawn = spawn
+        self._listener = listener
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self._wanted = 0
+        self._up: dict[int, float] = {}  # pid of each worker that said hello, since when (monotonic)
+        self._coming: dict[int, Timer] = {}  # forked, no hello yet
+        self._asked = 0  # forks asked for, not yet answered
+        self._failures = 0
+        self._ever_up = False
+        self._retry: Timer | None = None
+        self._burials: dict[str, tuple[Identity, Message]] = {}
+        self._closing = False
+        self.pings = self.pongs = 0
+
+    # -- what is wanted --------------------------------------------------------------------------
+
+    def start(self, workers: int) -> None:
+        self._start_server()
+        self.want(workers)
+
+    def want(self, workers: int) -> None:
+        """How many workers there shall be; those that are too many are the caller's to dismiss."""
+        self._wanted = workers
+        self._fill()
+
+    @property
+    def count(self) -> int:
+        return len(self._up)
+
+    def arrived(self, pid: int) -> None:
+        """A worker said hello, whether this server forked it or an earlier one."""
+        if timer := self._coming.pop(pid, None):
+            timer.cancel()
+        self._up[pid] = time.monotonic()
+        self._ever_up = True
+
+    def departed(self, pid: int, *, expected: bool) -> None:
+        """A worker is gone; replaced as long as there are fewer than wanted."""
+        since = self._up.pop(pid, None)
+        if not expected and since is not None:
+            self._failures = 1 if time.monotonic() - since > STEADY else self._failures + 1
+        if self._failures > 1:
+            self._later()
+        else:
+            self._fill()
+
+    def bury(self, identity: Identity, job: int | None, attempt: int | None) -> None:
+        """``worker_buried`` is called when the process is gone and nothing of its attempt is left."""
+        message = {"bury": {**identity.to_json(), "job": job, "attempt": attempt}}
+        self._burials[identity.key] = (identity, message)
+        self._tell(message)
+
+    def ping(self) -> bool:
+        """Ask the server for a sign of life; False when it still owes the last one."""
+        alive = self.pongs == self.pings
+        if alive and self._channel is not None:
+            self.pings += 1
+            self._tell({"ping": self.pings})
+        return alive and self._channel is not None
+
+    def restart_server(self) -> None:
+        """It does not answer: end it; what follows is what follows its death."""
+        if self._process is not None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """Let the server go; it ends when its channel does."""
+        self._closing = True
+        for timer in [*self._coming.values(), *([self._retry] if self._retry else [])]:
+            timer.cancel()
+        self._drop_channel()
+        if self._process is not None:
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    # -- the server ------------------------------------------------------------------------------
+
+    def _start_server(self) -> None:
+        try:
+            self._process, channel = self._spawn()
+        except OSError as error:
+            self._failed(f"the worker server cannot be started: {error}")
+            return
+        self._channel = channel
+        self._asked = 0
+        self.pings = self.pongs = 0
+        self._loop.add(channel, self._readable)
+        for _, message in self._burials.values():
+            self._tell(message)
+        self._fill()
+
+    def _readable(self) -> None:
+        channel = self._channel
+        if channel is None:
+            return
+        try:
+            for message in channel.receive():
+                self._heard(message)
+        except ProtocolError:
+            channel.closed = True
+        if channel.closed:
+            self._server_gone()
+
+    def _heard(self, message: Message) -> None:
+        ((kind, body),) = message.items()
+        if kind == "forked":
+            self._asked = max(0, self._asked - 1)
+            pid = body["pid"]
+            if pid not in self._up:
+                self._coming[pid] = self._loop.after(GREETING, lambda: self._silent(pid, body["start"]))
+        elif kind == "failed":
+            self._asked = max(0, self._asked - 1)
+            self._failed(f"a worker cannot be forked: {body['error']}")
+        elif kind == "exited":
+            pid = body["pid"]
+            if timer := self._coming.pop(pid, None):
+                timer.cancel()
+                self._failed(f"worker {pid} ended with status {body['status']} before it said hello")
+            self._listener.worker_exited(pid, body["status"])
+        elif kind == "buried":
+            for key, (identity, _) in list(self._burials.items()):
+                if identity.process.pid == body["pid"]:
+                    del self._burials[key]
+                    self._listener.worker_buried(identity, body["killed"])
+        elif kind == "pong":
+            self.pongs = body
+
+    def _silent(self, pid: int, start: int) -> None:
+        from taskgated.clock import ProcessId, boot_id
+
+        self._coming.pop(pid, None)
+        self.bury(Identity(ProcessId(pid, start, boot_id())), None, None)
+        self._failed(f"worker {pid} did not say hello within {GREETING:.0f} s")
+
+    def _server_gone(self) -> None:
+        self._drop_channel()
+        status = self._process.wait() if self._process is not None else 0
+        self._process = None
+        for timer in self._coming.values():
+            timer.cancel()
+        self._coming.clear()
+        if self._closing:
+            return
+        self._listener.server_died(status)
+        self._failed(f"the worker server ended with status {status}")
+
+    def _drop_channel(self) -> None:
+        if self._channel is not None:
+            self._loop.remove(self._channel)
+            self._channel.close()
+            self._channel = None
+
+    def _tell(self, message: Message) -> None:
+        channel = self._channel
+        if channel is None:
+            return
+        channel.send(message)
+        if channel.pending:
+            self._loop.want_write(channel, self._writable)
+
+    def _writable(self) -> None:
+        if self._channel is not None:
+            self._channel.flush()
+            if not self._channel.pending:
+                self._loop.want_write(self._channel, None)
+
+    # -- enough workers --------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        if self._closing or self._channel is None or self._retry is not None:
+            return
+        missing = self._wanted - len(self._up) - len(self._coming) - self._asked
+        for _ in range(missing):
+            self._asked += 1
+            self._tell({"fork": {}})
+
+    def _failed(self, why: str) -> None:
+        self._failures += 1
+        if not self._ever_up and self._failures >= HOPELESS:
+            self._listener.workers_unavailable(why)
+            return
+        self._later()
+
+    def _later(self) -> None:
+        """Try again after a delay that doubles with each failure in a row."""
+        if self._closing or self._retry is not None:
+            return
+        delay = 0.0 if self._failures <= 1 else min(SLOWEST, 0.1 * 2 ** (self._failures - 2))
+        self._retry = self._loop.after(delay, self._again)
+
+    def _again(self) -> None:
+        self._retry = None
+        if self._channel is None and not self._closing:
+            self._start_server()
+        else:
+            self._fill()

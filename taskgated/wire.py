@@ -1,0 +1,107 @@
+"""JSON messages, each ended by one NUL byte, over a non-blocking stream socket.
+
+The framing of Varlink (https://varlink.org/Method-Call), used on every socket of taskgated: control,
+workers and worker server. A peer that sends an endless or malformed message costs at most ``LIMIT`` bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from taskgated.errors import ProtocolError
+
+Message = dict[str, Any]
+
+LIMIT = 16 * 1024 * 1024
+_CHUNK = 64 * 1024
+
+
+def encode(message: Message) -> bytes:
+    """One framed message. Lone surrogates (undecodable bytes of names) travel as ``\\udcXX`` escapes."""
+    return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\0"
+
+
+def decode(frame: bytes | bytearray) -> Message:
+    """The message in a frame without its NUL; ``ProtocolError`` when it is not a JSON object."""
+    try:
+        message = json.loads(frame)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"not a JSON message: {error}") from None
+    if not isinstance(message, dict):
+        raise ProtocolError("not a JSON object")
+    return message
+
+
+class Channel:
+    """One end of a connection: buffered both ways, never blocking once ``setblocking(False)``.
+
+    ``receive`` yields the whole messages that have arrived; ``closed`` is set when the peer is gone.
+    ``send`` queues and tries to write at once; ``pending`` says that the caller should poll for writing
+    and call ``flush``.
+    """
+
+    __slots__ = ("_in", "_limit", "_out", "closed", "sock")
+
+    def __init__(self, sock: socket.socket, limit: int = LIMIT) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.closed = False
+        self._in = bytearray()
+        self._out = bytearray()
+        self._limit = limit
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    @property
+    def pending(self) -> int:
+        """Bytes that the peer has not taken yet."""
+        return len(self._out)
+
+    def receive(self) -> Iterator[Message]:
+        """Messages that are here now. Raises ``ProtocolError`` on garbage or on a message over the limit."""
+        try:
+            data = self.sock.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.closed = True
+            return
+        if not self._in and data[-1] == 0 and data.count(b"\0") == 1:  # the usual case: exactly one message
+            yield decode(data[:-1])
+            return
+        # One chunk is read a call, so another peer has its turn; level-triggered polling brings us back.
+        self._in += data
+        while (end := self._in.find(b"\0")) >= 0:
+            frame = self._in[:end]
+            del self._in[: end + 1]
+            yield decode(frame)
+        if len(self._in) > self._limit:
+            raise ProtocolError(f"message longer than {self._limit} bytes")
+
+    def send(self, message: Message) -> None:
+        """Queue a message and write what the socket takes. A peer that is gone sets ``closed``."""
+        if self.closed:
+            return
+        self._out += encode(message)
+        self.flush()
+
+    def flush(self) -> None:
+        while self._out and not self.closed:
+            try:
+                sent = self.sock.send(self._out)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                self.closed = True
+                return
+            del self._out[:sent]
+
+    def close(self) -> None:
+        self.closed = True
+        self.sock.close()
