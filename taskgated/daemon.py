@@ -1,4 +1,4 @@
-"""The daemon: the only place that sees every part, puts them together, and lives through start, reload and stop."""
+"""The daemon: the only place that sees every part. It puts them together, and sees to start, reload and stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from taskgated import __version__
-from taskgated.clock import boot_id, wall
+from taskgated.clock import boot_id
 from taskgated.config import Config, load
 from taskgated.control.gate import INTERFACE, GateInterface, description
 from taskgated.control.varlink import Service
@@ -31,7 +31,7 @@ from taskgated.store.sqlite import SqliteStore
 from taskgated.store.thread import StoreThread
 from taskgated.supervise import Supervisor
 from taskgated.wire import Channel
-from taskgated.worker.spawn import spawn_server
+from taskgated.worker.spawn import Settings, spawn_server
 
 EX_OK = os.EX_OK
 EX_UNAVAILABLE = os.EX_UNAVAILABLE  # 69: no worker can be started
@@ -96,6 +96,8 @@ class Daemon:
         self._loop.handle_signals((signal.SIGHUP,), self._reload)
         # A writer that meets our lease makes the kernel signal us, and by default that kills (fcntl(2)).
         signal.signal(signal.SIGIO, signal.SIG_IGN)
+        # The loop must not wait long for its turn while another thread computes (the default is 5 ms).
+        sys.setswitchinterval(0.0005)
         self._store.start()
         self._reader.start()
         self._supervisor.start(self.config.workers)
@@ -118,7 +120,7 @@ class Daemon:
         self._journal.event(Event.STARTED, text)
 
     def _spawn(self) -> tuple[subprocess.Popen[bytes], Channel]:
-        return spawn_server(self._layout, umask=self.config.umask)
+        return spawn_server(Settings.of(self._layout, self.config.umask))
 
     # -- reload ----------------------------------------------------------------------------------
 

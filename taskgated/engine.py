@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from taskgated.clock import MICROSECONDS, wall
 from taskgated.core.gate import Action, Fetch, Finish, Gate, Run, Start, Stop
@@ -34,7 +34,7 @@ _ENDS = {
 
 
 class Engine:
-    """``over`` is called with the id of each job that is over, ``progressed`` when an attempt started or ended.
+    """``over`` is called with the id of each job that is over, ``progressed`` at starts and ends.
 
     ``dispatch`` and ``supervisor`` are set by who puts the parts together: they need us to be made.
     """
@@ -75,8 +75,8 @@ class Engine:
     def do(self, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
-                case Fetch(wanted):
-                    self._fetch(wanted)
+                case Fetch():
+                    self._fetch(action)
                 case Start(job, key):
                     self._start(job, key)
                 case Run(job, key):
@@ -87,11 +87,11 @@ class Engine:
                 case Finish():
                     self._finish(action)
 
-    def _fetch(self, wanted: Mapping[str, int]) -> None:
+    def _fetch(self, asked: Fetch) -> None:
         def done(answer: Answer) -> None:
-            self.do(self.gate.fetched(answer.get(), wanted))
+            self.do(self.gate.fetched(answer.get(), asked))
 
-        self._store.submit("fetch", wanted, done=done)
+        self._store.submit("fetch", asked.wanted, asked.known, done=done)
 
     def _start(self, job: Job, key: str) -> None:
         record = self.dispatch.workers[key].record  # an idle worker is a connected one
@@ -130,14 +130,14 @@ class Engine:
         self._ending -= 1
         if finish.worker is not None and (worker := self.dispatch.workers.get(finish.worker)):
             self.dispatch.ack(worker, job.id, outcome.attempt)
-        self._outcomes.forget(job.id, outcome.attempt)
+        if finish.worker is None:  # it may have come from a file
+            self._outcomes.forget(job.id, outcome.attempt)
         if answer.error is not None:  # the store knows better: a later attempt, or none
             self._journal.event(
                 Event.INTERNAL_ERROR, f"job {job.id}: {answer.error}", Priority.ERROR, job_id=job.id
             )
             return
         ended: Ended = answer.value
-        self.queued = ended.queued
         end = describe(outcome)
         why = f": {verdict.reason}" if verdict.reason and verdict.reason != outcome.message else ""
         if ended.state.final:
@@ -148,8 +148,10 @@ class Engine:
             assert verdict.delay is not None
             text = f"{end}{why}; again in {verdict.delay:.1f} s"
             self._job_event(Event.JOB_RETRIES, job, text, Priority.NOTICE, outcome)
+            self.queued += 1
             self.wake_at(verdict.delay)
         else:
+            self.queued += 1
             self._job_event(Event.JOB_REQUEUED, job, f"{end}{why}", Priority.NOTICE, outcome)
             self.do(self.gate.queued(job.queue, job.priority))
         self._progress()
@@ -209,6 +211,7 @@ class Engine:
         woken: Woken = answer.get()
         for job, queue, name in woken.expired:
             self.gate.forget(job)
+            self.queued = max(0, self.queued - 1)
             text = f"job {job} ({name}): expired: it did not start in time"
             self._journal.event(
                 Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job, job_name=name, queue=queue
@@ -229,9 +232,9 @@ class Engine:
         def cancelled(answer: Answer) -> None:
             if answer.error is None:
                 ended: Ended = answer.value
-                self.queued = ended.queued
                 self.do(self.gate.cancel(job))
                 if ended.state.final:
+                    self.queued = max(0, self.queued - 1)
                     text = f"job {job}: cancelled before it started"
                     self._journal.event(Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job)
                     self.job_over(job, ended.released)
@@ -267,7 +270,6 @@ class Engine:
             isinstance(a, Finish) for a in actions
         ):  # a late report of an older attempt changes nothing
             self.dispatch.ack(worker, outcome.job, outcome.attempt)
-            self._outcomes.forget(outcome.job, outcome.attempt)
         self.do(actions)
         if not worker.retiring:
             self._idle(worker)

@@ -85,7 +85,7 @@ class Health:
         if self._store.trouble != self._trouble:
             self._trouble = self._store.trouble
             if self._trouble:
-                text = f"the store cannot write: {self._trouble}; it is tried again every second, nothing is lost"
+                text = f"the store cannot write: {self._trouble}; nothing is lost, it is tried every second"
                 self._journal.event(Event.STORE_TROUBLE, text, Priority.CRITICAL)
             else:
                 self._journal.event(Event.STORE_RECOVERED, "the store can write again", Priority.NOTICE)

@@ -11,8 +11,7 @@ import enum
 import os
 import socket
 import struct
-import sys
-from datetime import datetime
+import time
 
 from taskgated.core.job import to_bytes
 
@@ -53,6 +52,7 @@ class Event(enum.StrEnum):
     WORKERS_UNAVAILABLE = "5b8e1a0f27d94a5f9c0f8a7de1b3c612"
     STORE_TROUBLE = "5b8e1a0f27d94a5f9c0f8a7de1b3c613"
     STORE_RECOVERED = "5b8e1a0f27d94a5f9c0f8a7de1b3c614"
+    FILE_STUCK = "5b8e1a0f27d94a5f9c0f8a7de1b3c616"
     INTERNAL_ERROR = "5b8e1a0f27d94a5f9c0f8a7de1b3c615"
 
 
@@ -94,10 +94,8 @@ class Journal:
 
     def _line(self, message: str) -> None:
         try:
-            now = f"{datetime.now():%H:%M:%S}"
-            sys.stderr.buffer.write(to_bytes(f"{now} {_printable(message)}\n"))
-            sys.stderr.buffer.flush()
-        except (OSError, ValueError):
+            os.write(2, to_bytes(f"{time.strftime('%H:%M:%S')} {_printable(message)}\n"))
+        except OSError:
             pass
 
     def _send(self, data: bytes) -> None:
@@ -134,6 +132,8 @@ def _field(name: str, value: str | int) -> bytes:
 
 def _printable(message: str) -> str:
     """A file name may hold anything; a terminal shall not obey it."""
+    if message.isprintable():
+        return message
     return "".join(
         c if c.isprintable() or c == "\n" or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in message
     )

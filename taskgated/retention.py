@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from taskgated.config import Config
 from taskgated.loop import Loop
-from taskgated.output import remove
 from taskgated.paths import Layout
 from taskgated.store.thread import Answer, StoreThread
 
@@ -36,15 +36,20 @@ class Retention:
 
     def _pruned(self, answer: Answer) -> None:
         pruned: list[tuple[int, int]] = answer.value or []
-        directories = set()
-        for job, attempts in pruned:
-            for attempt in range(1, attempts + 1):
-                path = self._layout.output_file(job, attempt)
-                remove(str(path))
-                directories.add(path.parent)
-        for directory in directories:
-            try:
-                os.rmdir(directory)
-            except OSError:
-                pass  # it still holds output of others
+        jobs: dict[Path, set[str]] = {}
+        for job, _ in pruned:
+            jobs.setdefault(self._layout.output_file(job, 1).parent, set()).add(str(job))
+        for directory, names in jobs.items():
+            _remove(directory, names)
         self._loop.after(PAUSE if len(pruned) == SLICE else EVERY, self._round)
+
+
+def _remove(directory: Path, jobs: set[str]) -> None:
+    """Delete the output of all attempts of these jobs; each file's name begins with its job's id."""
+    try:
+        for name in os.listdir(directory):
+            if name.partition(".")[0] in jobs:
+                os.unlink(directory / name)
+        os.rmdir(directory)
+    except OSError:
+        pass  # there never was any, or output of others is still there

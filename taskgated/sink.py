@@ -9,7 +9,16 @@ from collections.abc import Callable, Sequence
 
 from taskgated.config import Config
 from taskgated.engine import Engine
-from taskgated.intake.events import Accepted, Blind, FileRefused, IntakeEvent, Paused, Repaired, Resumed
+from taskgated.intake.events import (
+    Accepted,
+    Blind,
+    FileRefused,
+    FileStuck,
+    IntakeEvent,
+    Paused,
+    Repaired,
+    Resumed,
+)
 from taskgated.intake.intake import Intake
 from taskgated.journal import Event, Journal, Priority
 from taskgated.loop import Loop
@@ -78,6 +87,9 @@ class Sink:
             case FileRefused(source, queue, reason):
                 text = f"{_quoted(source)} is refused, see rejected/: {reason}"
                 journal.event(Event.FILE_REFUSED, text, Priority.WARNING, source=source, queue=queue)
+            case FileStuck(source, queue, reason):
+                text = f"{_quoted(source)} can be neither taken in nor moved away: {reason}"
+                journal.event(Event.FILE_STUCK, text, Priority.ERROR, source=source, queue=queue)
             case Paused(backlog):
                 self.paused = True
                 text = f"intake pauses: {backlog} jobs are queued (max_backlog); files stay in the spool"

@@ -38,9 +38,13 @@ def _bind(sock: socket.socket, path: Path) -> None:
         os.close(directory)
 
 
-def connect(path: Path) -> socket.socket:
-    """Connect to a socket at a path of any length; raises ``OSError``."""
+def connect(path: Path, *, wait: bool = True) -> socket.socket:
+    """Connect to a socket at a path of any length; raises ``OSError``.
+
+    With ``wait`` false a listener that is too busy to accept is an error as well (EAGAIN).
+    """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    sock.setblocking(wait)
     try:
         directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -187,8 +187,9 @@ class Harness:
         """The store and the workers answer the oldest request."""
         action = self.pending.pop(0)
         match action:
-            case Fetch(wanted):
-                self.do(self.gate.fetched(self.store.fetch(dict(wanted)), wanted))
+            case Fetch(wanted, known):
+                found = [j for j in self.store.fetch(dict(wanted)) if j.id not in known]
+                self.do(self.gate.fetched(found, action))
             case Start(new, _):
                 stored = self.store.jobs[new.id]
                 if stored.state is State.QUEUED and stored.attempt == new.attempt - 1:

@@ -9,7 +9,6 @@ import base64
 import os
 from collections.abc import Callable
 from importlib import resources
-from pathlib import Path
 from typing import Any, Protocol
 
 from taskgated import __version__
@@ -19,7 +18,7 @@ from taskgated.core.gates import Reason, reasons
 from taskgated.core.job import State
 from taskgated.engine import Engine
 from taskgated.errors import IllegalTransition, NoSuchJob
-from taskgated.output import read_output
+from taskgated.output import read
 from taskgated.paths import Layout
 from taskgated.store.contract import Attempt, Details, Filter, Record
 from taskgated.store.thread import Answer, StoreThread
@@ -165,19 +164,17 @@ class GateInterface:
             if number > last:
                 raise invalid("attempt")
             running = details.record.state is State.RUNNING and number == last
-            data = self._piece(self._layout.output_file(details.record.id, number), offset) if number else b""
+            path = self._layout.output_file(details.record.id, number)
+            data, after = read(str(path), offset, PIECE) if number else (b"", offset)
             coming = running or (number == last and details.record.state is State.QUEUED and number == 0)
             call.reply(
                 attempt=number,
                 data=base64.b64encode(data).decode(),
-                next=offset + len(data),
-                over=not coming and len(data) < PIECE,
+                next=after,
+                over=not coming and not data,
             )
 
         self._reader.submit("show", call.integer("id"), done=_forward(call, done))
-
-    def _piece(self, path: Path, offset: int) -> bytes:
-        return read_output(path, offset, PIECE)
 
     def _wait(self, call: Call) -> None:
         call.allow("ids")

@@ -31,9 +31,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Ask the store for the best queued jobs: at most so many of each of these queues."""
+    """Ask the store for the best queued jobs: at most so many of each of these queues, those ``known`` (per
+    id their queue) left out of the answer."""
 
     wanted: Mapping[str, int]
+    known: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +150,13 @@ class Gate:
             return []
         return self._pump()
 
-    def fetched(self, jobs: Iterable[Job], wanted: Mapping[str, int]) -> list[Action]:
-        """The store's answer to ``Fetch(wanted)``."""
+    def fetched(self, jobs: Iterable[Job], asked: Fetch) -> list[Action]:
+        """The store's answer to ``asked``."""
         self._fetching = False
         jobs = list(jobs)
         if not self._stale:
-            found = Counter(j.queue for j in jobs)
-            for queue, number in wanted.items():
+            found = Counter(j.queue for j in jobs) + Counter(asked.known.values())
+            for queue, number in asked.wanted.items():
                 if found[queue] < number:
                     self._hungry.pop(queue, None)
         self._stale = False
@@ -249,13 +251,12 @@ class Gate:
             actions.append(Start(job, worker))
         if not self._fetching and (wanted := self._wanted()):
             self._fetching = True
-            actions.append(Fetch(wanted))
+            actions.append(Fetch(wanted, {j.id: j.queue for j in self.ready}))
         return actions
 
     def _wanted(self) -> dict[str, int]:
         """How many jobs of which queue to ask for: those that could start here soon, none that could not.
 
-        What is in the ready queue already is asked for again (the store does not know of it) and recognized.
         A full ready queue asks only for a newcomer that outranks its worst.
         """
         newcomer, self._newcomer = self._newcomer, None

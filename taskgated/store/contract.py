@@ -10,7 +10,7 @@ for all daemons of one boot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,11 +69,10 @@ class Woken:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What an end of an attempt, or a cancel, left: state, kept file to let go, how many are queued."""
+    """What the end of an attempt, or a cancel, left: the state, and a kept file to let go."""
 
     state: State
     released: str | None
-    queued: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +154,9 @@ class Store(Protocol):
     def add(self, additions: Sequence[Addition]) -> Added:
         """New jobs, in order of arrival."""
 
-    def fetch(self, wanted: Mapping[str, int]) -> list[Job]:
-        """The best queued jobs that may run now: of each queue at most as many as wanted."""
+    def fetch(self, wanted: Mapping[str, int], known: Collection[int] = ()) -> list[Job]:
+        """The best queued jobs that may run now: of each queue at most as many as wanted, of which those
+        that the caller knows are left out."""
 
     def start(self, job: int, attempt: int, worker: str) -> int:
         """Attempt number ``attempt`` of a queued job starts; returns the time. ``IllegalTransition`` if it is

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from importlib import resources
 from pathlib import Path
@@ -184,36 +184,37 @@ class SqliteStore:
                     best[spec.queue] = max(spec.priority, best.get(spec.queue, 0))
         return Added(jobs, best, timed, self.queued())
 
-    def fetch(self, wanted: Mapping[str, int]) -> list[Job]:
+    def fetch(self, wanted: Mapping[str, int], known: Collection[int] = ()) -> list[Job]:
         steady = self.clock.now()
         rows: list[Any] = []
         for queue, limit in wanted.items():
             rows += self._do("fetch", queue=queue, steady=steady, limit=limit)
-        return [_job(row) for row in rows]
+        return [_job(row) for row in rows if row[0] not in known]
 
     def start(self, job: int, attempt: int, worker: str) -> int:
         at = wall()
         if self._do("start", id=job, attempt=attempt, at=at).rowcount != 1:
-            current = self._job(job)[0]
-            at_now = f"is {current.state} after attempt {current.attempt}"
+            state, current, _ = self._place(job)
+            at_now = f"is {state} after attempt {current}"
             raise IllegalTransition(f"job {job} {at_now}: it cannot start attempt {attempt}")
         self._do("start_attempt", id=job, attempt=attempt, worker=worker, at=at)
         return at
 
     def finish(self, outcome: Outcome, verdict: Verdict) -> Ended:
-        job, _ = self._job(outcome.job)
-        if job.attempt != outcome.attempt:
+        job = outcome.job
+        before, attempt, claim = self._place(job)
+        if attempt != outcome.attempt:
             stale = f"nothing more is heard of attempt {outcome.attempt}"
-            raise IllegalTransition(f"job {job.id} is at attempt {job.attempt}: {stale}")
-        state = step(job.state, verdict.verb)
+            raise IllegalTransition(f"job {job} is at attempt {attempt}: {stale}")
+        state = step(before, verdict.verb)
         finished = outcome.finished if outcome.finished is not None else wall()
         due = None
         if verdict.delay is not None:
             due = self.clock.now() + int(verdict.delay * MICROSECONDS)
         self._do(
             "finish",
-            id=job.id,
-            attempt=job.attempt,
+            id=job,
+            attempt=attempt,
             state=state,
             job_finished=finished if state.final else None,
             due=due,
@@ -227,8 +228,8 @@ class SqliteStore:
         )
         self._do(
             "finish_attempt",
-            id=job.id,
-            attempt=job.attempt,
+            id=job,
+            attempt=attempt,
             started=outcome.started,
             finished=finished,
             result=outcome.result,
@@ -241,29 +242,35 @@ class SqliteStore:
             omitted=outcome.omitted,
             message=outcome.message,
         )
-        return Ended(state, job.claim if state.final else None, self.queued())
+        return Ended(state, claim if state.final else None)
 
     def cancel(self, job: int) -> Ended:
-        current, _ = self._job(job)
-        if current.state is State.RUNNING:
+        state, _, claim = self._place(job)
+        if state is State.RUNNING:
             self._do("mark_cancelled", id=job)
-            return Ended(State.RUNNING, None, self.queued())
-        state = self._move(current, Verb.CANCEL, "cancelled before it started", wall())
-        return Ended(state, current.claim, self.queued())
+            return Ended(state, None)
+        return Ended(self._move(job, Verb.CANCEL, "cancelled before it started", wall()), claim)
 
     def hold(self, job: int) -> None:
-        self._move(self._job(job)[0], Verb.HOLD, "held", None)
+        self._move(job, Verb.HOLD, "held", None)
 
     def release(self, job: int) -> tuple[str, int]:
+        self._move(job, Verb.RELEASE, "", None)
         current, _ = self._job(job)
-        self._move(current, Verb.RELEASE, "", None)
         return current.queue, current.priority
 
-    def _move(self, job: Job, verb: Verb, reason: str, finished: int | None) -> State:
-        state = step(job.state, verb)
-        values = {"id": job.id, "state": state, "from": job.state, "reason": reason, "finished": finished}
+    def _move(self, job: int, verb: Verb, reason: str, finished: int | None) -> State:
+        before, _, _ = self._place(job)
+        state = step(before, verb)
+        values = {"id": job, "state": state, "from": before, "reason": reason, "finished": finished}
         self._db.execute(self._sql["move"], values)
         return state
+
+    def _place(self, job: int) -> tuple[State, int, str | None]:
+        row = self._one("place", id=job)
+        if row is None:
+            raise NoSuchJob(job)
+        return State(row[0]), row[1], row[2]
 
     def wake(self, wall: int) -> Woken:
         steady = self.clock.now()

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from queue import SimpleQueue
 from sqlite3 import Error as SqliteError
 from typing import Any
 
@@ -58,9 +59,8 @@ class StoreThread:
     def __init__(self, store: Store, wake: Callable[[], None], name: str = "store") -> None:
         self._store = store
         self._wake = wake
-        self._requests: deque[_Request] = deque()
+        self._requests: SimpleQueue[_Request | None] = SimpleQueue()
         self._answered: deque[tuple[Callable[[Answer], None], Answer]] = deque()
-        self._there = threading.Condition()
         self._stopping = False
         self.trouble = ""
         self.progress = 1  # counts turns of the loop, also the futile ones while the disk refuses
@@ -72,9 +72,8 @@ class StoreThread:
 
     def stop(self, timeout: float) -> bool:
         """Do what was asked for so far, then end; False when that took longer than ``timeout`` seconds."""
-        with self._there:
-            self._stopping = True
-            self._there.notify()
+        self._stopping = True
+        self._requests.put(None)
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -84,7 +83,7 @@ class StoreThread:
 
     @property
     def waiting(self) -> int:
-        return len(self._requests)
+        return self._requests.qsize()
 
     def submit(self, verb: str, *args: Any, done: Callable[[Answer], None] = lambda answer: None) -> None:
         """Ask for a verb. ``done`` runs on the thread that calls ``deliver``."""
@@ -115,7 +114,7 @@ class StoreThread:
         """
         moved = self.progress != self._seen
         self._seen = self.progress
-        if moved or not self._requests:
+        if moved or self._requests.empty():
             self._put(_Request(_NOTHING, (), lambda answer: None))
         return moved and self._thread.is_alive()
 
@@ -126,22 +125,24 @@ class StoreThread:
             done(answer)
 
     def _put(self, request: _Request) -> None:
-        with self._there:
-            if self._stopping:
-                request.done(Answer(error=StoreError("the store is closed")))
-                return
-            self._requests.append(request)
-            self._there.notify()
+        if self._stopping:
+            request.done(Answer(error=StoreError("the store is closed")))
+        else:
+            self._requests.put(request)
 
     def _run(self) -> None:
-        while True:
-            with self._there:
-                while not self._requests and not self._stopping:
-                    self._there.wait()
-                group = [self._requests.popleft() for _ in range(min(len(self._requests), GROUP))]
-            if not group:
-                break
-            self._do(group)
+        more = True
+        while more:
+            group = []
+            request = self._requests.get()
+            while request is not None:
+                group.append(request)
+                if len(group) == GROUP or self._requests.empty():
+                    break
+                request = self._requests.get()
+            more = request is not None
+            if group:
+                self._do(group)
         self._store.close()
 
     def _do(self, group: list[_Request]) -> None:

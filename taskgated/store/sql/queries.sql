@@ -34,6 +34,10 @@ SELECT id, queue, priority, state, spec, source, attempt, failures, crashes, sub
        ending
 FROM jobs WHERE id = :id;
 
+-- name: place
+-- Where a job is in its life.
+SELECT state, attempt, claim FROM jobs WHERE id = :id;
+
 -- name: start
 -- A queued job starts its next attempt.
 UPDATE jobs SET state = 'running', attempt = :attempt, started = :at, finished = NULL, due = NULL, due_clock = NULL,
@@ -90,8 +94,8 @@ SELECT min(expires) FROM jobs INDEXED BY jobs_expiring WHERE state IN ('queued',
 -- Attempts under way.
 SELECT j.id, queue, priority, state, spec, source, attempt, failures, crashes, submitted, due, due_clock, expires, claim,
        ending, a.worker
-FROM jobs j INDEXED BY jobs_running JOIN attempts a ON a.job = j.id AND a.number = j.attempt
-WHERE state = 'running' ORDER BY j.id;
+FROM attempts a INDEXED BY attempts_running JOIN jobs j ON j.id = a.job
+WHERE a.finished IS NULL ORDER BY j.id;
 
 -- name: queued
 -- How many jobs are queued, in all.
@@ -102,8 +106,9 @@ SELECT coalesce(sum(jobs), 0) FROM counts WHERE state = 'queued';
 SELECT queue, state, jobs FROM counts WHERE jobs > 0 ORDER BY queue, state;
 
 -- name: oldest_queued
--- The longest wait.
-SELECT submitted FROM jobs INDEXED BY jobs_queued WHERE state = 'queued' ORDER BY id LIMIT 1;
+-- The longest wait of a job that could run; read off one index from end to end, by the reader alone.
+SELECT submitted FROM jobs
+WHERE id = (SELECT min(id) FROM jobs INDEXED BY jobs_ready WHERE state = 'queued' AND due IS NULL);
 
 -- name: record
 -- One job as people see it.

@@ -1,0 +1,59 @@
+"""``taskgated``: the daemon, in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from taskgated import __version__
+from taskgated.errors import CannotStart, ConfigError, StoreError, TaskgateError
+from taskgated.paths import Layout
+
+
+def parser() -> argparse.ArgumentParser:
+    root = os.environ.get("TASKGATE_ROOT")
+    top = argparse.ArgumentParser("taskgated", description="The gate that all heavy jobs of a host pass.")
+    top.add_argument(
+        "--root",
+        metavar="DIR",
+        default=root,
+        help="put everything under DIR (default: $TASKGATE_ROOT, or the system's places)",
+    )
+    top.add_argument("--config", type=Path, metavar="FILE", help="read FILE instead of taskgated.yaml")
+    top.add_argument("--check", action="store_true", help="check the configuration and leave")
+    top.add_argument("--version", action="version", version=f"taskgated {__version__}")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(argv)
+    layout = Layout.under(options.root) if options.root else Layout.system()
+    try:
+        if options.check:
+            from taskgated.config import load
+
+            load(layout, options.config)
+            print("the configuration is fine")
+            return os.EX_OK
+        from taskgated.daemon import Daemon
+
+        return Daemon(layout, options.config).run()
+    except TaskgateError as error:
+        print(f"taskgated: {error}", file=sys.stderr)
+        return _status(error)
+
+
+def _status(error: TaskgateError) -> int:
+    """sysexits.h: the unit's ``RestartPreventExitStatus=`` knows which of them a restart cannot mend."""
+    if isinstance(error, ConfigError):
+        return os.EX_CONFIG
+    if isinstance(error, StoreError):
+        return os.EX_IOERR
+    return os.EX_TEMPFAIL if isinstance(error, CannotStart) else os.EX_SOFTWARE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

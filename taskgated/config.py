@@ -1,0 +1,186 @@
+"""The configuration: what may be said, what holds when nothing is said, and how files are put together.
+
+``taskgated.yaml`` first, then ``conf.d/*.yaml`` in the order of their names; what comes later wins, key by
+key. Everything that is wrong, in all files, is said at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from taskgated.core.job import Output, to_text
+from taskgated.errors import ConfigError, Problem, Refused
+from taskgated.formats.declare import (
+    Check,
+    Key,
+    argv,
+    duration,
+    integer,
+    mapping_of,
+    or_word,
+    positive,
+    read_section,
+    section,
+    size,
+    text,
+)
+from taskgated.formats.keys import DEFAULTS, OUTPUT, QUEUE_NAME, merge
+from taskgated.formats.yamlread import Source, decode, read_yaml
+
+MAX_SIZE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class QueueConfig:
+    """One queue. ``limit``: jobs of it that run at once, None: as many as there are workers. ``defaults``:
+    checked values for keys that a job leaves out. ``handler``: argv with ``{file}`` or ``{line}`` in it."""
+
+    name: str
+    limit: int | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    handler: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long jobs that are over are remembered, and their output: seconds, and at most so many."""
+
+    age: float = 30 * 86400.0
+    count: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Sizes in bytes, times in seconds."""
+
+    workers: int
+    ready_queue: int
+    max_backlog: int = 1_000_000
+    stop_timeout: float = 30.0
+    max_file_size: int = 1024**2
+    max_list_size: int = 1024**3
+    rescan_interval: float = 60.0
+    settle_time: float = 2.0
+    umask: int = 0o022
+    output: Mapping[str, Any] = field(default_factory=dict)
+    retention: Retention = Retention()
+    queues: Mapping[str, QueueConfig] = field(default_factory=dict)
+
+    def queue(self, name: str) -> QueueConfig:
+        """What is configured of a queue, or what holds for a directory that nobody has configured."""
+        return self.queues.get(name) or QueueConfig(name)
+
+
+QUEUE = (
+    Key("limit", integer(1, 100_000), "how many of its jobs may run at once (as many as there are workers)"),
+    Key("defaults", section(DEFAULTS), "keys for jobs that leave them out"),
+    Key("handler", section((Key("command", argv, "program and arguments, with {file} or {line}"),)),
+        "the command for whatever is dropped here: once for each {file}, or for each {line} of it"),
+)  # fmt: skip
+
+KEYS = (
+    Key("workers", or_word("auto", integer(1, 10_000), None), "processes that run jobs (auto: one a CPU)"),
+    Key("ready_queue", or_word("auto", integer(1, 100_000), None), "jobs kept ready (auto: as many as workers)"),
+    Key("max_backlog", integer(1, 1_000_000_000), "queued jobs; beyond it files stay in the spool (1000000)"),
+    Key("stop_timeout", duration, "how long a stop waits for running jobs before it ends them (30s)"),
+    Key("max_file_size", positive(size), "the largest spec or script (1M)"),
+    Key("max_list_size", positive(size), "the largest task list, or file for a handler (1G)"),
+    Key("rescan_interval", positive(duration), "how often the whole spool is looked through (1min)"),
+    Key("settle_time", duration, "how long a file rests, where the kernel cannot say who writes (2s)"),
+    Key("umask", text("0?[0-7]{3}", "an octal mask in quotes, such as '022'"), "the umask of jobs ('022')"),
+    Key("output", section(OUTPUT), "what is kept of the output of jobs that do not say"),
+    Key("retention", section((
+        Key("age", positive(duration), "how long jobs that are over are remembered (30d)"),
+        Key("count", integer(0, 1_000_000_000), "how many of them at most (1000000)"),
+    )), "when jobs that are over are forgotten, with their output"),
+    Key("queues", mapping_of(QUEUE_NAME, "queue names (letters, digits, '_', '.', '-')", section(QUEUE)),
+        "the queues, each fed by the directory of its name in the spool"),
+)  # fmt: skip
+
+
+def load(layout: Any, main: Path | None = None) -> Config:
+    """The configuration in force. ``main`` stands for the file at its usual place, which may be missing.
+
+    Raises ``ConfigError`` with all that is wrong.
+    """
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    drop_ins = sorted(layout.config_drop_ins.glob("*.yaml")) if layout.config_drop_ins.is_dir() else []
+    for path in [main or layout.config_file, *drop_ins]:
+        try:
+            values = merge(values, _read(path))
+        except FileNotFoundError:
+            if path == main:
+                problems.append(Problem(str(path), 0, 0, "there is no such file"))
+        except OSError as error:
+            problems.append(Problem(str(path), 0, 0, f"cannot be read: {error.strerror}"))
+        except Refused as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return from_values(values)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    where = to_text(os.fsencode(path))
+    content = decode(where, path.read_bytes(), MAX_SIZE)
+    source = Source.of(where, content)
+    documents = read_yaml(source, content)
+    if len(documents) > 1:
+        second = documents[1]
+        raise source.refuse(
+            second.line, second.column, "a configuration is one document, here begins a second"
+        )
+    if not documents or documents[0].value is None:
+        return {}
+    check = Check(source)
+    values = read_section(documents[0], check, KEYS)
+    for name, (_, queue) in _queues_of(documents[0]).items():
+        handler = values.get("queues", {}).get(name, {}).get("handler")
+        if handler is not None:
+            _check_handler(handler, check, queue.value["handler"][1])
+    if check.problems:
+        raise Refused(check.problems)
+    return values
+
+
+def _queues_of(document: Any) -> Mapping[str, Any]:
+    queues = document.value.get("queues") if isinstance(document.value, dict) else None
+    found = queues[1].value if queues and isinstance(queues[1].value, dict) else {}
+    return {name: pair for name, pair in found.items() if isinstance(pair[1].value, dict)}
+
+
+def _check_handler(handler: Mapping[str, Any], check: Check, node: Any) -> None:
+    if "command" not in handler:
+        if not check.problems:
+            check.wrong(node, "handler: 'command' is missing")
+        return
+    marks = [mark for mark in ("{file}", "{line}") if any(mark in part for part in handler["command"])]
+    if len(marks) != 1:
+        check.wrong(node, "handler: its command must hold either {file} or {line}, and not both")
+
+
+def from_values(values: Mapping[str, Any]) -> Config:
+    """A configuration from checked values."""
+    given = dict(values)
+    workers = given.pop("workers", None) or len(os.sched_getaffinity(0))
+    ready_queue = given.pop("ready_queue", None) or workers
+    output = merge(asdict(Output()), given.pop("output", {}))
+    queues = {name: _queue(name, queue, output) for name, queue in given.pop("queues", {}).items()}
+    queues.setdefault("default", _queue("default", {}, output))
+    config = Config(workers, ready_queue, output=output, queues=queues)
+    if "retention" in given:
+        given["retention"] = Retention(**given["retention"])
+    if "umask" in given:
+        given["umask"] = int(given["umask"], 8)
+    return replace(config, **given)
+
+
+def _queue(name: str, values: Mapping[str, Any], output: Mapping[str, Any]) -> QueueConfig:
+    defaults = merge({"output": dict(output)}, values.get("defaults", {}))
+    handler = values.get("handler", {}).get("command")
+    return QueueConfig(name, values.get("limit"), defaults, handler)

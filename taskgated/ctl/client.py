@@ -1,0 +1,81 @@
+"""A Varlink client: one connection, one call at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from taskgated.errors import TaskgateError
+from taskgated.sockets import connect
+from taskgated.wire import Message, decode, encode
+
+INTERFACE = "io.taskgate.Gate"
+
+
+class Unreachable(TaskgateError):
+    """No daemon answers."""
+
+
+class CallError(TaskgateError):
+    """The daemon answered with an error; ``kind`` is its name without the interface."""
+
+    def __init__(self, name: str, parameters: Message) -> None:
+        self.kind = name.rpartition(".")[2]
+        self.parameters = parameters
+        super().__init__(str(parameters.get("message") or f"{name} {parameters}"))
+
+
+class Client:
+    """``with Client(path) as gate: gate.call("Status")``. Raises ``Unreachable`` and ``CallError``."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._sock = connect(path)
+        except PermissionError:
+            raise Unreachable(f"you may not use {path}: are you in the group taskgate?") from None
+        except OSError as error:
+            raise Unreachable(f"no taskgated answers at {path}: {error.strerror}; is it running?") from None
+        self._buffer = bytearray()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sock.close()
+
+    def call(self, method: str, **parameters: Any) -> Message:
+        (reply,) = self._call(method, parameters, more=False)
+        return reply
+
+    def stream(self, method: str, **parameters: Any) -> Iterator[Message]:
+        """All the replies of a method that was asked for ``more``."""
+        return self._call(method, parameters, more=True)
+
+    def _call(self, method: str, parameters: Message, *, more: bool) -> Iterator[Message]:
+        message: Message = {"method": f"{INTERFACE}.{method}", "parameters": parameters}
+        if more:
+            message["more"] = True
+        try:
+            self._sock.sendall(encode(message))
+            while True:
+                reply = decode(self._frame())
+                if "error" in reply:
+                    raise CallError(reply["error"], reply.get("parameters", {}))
+                yield reply.get("parameters", {})
+                if not reply.get("continues"):
+                    return
+        except OSError as error:
+            raise Unreachable(f"the daemon is gone: {error}") from None
+
+    def _frame(self) -> bytes:
+        start = 0
+        while (end := self._buffer.find(b"\0", start)) < 0:
+            start = len(self._buffer)
+            data = self._sock.recv(256 * 1024)
+            if not data:
+                raise Unreachable("the daemon closed the connection")
+            self._buffer += data
+        frame = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return frame

@@ -1,0 +1,1 @@
+"""From bytes that people wrote to specs: reading, checking, and saying exactly what is wrong where."""

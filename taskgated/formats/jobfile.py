@@ -1,0 +1,260 @@
+"""From a dropped file to specs: which kind of file it is, and what it says.
+
+Four kinds, by content and name (``kind_of``). Whatever cannot be read is ``Refused``, with all that is wrong
+with it.
+"""
+
+from __future__ import annotations
+
+import enum
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from taskgated.config import Config, QueueConfig
+from taskgated.core.job import Spec, to_text
+from taskgated.errors import Problem, Refused
+from taskgated.formats.declare import Check, Mismatch, did_you_mean, read_section
+from taskgated.formats.keys import JOB, LATER, build, merge
+from taskgated.formats.yamlread import Mapping as YamlMapping
+from taskgated.formats.yamlread import Node, Source, decode, read_json, read_yaml
+
+MAX_LINE = 128 * 1024 - 1
+"""One argument of a program is at most this long (MAX_ARG_STRLEN, execve(2)), its final NUL not counted."""
+DIRECTIVE = "#TASKGATE"
+
+
+class Kind(enum.StrEnum):
+    SPEC = "job spec"
+    SCRIPT = "script"
+    TASKS = "task list"
+    FILE = "file for a handler"
+    LINES = "lines for a handler"
+
+
+SPEC_ENDINGS = (".yaml", ".yml", ".json")
+LIST_ENDINGS = (".tasks", ".txt")
+
+
+def kind_of(name: str, head: bytes, queue: QueueConfig) -> Kind:
+    """The kind of a file with that name and beginning; ``Refused`` when it is none that the queue takes."""
+    if queue.handler is not None:
+        return Kind.LINES if any("{line}" in part for part in queue.handler) else Kind.FILE
+    if name.endswith(SPEC_ENDINGS):
+        return Kind.SPEC
+    if name.endswith(LIST_ENDINGS):
+        return Kind.TASKS
+    if head.startswith(b"#!"):
+        return Kind.SCRIPT
+    specs, lists = ", ".join(SPEC_ENDINGS), ", ".join(LIST_ENDINGS)
+    known = f"a spec ({specs}), a task list ({lists}) or a script (first line #!)"
+    raise Refused([Problem(name, 0, 0, f"this is neither {known}, and queue {queue.name} has no handler")])
+
+
+def read_specs(name: str, data: bytes, queue: str, config: Config) -> list[Spec]:
+    """The jobs of a spec file: one mapping, a list of them, or several documents."""
+    content = decode(name, data, config.max_file_size)
+    source = Source.of(name, content)
+    documents = (read_json if name.endswith(".json") else read_yaml)(source, content)
+    nodes: list[Node] = []
+    for document in documents:
+        if isinstance(document.value, list):
+            nodes += document.value
+        elif document.value is not None:
+            nodes.append(document)
+    if not nodes:
+        raise Refused([Problem(name, 0, 0, "there is no job in this file")])
+    check = Check(source)
+    specs = [_job(node, check, queue, config) for node in nodes]
+    if check.problems:
+        raise Refused(check.problems)
+    return [spec for spec in specs if spec is not None]
+
+
+def read_script(name: str, data: bytes, queue: str, config: Config) -> Spec:
+    """The job of a script: its directives, and its text, to be run from a private copy."""
+    if len(data) > config.max_file_size:
+        raise Refused(
+            [Problem(name, 0, 0, f"larger than {config.max_file_size} bytes", hint="see max_file_size")]
+        )
+    if b"\0" in data[:1024]:
+        raise Refused([Problem(name, 1, 0, "a NUL in its first kilobyte: this is no script")])
+    script = to_text(data)
+    lines = script.split("\n")
+    source = Source(name, tuple(lines))
+    check = Check(source)
+    values: dict[str, Any] = {}
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines[1:], 2):
+        stripped = line.strip()
+        if stripped and not stripped.startswith("#"):
+            break  # the first line that is neither blank nor a comment ends the directives
+        if stripped.startswith(DIRECTIVE) and not stripped[len(DIRECTIVE) :][:1].strip():
+            try:
+                values |= _directive(line, number, check, seen)
+            except Refused as error:
+                check.problems += error.problems
+    _check_queue(Node(None, seen.get("queue", 1), 1), values, check, queue, config)
+    _check_times(Node(None, seen.get("delay", 1), 1), values, check)
+    if check.problems:
+        raise Refused(check.problems)
+    return _finish({**values, "script": script}, queue, config, _stem(name))
+
+
+def _directive(line: str, number: int, check: Check, seen: dict[str, int]) -> dict[str, Any]:
+    """The values of one ``#TASKGATE key: value`` line, read as YAML at its own place in the script."""
+    indent = line.index(DIRECTIVE) + len(DIRECTIVE)
+    content = " " * indent + line[indent:].rstrip("\r")
+    source = Source(check.source.where, check.source.lines[number - 1 : number], number)
+    try:
+        content.encode()
+    except UnicodeEncodeError as error:
+        raise source.refuse(number, error.start + 1, "a directive must be UTF-8") from None
+    documents = read_yaml(source, content)
+    if len(documents) != 1 or not isinstance(documents[0].value, YamlMapping):
+        raise source.refuse(number, indent + 2, "expected 'key: value'")
+    for key, (at, _) in documents[0].value.items():
+        if key in ("command", "script"):
+            check.wrong(at, f"'{key}' has no place in a script: the script is what runs")
+        if key in seen:
+            check.wrong(at, f"'{key}' is given twice", f"first in line {seen[key]}")
+        seen.setdefault(key, number)
+    return read_section(documents[0], check, JOB, LATER)
+
+
+def line_spec(name: str, number: int, line: bytes, queue: str, config: Config) -> Spec | None:
+    """The job of line ``number`` (from 1) of a list; None when it is blank or, in a task list, a comment."""
+    line = line.rstrip(b"\r\n")
+    handler = config.queue(queue).handler
+    stripped = line.strip()
+    if not stripped or (handler is None and stripped.startswith(b"#")):
+        return None
+    if len(line) > MAX_LINE:
+        raise Refused([Problem(name, number, 0, f"this line is longer than {MAX_LINE} bytes")])
+    if (at := line.find(b"\0")) >= 0:
+        raise Refused([Problem(name, number, at + 1, "a NUL in a line: no program can be given one")])
+    text = to_text(line)
+    if handler is None:
+        return _finish({"command": text}, queue, config, _first_word(text))
+    command = tuple(part.replace("{line}", text) for part in handler)
+    return _finish({"command": command}, queue, config, _stem(handler[0]))
+
+
+def file_spec(name: str, path: str, queue: str, config: Config) -> Spec:
+    """The job of a file in a queue whose handler takes files; ``path`` is where the claimed file lies."""
+    handler = config.queue(queue).handler
+    assert handler is not None
+    command = tuple(part.replace("{file}", path) for part in handler)
+    return _finish({"command": command, "file": path}, queue, config, _stem(name))
+
+
+def read_file(name: str, data: bytes, queue: str, config: Config) -> list[Spec]:
+    """All jobs of a file, whatever its kind; for checking."""
+    kind = kind_of(name, data[:2], config.queue(queue))
+    match kind:
+        case Kind.SPEC:
+            return read_specs(name, data, queue, config)
+        case Kind.SCRIPT:
+            return [read_script(name, data, queue, config)]
+        case Kind.FILE:
+            return [file_spec(name, name, queue, config)]
+    specs: list[Spec] = []
+    problems: list[Problem] = []
+    for number, line in enumerate(data.split(b"\n"), 1):
+        try:
+            if spec := line_spec(name, number, line, queue, config):
+                specs.append(spec)
+        except Refused as error:
+            problems += error.problems
+    if problems:
+        raise Refused(problems)
+    return specs
+
+
+# -- one job -------------------------------------------------------------------------------------
+
+
+def _job(node: Node, check: Check, queue: str, config: Config) -> Spec | None:
+    before = len(check.problems)
+    values = read_section(node, check, JOB, LATER)
+    if not isinstance(node.value, YamlMapping):
+        return None
+    given = {"command", "script"} & node.value.keys()
+    unknown = node.value.keys() - {key.name for key in JOB} - set(LATER)
+    if len(given) > 1 or not (given or unknown):  # an unknown key may well be a slip for one of them
+        check.wrong(node, "a job has either 'command' or 'script'" + (", not both" if given else ""))
+    _check_queue(_value(node, "queue"), values, check, queue, config)
+    _check_times(_value(node, "delay"), values, check)
+    if len(check.problems) > before:
+        return None
+    if "script" in values and not values["script"].startswith("#!"):
+        values["script"] = "#!/bin/sh\n" + values["script"]
+    return _finish(values, queue, config, _default_name(values))
+
+
+def _value(node: Node, key: str) -> Node:
+    pair = node.value.get(key) if isinstance(node.value, YamlMapping) else None
+    return pair[1] if pair else node
+
+
+def _check_queue(node: Node, values: Mapping[str, Any], check: Check, queue: str, config: Config) -> None:
+    """A spec in the spool itself may name any queue; in a queue's own directory, only that one."""
+    named = values.get("queue", queue)
+    if named == queue:
+        return
+    if queue != "default":
+        check.wrong(node, f"queue: dropped for queue '{queue}', it cannot ask for '{named}'")
+    elif named not in config.queues:
+        check.wrong(node, f"queue: there is no queue '{named}'", did_you_mean(named, config.queues))
+
+
+def _check_times(node: Node, values: Mapping[str, Any], check: Check) -> None:
+    if "delay" in values and "not_before" in values:
+        check.wrong(node, "'delay' and 'not_before' exclude each other")
+
+
+def _finish(values: Mapping[str, Any], queue: str, config: Config, name: str) -> Spec:
+    """Fill in what the queue has as defaults, and a name."""
+    target = values.get("queue", queue)
+    defaults = config.queue(target).defaults
+    if "delay" in values or "not_before" in values:  # one of them given takes the place of the other
+        defaults = {k: v for k, v in defaults.items() if k not in ("delay", "not_before")}
+    return build({**merge(defaults, values), "queue": target, "name": values.get("name") or name[:200]})
+
+
+def _default_name(values: Mapping[str, Any]) -> str:
+    command = values.get("command")
+    if isinstance(command, tuple):
+        return _clean(command[0].rsplit("/", 1)[-1])
+    return _first_word(command) if command else "script"
+
+
+def _first_word(line: str) -> str:
+    try:
+        word = next(iter(shlex.split(line[:1000])), "")
+    except ValueError:
+        word = line.split(maxsplit=1)[0]
+    return _clean(word.rsplit("/", 1)[-1]) or "sh"
+
+
+def _stem(name: str) -> str:
+    base = name.rsplit("/", 1)[-1]
+    return _clean(base.rsplit(".", 1)[0] or base)
+
+
+def _clean(name: str) -> str:
+    """A default name is for people: no control characters."""
+    return "".join(c if c >= " " and c != "\x7f" else "?" for c in name)
+
+
+__all__ = [
+    "MAX_LINE",
+    "Kind",
+    "Mismatch",
+    "file_spec",
+    "kind_of",
+    "line_spec",
+    "read_file",
+    "read_script",
+    "read_specs",
+]

@@ -1,0 +1,89 @@
+"""Durations and sizes as systemd writes them (systemd.time(7), systemd.syntax(7)), and times (RFC 3339).
+
+Every function raises ``ValueError`` with a sentence for people.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime
+
+_DURATIONS = {
+    "us": 1e-6, "usec": 1e-6, "µs": 1e-6, "ms": 1e-3, "msec": 1e-3,
+    "s": 1, "sec": 1, "second": 1, "seconds": 1,
+    "m": 60, "min": 60, "minute": 60, "minutes": 60,
+    "h": 3600, "hr": 3600, "hour": 3600, "hours": 3600,
+    "d": 86400, "day": 86400, "days": 86400,
+    "w": 604800, "week": 604800, "weeks": 604800,
+}  # fmt: skip
+_SIZES = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)")
+LONGEST = 100 * 365 * 86400.0
+"""Seconds; what is longer is a slip of the keyboard."""
+
+
+def duration(text: str) -> float:
+    """Seconds of ``90s``, ``2h 30min``, ``1.5h``, ``500ms``; a bare number is seconds."""
+    total, at = 0.0, 0
+    stripped = text.strip()
+    while at < len(stripped):
+        match = _NUMBER.match(stripped, at)
+        if match is None:
+            raise ValueError("expected a duration such as 90s or 2h 30min")
+        factor = _DURATIONS.get(match[2] or "s")
+        if factor is None:
+            raise ValueError(f"unknown unit of time '{match[2]}' (us ms s min h d w)")
+        total += float(match[1]) * factor
+        at = match.end()
+    if not stripped:
+        raise ValueError("expected a duration such as 90s or 2h 30min")
+    if not math.isfinite(total) or total > LONGEST:
+        raise ValueError("longer than a hundred years")
+    return total
+
+
+def size(text: str) -> int:
+    """Bytes of ``4G``, ``16M``, ``1024``; to the base of 1024."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([BKMGT]?)\s*", text)
+    if match is None:
+        raise ValueError("expected a size such as 512K, 16M or 4G")
+    value = int(float(match[1]) * _SIZES[match[2]])
+    if value >= 2**62:
+        raise ValueError("larger than any disk")
+    return value
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest spelling that ``duration`` reads back as the same number of milliseconds."""
+    left = round(seconds * 1000)
+    parts = []
+    for unit, worth in (
+        ("w", 604_800_000),
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("min", 60_000),
+        ("s", 1000),
+        ("ms", 1),
+    ):
+        number, left = divmod(left, worth)
+        if number:
+            parts.append(f"{number}{unit}")
+    return " ".join(parts) or "0s"
+
+
+def format_size(number: int) -> str:
+    """Exact: the largest unit that divides it."""
+    for unit in ("T", "G", "M", "K"):
+        if number and number % _SIZES[unit] == 0:
+            return f"{number // _SIZES[unit]}{unit}"
+    return str(number)
+
+
+def timestamp(text: str) -> int:
+    """Microseconds since the epoch of an RFC 3339 time; without an offset it is local time."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return round(moment.timestamp() * 1_000_000)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError("expected a time such as 2027-01-31T02:00:00+01:00") from None

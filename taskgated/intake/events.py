@@ -1,0 +1,82 @@
+"""What intake tells the rest of the daemon, and what it needs from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from taskgated.store.contract import Addition
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Jobs from a file are in the store. A list that grows while it is taken in may be told twice."""
+
+    source: str
+    queue: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRefused:
+    """A file lies in ``rejected/`` now."""
+
+    source: str
+    queue: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileStuck:
+    """A name that can be neither taken nor moved out of the way; told once, tried again at each rescan."""
+
+    source: str
+    queue: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The backlog is full: files stay where they are."""
+
+    backlog: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """There is room again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """The spool cannot be watched or worked on; it is tried again, slower and slower."""
+
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """The spool is watched again, and everything in it has been, or is being, looked at."""
+
+
+IntakeEvent = Accepted | FileRefused | FileStuck | Paused | Resumed | Blind | Repaired
+
+
+class Sink(Protocol):
+    """The store as intake sees it. The calls block; what ``add`` was given is durable when it returns."""
+
+    def room(self) -> int:
+        """How many more jobs may be queued."""
+
+    def add(self, batch: Sequence[Addition]) -> None:
+        """New jobs; parts that are known already are left out."""
+
+    def known(self, claim: str) -> int | None:
+        """How many parts of a claimed file were added; None when it was never heard of."""
+
+    def wanted(self, claim: str) -> bool:
+        """Whether a job that is not over works on this claimed file."""
+
+    def settle(self, claims: Sequence[str]) -> None:
+        """These claimed files are gone for good and need not be known any more."""

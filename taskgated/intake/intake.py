@@ -1,0 +1,412 @@
+"""The intake thread: looks where it is told to look, and at everything now and then.
+
+All state is in the spool, in ``.claims`` and in the store. Whatever goes wrong with the directories, the way
+back is the same as after a crash: forget everything, open and watch again, take up the claims, scan.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+
+from taskgated.config import Config
+from taskgated.errors import Refused, TaskgateError
+from taskgated.intake import scan
+from taskgated.intake.claim import Claims
+from taskgated.intake.events import Blind, IntakeEvent, Paused, Repaired, Resumed, Sink
+from taskgated.intake.settle import Later, Opened
+from taskgated.intake.take import Taken, Taker
+from taskgated.intake.watch import ROOT, Place, Watch
+from taskgated.paths import Layout
+from taskgated.store.contract import Addition
+
+DEFAULT_QUEUE = "default"
+MAX_PAUSE = 30.0
+"""Seconds between attempts to get the spool back, at most; the first is after one."""
+BLIND_RESCAN = 5.0
+"""Seconds between looks at everything while events do not come."""
+RECOVER = 256
+"""Claims from before that are looked at in one turn."""
+
+
+class _Blinded(Exception):
+    """The spool is not watched any more."""
+
+
+@dataclass(slots=True, eq=False)
+class Inlet:
+    """What is to be done in one directory: names in order, then what was heard of meanwhile."""
+
+    place: Place
+    queue: str
+    names: deque[bytes] = field(default_factory=deque)
+    cursor: scan.Age | None = scan.START  # how far a scan has come; None: none is under way
+    active: Taken | None = None  # a list that is taken in by and by; what came after it waits
+    later: Later = field(default_factory=Later)
+
+
+class Intake(threading.Thread):
+    """Takes files from the spool into the sink until ``stop``. Public methods are for other threads."""
+
+    def __init__(
+        self, layout: Layout, config: Config, sink: Sink, tell: Callable[[IntakeEvent], None]
+    ) -> None:
+        super().__init__(name="intake", daemon=True)
+        self._layout = layout
+        self._config = config
+        self._sink = _Patient(sink)
+        self._tell = tell
+        self._wake = threading.Event()
+        self._stopping = False
+        self._released: deque[Sequence[str]] = deque()
+        self._asked = self._answered = 0
+        self._paused = False
+        self._told: tuple[str, ...] = ()  # what is wrong with the spool
+        self._pause = 1.0
+        self._repair_at = 0.0
+        self._claims: Claims | None = None
+        self._watch = Watch(os.fsencode(layout.spool), self._wake.set)
+        self._inlets: dict[bytes, Inlet] = {}
+        self._left: Iterator[tuple[str, bool]] | None = iter(
+            ()
+        )  # claims from before that were not looked at yet
+        self._resumed: deque[Taken] = deque()  # claimed files that can go on
+        self._turns = 0
+        self._rescan_at = 0.0
+
+    # -- for other threads -----------------------------------------------------------------------
+
+    def poke(self) -> None:
+        """There may be room again."""
+        self._wake.set()
+
+    def release(self, claims: Sequence[str]) -> None:
+        """The jobs that worked on these kept files are over."""
+        self._released.append(tuple(claims))
+        self._wake.set()
+
+    def reload(self, config: Config) -> None:
+        self._config = config
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Finish the step at hand and end; ``join`` waits for it."""
+        self._stopping = True
+        self._wake.set()
+
+    @property
+    def watching(self) -> bool:
+        """The spool is watched, and what was left by the last daemon has been taken up."""
+        return self._left is None and not self._told
+
+    def responsive(self) -> bool:
+        """Whether the thread has gone round since this was last asked; on each round asked for, it checks
+        the watch. Waiting for the store counts as life: whether the store is alive is asked of the store."""
+        answered = self._answered == self._asked
+        if answered:
+            self._asked += 1
+            self._wake.set()
+        return self.is_alive() and (answered or self._sink.busy)
+
+    # -- the thread ------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        while not self._stopping:
+            try:
+                self._begin()
+                while not self._stopping:
+                    self._round()
+                self._taker.settle(now=True)
+            except _Blinded:
+                pass  # begin anew at once
+            except OSError as error:
+                self._judge((str(error),))
+                self._rest()
+            except TaskgateError:
+                if not self._stopping:
+                    raise
+            finally:
+                self._end()
+
+    def _rest(self) -> None:
+        """Let some time go by before the spool is tried again."""
+        while not self._stopping and (left := self._repair_at - time.monotonic()) > 0:
+            self._wake.clear()
+            self._answered = self._asked
+            self._wake.wait(left)
+
+    def _begin(self) -> None:
+        """Watch first, then look: what comes in between is seen twice, never not at all."""
+        try:
+            os.mkdir(self._layout.spool, 0o2770)
+        except OSError:
+            pass  # it is there; if not, opening it says what is wrong
+        self._watch.start()
+        root = self._watch.places[ROOT]
+        self._inlets = {ROOT: Inlet(root, DEFAULT_QUEUE)}
+        self._claims = Claims(os.fsencode(self._layout.claims))
+        self._taker = Taker(
+            self._claims, os.fsencode(self._layout.rejected), self._config, self._sink, self._tell
+        )
+        self._left = self._claims.all()
+        with os.scandir(root.fd) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    self._adopt(os.fsencode(entry.name))
+        self._judge(tuple(self._watch.health()))
+        self._plan_rescan()
+
+    def _end(self) -> None:
+        """Forget everything; it is all on disk."""
+        self._left = iter(())
+        if self._claims is not None:
+            self._taker.abandon()
+            self._claims.close()
+            self._claims = None
+        self._watch.stop()
+        self._inlets = {}
+        self._resumed.clear()
+
+    def _check(self) -> None:
+        """Look after the watch; if it is broken, begin anew, but not all the time: without events the
+        rescans still find everything."""
+        asked = self._asked
+        problems = tuple(self._watch.health())
+        self._answered = asked
+        if not problems:
+            self._judge(())
+        elif time.monotonic() >= self._repair_at:
+            self._judge(problems)
+            raise _Blinded
+
+    def _judge(self, problems: tuple[str, ...]) -> None:
+        """Tell what is wrong with the spool, or that it is well again, if that is news."""
+        if problems:
+            self._repair_at = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, MAX_PAUSE)
+        else:
+            self._repair_at, self._pause = 0.0, 1.0
+        if problems != self._told:
+            self._told = problems
+            self._tell(Blind(problems) if problems else Repaired())
+
+    def _plan_rescan(self) -> None:
+        interval = self._config.rescan_interval
+        self._rescan_at = time.monotonic() + (min(interval, BLIND_RESCAN) if self._told else interval)
+
+    def _round(self) -> None:
+        """Do what can be done at once, a batch of it; then sleep if nothing is left."""
+        self._wake.clear()
+        if self._asked != self._answered:
+            self._check()
+        self._taker.config = self._config
+        self._taker.room = self._sink.room()
+        self._forget_gone()
+        while self._released:
+            self._taker.release(self._released[0])
+            self._released.popleft()
+        if time.monotonic() >= self._rescan_at:
+            self._plan_rescan()
+            for inlet in self._inlets.values():
+                inlet.cursor = inlet.cursor or scan.START
+        self._take()
+        self._taker.flush()
+        self._taker.settle()
+        self._taker.room = self._sink.room()
+        stalled = self._taker.stalled and not (self._resumed and self._taker.room > 0)
+        more = self._has_work()
+        self._tell_room(more)
+        if stalled or not more:
+            until = min(self._rescan_at, self._taker.next)
+            if not stalled:
+                until = min([until, *(inlet.later.next() for inlet in self._inlets.values())])
+            self._wake.wait(max(0.0, until - time.monotonic()))
+
+    def _take(self) -> None:
+        """One batch: what was left before, claimed files whose time has come, and then the spool."""
+        if self._left is not None:
+            self._recover()
+            return
+        for key in self._taker.later.due()[0]:
+            taken = self._taker.pending.get(os.fsdecode(key))
+            if taken is not None and self._taker.advance(taken):
+                self._resumed.append(taken)
+        if self._resumed:  # they came before all that is still in the spool
+            if not self._taker.advance(self._resumed[0]):
+                self._resumed.popleft()
+            return
+        inlets = list(self._inlets.values())
+        self._turns += 1
+        first = self._turns % len(inlets)  # each gets its turn, however much there is in another
+        for inlet in inlets[first:] + inlets[:first]:
+            if not self._taker.full:
+                self._empty(inlet)
+
+    def _recover(self) -> None:
+        """Take up the next claims from before."""
+        assert self._left is not None
+        claims = list(islice(self._left, RECOVER))
+        self._resumed.extend(taken for claim in claims if (taken := self._taker.recover(*claim)) is not None)
+        if not claims:
+            self._resumed = deque(sorted(self._resumed, key=lambda taken: taken.claim))
+            self._left = None
+
+    def _empty(self, inlet: Inlet) -> None:
+        """Take in what an inlet has, as far as the batch goes."""
+        if inlet.active is not None:
+            if not self._taker.advance(inlet.active):
+                inlet.active = None
+            return
+        while inlet.active is None and not self._taker.full:
+            if not inlet.names:
+                self._refill(inlet)
+            if not inlet.names:
+                return
+            self._look(inlet, inlet.names.popleft())
+
+    def _refill(self, inlet: Inlet) -> None:
+        """More names: the next of a scan; else such as wait to be looked at again, and what was heard of."""
+        if inlet.cursor is None:
+            again, too_many = inlet.later.due()
+            names, everything = self._watch.hints.take(inlet.place.key)
+            inlet.names.extend(again + names)
+            inlet.cursor = scan.START if everything or too_many else None
+        if inlet.cursor is None:
+            return
+        if inlet.cursor == scan.START:
+            self._watch.hints.take(inlet.place.key)  # the scan sees all that was heard of until now
+        try:
+            chunk = scan.oldest(inlet.place.fd, inlet.cursor)
+        except OSError as error:
+            if inlet.place.key == ROOT:
+                raise
+            self._taker.stuck(inlet.place.key, inlet.queue, f"cannot be read: {error.strerror}")
+            chunk = []
+        inlet.names.extend(name for _, name in chunk)
+        inlet.cursor = chunk[-1] if len(chunk) == scan.CHUNK else None
+
+    def _look(self, inlet: Inlet, name: bytes) -> None:
+        """Look at one name, and take it in, put it aside or leave it for later."""
+        directory = inlet.place.fd
+        if inlet.place.key == ROOT and (scan.reserved(name) or self._is_queue(directory, name)):
+            return
+        try:
+            found = self._taker.look(directory, name, inlet.later)
+        except Refused as error:
+            inlet.later.forget(name)
+            self._taker.refuse(directory, name, inlet.queue, error)
+            return
+        if isinstance(found, Opened):
+            inlet.later.forget(name)
+            inlet.active = self._taker.claim(directory, name, inlet.queue, found)
+        elif found is None:
+            inlet.later.forget(name)
+        else:
+            inlet.later.again(name, found)
+
+    def _is_queue(self, root: int, name: bytes) -> bool:
+        """Whether a name in the spool is a queue directory; if so it is watched from now on."""
+        if scan.queue_name(name) is None:
+            return False
+        try:
+            directory = stat.S_ISDIR(os.lstat(name, dir_fd=root).st_mode)
+        except FileNotFoundError:
+            return True
+        return directory and self._adopt(name)
+
+    def _adopt(self, name: bytes) -> bool:
+        """Watch a queue directory; False if no queue can have that name."""
+        queue = scan.queue_name(name)
+        if queue is None:
+            return False
+        self._taker.flush()  # it may close the directory that was there before
+        try:
+            place = self._watch.adopt(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError as error:
+            self._taker.stuck(name, queue, f"is not used as a queue: {error.strerror}")
+            return True
+        old = self._inlets.get(name)
+        if old is None or old.place is not place:
+            if old is not None and old.active is not None:
+                self._resumed.append(old.active)
+            self._inlets[name] = Inlet(place, queue)
+        return True
+
+    def _forget_gone(self) -> None:
+        for key in self._watch.hints.take_gone():
+            if key == ROOT:
+                raise _Blinded
+            inlet = self._inlets.pop(key, None)
+            if inlet is not None and inlet.active is not None:
+                self._resumed.append(inlet.active)
+            self._watch.drop(key)
+            self._watch.hints.everything(ROOT)  # another may have its name already
+
+    def _has_work(self) -> bool:
+        """Whether there is something to take that could be taken now if there were room."""
+        now = time.monotonic()
+        return (
+            self._left is not None
+            or bool(self._resumed)
+            or any(
+                inlet.names
+                or inlet.active is not None
+                or inlet.cursor is not None
+                or inlet.later.next() <= now
+                or self._watch.hints.pending(inlet.place.key)
+                for inlet in self._inlets.values()
+            )
+        )
+
+    def _tell_room(self, more: bool) -> None:
+        full = self._taker.room <= 0
+        if full and more and not self._paused:
+            self._paused = True
+            self._tell(Paused(self._config.max_backlog))
+        elif self._paused and not full:
+            self._paused = False
+            self._tell(Resumed())
+
+
+class _Patient:
+    """A sink that says whether somebody is waiting for it."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.busy = False
+
+    def room(self) -> int:
+        return self._sink.room()
+
+    def add(self, batch: Sequence[Addition]) -> None:
+        with self._waiting():
+            self._sink.add(batch)
+
+    def known(self, claim: str) -> int | None:
+        with self._waiting():
+            return self._sink.known(claim)
+
+    def wanted(self, claim: str) -> bool:
+        with self._waiting():
+            return self._sink.wanted(claim)
+
+    def settle(self, claims: Sequence[str]) -> None:
+        with self._waiting():
+            self._sink.settle(claims)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        self.busy = True
+        try:
+            yield
+        finally:
+            self.busy = False

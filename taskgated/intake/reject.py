@@ -1,0 +1,77 @@
+"""Where refused files go: ``rejected/NAME``, with ``NAME.reason`` beside it. Nothing is deleted there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from taskgated.clock import rfc3339, wall
+from taskgated.core.job import to_bytes
+from taskgated.trace import point
+
+_REASON = b".reason"
+_NAME_MAX = 255
+
+
+def put_aside(rejected: bytes, directory: int, path: bytes, name: bytes, queue: str, reason: str) -> bytes:
+    """Move ``path`` (relative to the open ``directory``) to ``rejected`` and say why; returns its name there.
+
+    The reason comes first: if we die in between, the file is refused once more and takes the same name, for
+    a reason without a file is nobody's. A disk too full for the reason does not keep the file in the spool.
+    ``OSError`` when the file cannot be moved.
+    """
+    try:
+        os.mkdir(rejected, 0o2770)
+    except FileExistsError:
+        pass
+    new = _free(name, lambda name: _taken(rejected, name))
+    text = f"{reason}\n\nRefused {rfc3339(wall())}, queue {queue}.\n"
+    try:
+        _write(rejected + b"/" + new + _REASON, to_bytes(text))
+    except OSError:
+        pass  # it is in the journal
+    point("reject.reason")
+    os.rename(path, rejected + b"/" + new, src_dir_fd=directory)
+    point("reject.moved")
+    return new
+
+
+def _taken(rejected: bytes, name: bytes) -> bool:
+    path = rejected + b"/" + name
+    if os.path.lexists(path):
+        return True
+    # NAME.reason alone is a leftover to be written again, unless it is itself a refused file of that name.
+    return os.path.lexists(path + _REASON + _REASON)
+
+
+def _free(name: bytes, taken: Callable[[bytes], bool]) -> bytes:
+    """``name``, or the name with the next number; cut so that its reason's name is not too long.
+
+    Found by doubling and halving: the same file may have been refused every minute for a year.
+    """
+
+    def numbered(number: int) -> bytes:
+        suffix = b".%d" % number if number else b""
+        return name[: _NAME_MAX - len(_REASON) - len(suffix)] + suffix
+
+    if not taken(numbered(0)):
+        return numbered(0)
+    low, high = 0, 1
+    while taken(numbered(high)):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if taken(numbered(middle)) else (low, middle)
+    return numbered(high)
+
+
+def _write(path: bytes, data: bytes) -> None:
+    temporary = os.path.dirname(path) + b"/.reason.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(temporary, flags, 0o644)
+    try:
+        os.write(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)

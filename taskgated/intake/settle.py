@@ -1,0 +1,206 @@
+"""Is somebody still writing to this file?
+
+The kernel knows: it grants a read lease (``F_SETLEASE``, fcntl(2)) only on a file that nobody has open for
+writing, by whatever name, inherited descriptor or shared mapping. While the lease is held, whoever opens the
+file for writing waits. Where leases cannot be had (not the owner and no CAP_LEASE, or a file system
+without them) a file counts as written when it has not changed for a while.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat as modes
+import time
+from dataclasses import dataclass, field
+from fcntl import F_GETLEASE, F_RDLCK, F_SETLEASE, F_SETSIG, F_UNLCK, fcntl
+
+from taskgated.core.job import to_text
+from taskgated.errors import Problem, Refused
+
+BUSY = 1.0
+"""Seconds until a file that is open for writing is looked at again. Its close is heard of at once, unless it
+was opened by another name than that in our directory: a hard link, or none at all (``O_TMPFILE``)."""
+
+# No device, FIFO or terminal may hold us up or become ours, whoever puts one there between lstat and open.
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_WHAT = {
+    modes.S_IFLNK: "a symbolic link",
+    modes.S_IFIFO: "a FIFO",
+    modes.S_IFSOCK: "a socket",
+    modes.S_IFCHR: "a device",
+    modes.S_IFBLK: "a device",
+}
+_OURS_TO_SOLVE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file that nobody writes to; if ``leased``, nobody can begin to until ``close``."""
+
+    fd: int
+    stat: os.stat_result
+    leased: bool
+
+    def undisturbed(self) -> bool:
+        """Nobody waits for us to let the file go, and it is as it was when it was opened.
+
+        While a lease is being broken ``F_GETLEASE`` already says what it will become: none.
+        """
+        if self.leased and fcntl(self.fd, F_GETLEASE) != F_RDLCK:
+            return False
+        return os.fstat(self.fd).st_size == self.stat.st_size
+
+    def close(self) -> None:
+        if self.leased:  # by hand: a forked child may have a copy of the descriptor, which would keep it
+            fcntl(self.fd, F_SETLEASE, F_UNLCK)
+        os.close(self.fd)
+
+
+@dataclass(slots=True)
+class _Memory:
+    signature: tuple[int, int, int, int]
+    since: float
+    due: float
+
+
+@dataclass(slots=True)
+class Later:
+    """Names to look at again, and how they looked; beyond ``limit``, ``due`` asks for a look at all names."""
+
+    limit: int = 4096
+    _names: dict[bytes, _Memory] = field(default_factory=dict)
+    _overflow: float | None = None
+
+    def unchanged(self, name: bytes, stat: os.stat_result) -> float:
+        """For how many seconds the file has looked like this whenever it was looked at."""
+        now = time.monotonic()
+        signature = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        memory = self._names.get(name)
+        if memory is None or memory.signature != signature:
+            self._names[name] = _Memory(signature, now, now)
+            return 0.0
+        return now - memory.since
+
+    def again(self, name: bytes, seconds: float) -> None:
+        due = time.monotonic() + seconds
+        memory = self._names.get(name)
+        if memory is None:
+            memory = self._names[name] = _Memory((0, 0, 0, 0), due, due)
+        memory.due = due
+        if len(self._names) > self.limit:
+            del self._names[name]
+            self._overflow = min(self._overflow or due, due)
+
+    def forget(self, name: bytes) -> None:
+        self._names.pop(name, None)
+
+    def due(self) -> tuple[list[bytes], bool]:
+        """Names whose time has come, and whether there are more than could be remembered."""
+        now = time.monotonic()
+        names = [name for name, memory in self._names.items() if memory.due <= now]
+        for name in names:
+            self._names[name].due = now + BUSY
+        overflow = self._overflow is not None and self._overflow <= now
+        if overflow:
+            self._overflow = None
+        return names, overflow
+
+    def next(self) -> float:
+        """When ``due`` has something to say (monotonic clock); infinity if never."""
+        first = min((memory.due for memory in self._names.values()), default=float("inf"))
+        return first if self._overflow is None else min(first, self._overflow)
+
+
+def hard_links_protected() -> bool:
+    """Whether people can link only what they own or may read and write (fs.protected_hardlinks, proc(5))."""
+    try:
+        with open("/proc/sys/fs/protected_hardlinks", "rb") as file:
+            return file.read().strip() != b"0"
+    except OSError:
+        return False
+
+
+def open_settled(
+    directory: int, path: bytes, key: bytes, later: Later, settle_time: float, any_link: bool
+) -> Opened | float | None:
+    """Open a regular file that nobody writes to.
+
+    Returns in how many seconds to look again if somebody still does, or None if there is no such file.
+    Raises ``Refused`` for what is not a regular file or cannot be read, and ``OSError`` only for what is
+    not the file's fault. ``any_link``: files with several names are welcome.
+    """
+    try:
+        _check_type(os.stat(path, dir_fd=directory, follow_symlinks=False).st_mode, path)
+        fd = os.open(path, _OPEN, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:  # somebody else holds a write lease on it
+        return BUSY
+    except OSError as error:
+        if error.errno in _OURS_TO_SOLVE:
+            raise
+        if error.errno == errno.ELOOP:  # became a link since lstat: say so next time
+            return 0.0
+        raise unfit(path, f"cannot be read: {error.strerror}", "the user taskgate must be able to") from None
+    try:
+        found = _settled(fd, path, key, later, settle_time, any_link)
+    except BaseException:
+        os.close(fd)
+        raise
+    if not isinstance(found, Opened):
+        os.close(fd)
+    return found
+
+
+def _settled(
+    fd: int, path: bytes, key: bytes, later: Later, settle_time: float, any_link: bool
+) -> Opened | float:
+    _check_type(os.fstat(fd).st_mode, path)
+    leased = _lease(fd)
+    if leased is None:
+        return BUSY
+    opened = Opened(fd, stat := os.fstat(fd), leased)
+    # An empty file is often one that mktemp(1) or touch(1) made and that somebody will write to next. A file
+    # with a second name may lose it in a moment: link and unlink is a way to rename.
+    linked = stat.st_nlink > 1 and not any_link
+    if not leased or stat.st_size == 0 or linked:
+        rest = settle_time - later.unchanged(key, stat)
+        if rest > 0:
+            if leased:
+                fcntl(fd, F_SETLEASE, F_UNLCK)
+            return rest
+    if linked:
+        # Without that protection anybody can link any file of this file system into the spool, and have us
+        # read what they may not. With it they can link only what they could have copied.
+        raise unfit(path, "has more than one name", "copy it, or set the sysctl fs.protected_hardlinks to 1")
+    return opened
+
+
+def _lease(fd: int) -> bool | None:
+    """True: ours. None: somebody has the file open for writing. False: there are no leases here."""
+    try:
+        # A writer that has to wait makes the kernel send a signal: SIGIO, which kills. SIGURG is ignored
+        # by default, so no handler is needed and no job inherits one.
+        fcntl(fd, F_SETSIG, signal.SIGURG)
+        fcntl(fd, F_SETLEASE, F_RDLCK)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return False
+    return True
+
+
+def _check_type(mode: int, path: bytes) -> None:
+    if modes.S_ISREG(mode):
+        return
+    if modes.S_ISDIR(mode):
+        raise unfit(path, "is a directory that is no queue", "a queue is a directory in the spool itself, "
+                    "named with letters, digits, '_', '-' and '.'")  # fmt: skip
+    raise unfit(path, f"is {_WHAT.get(modes.S_IFMT(mode), 'no file')}", "put the file itself here")
+
+
+def unfit(path: bytes, message: str, hint: str) -> Refused:
+    return Refused([Problem(to_text(os.path.basename(path)), 0, 0, message, hint=hint)])

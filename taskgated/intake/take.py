@@ -1,0 +1,404 @@
+"""From claimed files to jobs in the store, many files at a time.
+
+The order in which things reach the disk is what makes a crash harmless:
+
+1. The file is renamed into its claim, and the directory it came from is synced: if the power goes after the
+   jobs were committed, the name must not be back in the spool, to be taken in again under another id.
+2. Its jobs are added under the claim's id, and are on stable storage when ``add`` returns.
+3. The claim is put by: renamed within ``.claims``, which is then synced. Only now may the store forget the
+   id, for a claim that came back would have to be known.
+4. When the store has forgotten it, the claim is removed with its file.
+
+So after a crash every claim that is left is taken up again: unknown to the store, it is at 2; known, at 3 (or
+a list that goes on from there); put by, at 4.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from taskgated.config import Config
+from taskgated.core.job import Spec, to_text
+from taskgated.errors import Problem, Refused
+from taskgated.formats import jobfile
+from taskgated.formats.jobfile import Kind
+from taskgated.intake import lists, settle
+from taskgated.intake.claim import Claims, inside, queue_of
+from taskgated.intake.events import Accepted, FileRefused, FileStuck, IntakeEvent, Sink
+from taskgated.intake.reject import put_aside
+from taskgated.intake.settle import Later, Opened
+from taskgated.store.contract import Addition
+from taskgated.trace import point
+
+GRACE = 0.5
+"""Seconds from the claim of a list until it may go: whoever had found the file by its old name, but had not
+opened it yet, has done so by then, and has it open or waits for our lease; both can be seen."""
+FILES = 256
+"""Files in one batch: each may hold a descriptor until the batch is in the store."""
+SPECS = 1000
+BYTES = 4 * 1024 * 1024
+PENDING = 4096
+"""Claimed files that wait, most of them lists for their end; beyond it no more are claimed for a while."""
+SETTLE_AFTER = 1.0
+"""Seconds that a claim which is done with may be known in vain; many are settled with one sync."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Taken:
+    """A claimed file on its way.
+
+    ``known``: how many of its parts are in the store, None if it never heard of it. ``opened``: the file, if
+    this batch has it open already. ``untold``: jobs that nobody was told of yet.
+    """
+
+    claim: str
+    name: bytes
+    known: int | None = None
+    opened: Opened | None = None
+    lines: lists.Lines | None = None
+    since: float = field(default_factory=time.monotonic)
+    untold: int = 0
+
+    @property
+    def queue(self) -> str:
+        return queue_of(self.claim)
+
+    @property
+    def source(self) -> str:
+        return to_text(self.name)
+
+
+class Taker:
+    """Holds one batch at a time. ``flush`` must follow before anything that ``advance`` took in is durable.
+
+    ``OSError`` from a method means trouble with the claims' disk; what was under way is then found again
+    by recovery, as after a crash.
+    """
+
+    def __init__(
+        self, claims: Claims, rejected: bytes, config: Config, sink: Sink, tell: Callable[[IntakeEvent], None]
+    ) -> None:
+        self.config = config
+        self.pending: dict[str, Taken] = {}
+        self.later = Later(limit=4 * PENDING)
+        self.room = 0
+        self._claims = claims
+        self._rejected = rejected
+        self._sink = sink
+        self._tell = tell
+        self._any_link = settle.hard_links_protected()
+        self._additions: list[Addition] = []
+        self._after: list[Callable[[], None]] = []  # once the batch is durable
+        self._open: list[Opened] = []  # until then
+        self._changed: set[int] = set()  # directories that a file was renamed out of
+        self._files = self._specs = self._bytes = 0
+        self._settled: list[str] = []
+        self._settle_at = float("inf")
+        self._told: set[tuple[str, bytes]] = set()
+
+    # -- one batch -------------------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        """No more may be taken before ``flush``."""
+        return self._files >= FILES or self._specs >= SPECS or self._bytes >= BYTES or self.stalled
+
+    @property
+    def stalled(self) -> bool:
+        """No more may be taken before something else happens."""
+        return self.room <= 0 or len(self.pending) >= PENDING
+
+    def flush(self) -> None:
+        """Put what the batch holds on stable storage, then let its files go."""
+        for directory in self._changed:
+            os.fsync(directory)
+        self._changed.clear()
+        point("batch.synced")
+        if self._additions:
+            self._sink.add(self._additions)
+        point("batch.added")
+        after, self._after = self._after, []
+        self._additions = []
+        self._files = self._specs = self._bytes = 0
+        for call in after:
+            call()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the files of the batch; those whose jobs are not in the store are found by recovery."""
+        for opened in self._open:
+            opened.close()
+        self._open = []
+
+    # -- files in the spool ----------------------------------------------------------------------
+
+    def look(self, directory: int, name: bytes, later: Later) -> Opened | float | None:
+        """Open a file in the spool if nobody writes to it; as ``settle.open_settled``."""
+        return settle.open_settled(directory, name, name, later, self.config.settle_time, self._any_link)
+
+    def claim(self, directory: int, name: bytes, queue: str, opened: Opened) -> Taken | None:
+        """Take a settled file out of the spool and in; returns it if there is more of it to be taken in."""
+        self._open.append(opened)
+        claim = self._claims.make(queue)
+        try:
+            self._claims.take(directory, name, claim)
+        except OSError as error:
+            self._claims.drop(claim)
+            if not isinstance(error, FileNotFoundError):
+                self.stuck(name, queue, f"cannot be taken out of the spool: {error.strerror}")
+            return None
+        self._changed.add(directory)
+        taken = Taken(claim, name)
+        # The name may have been given to another file since it was opened: then look at that one.
+        stat = os.stat(inside(claim, name), dir_fd=self._claims.fd, follow_symlinks=False)
+        if (stat.st_dev, stat.st_ino) == (opened.stat.st_dev, opened.stat.st_ino):
+            taken.opened = opened
+        return taken if self.advance(taken) else None
+
+    def refuse(self, directory: int, name: bytes, queue: str, error: Refused) -> None:
+        """Move something from the spool to ``rejected``."""
+        self._files += 1
+        self._put_aside(directory, name, name, queue, error)
+
+    def stuck(self, name: bytes, queue: str, reason: str) -> None:
+        if (queue, name) not in self._told:
+            if len(self._told) >= PENDING:
+                self._told.clear()
+            self._told.add((queue, name))
+            self._tell(FileStuck(to_text(name), queue, reason))
+
+    # -- claimed files ---------------------------------------------------------------------------
+
+    def advance(self, taken: Taken) -> bool:
+        """One step with a claimed file, also with one from before a crash; True if it can go on from here.
+
+        If not, the file is done with when the batch is flushed, or it is among ``pending`` until its time
+        has come.
+        """
+        self._files += 1
+        self.pending.pop(taken.claim, None)
+        try:
+            opened, taken.opened = taken.opened or self._reopen(taken), None
+            if isinstance(opened, Opened):
+                return self._take_in(taken, opened)
+            if opened is None:
+                self._finish(taken)
+            else:
+                self._wait(taken, opened)
+        except Refused as error:
+            self._reject(taken, error)
+        return False
+
+    def release(self, claims: Sequence[str]) -> None:
+        """The jobs that worked on these files are over."""
+        for claim in claims:
+            self._put_by(claim)
+
+    def recover(self, claim: str, done: bool) -> Taken | None:
+        """Take up a claim from before; None if there is nothing more to take in from it."""
+        name = None if done else self._claims.name(claim)
+        if name is None:
+            self._put_by(claim)
+            return None
+        if self._sink.wanted(claim):
+            return None
+        return Taken(claim, name, known=self._sink.known(claim))
+
+    def settle(self, now: bool = False) -> None:
+        """Let the store forget what is gone, if it is time."""
+        if self._settled and (now or len(self._settled) >= SPECS or time.monotonic() >= self._settle_at):
+            self._claims.sync()
+            point("claims.synced")
+            settled, self._settled, self._settle_at = self._settled, [], float("inf")
+            self._sink.settle(settled)
+            point("claims.settled")
+            for claim in settled:
+                self._claims.remove(claim)
+
+    @property
+    def next(self) -> float:
+        """When there is something to do again (monotonic clock); infinity if never."""
+        return min(self._settle_at, self.later.next())
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _reopen(self, taken: Taken) -> Opened | float | None:
+        path, key = inside(taken.claim, taken.name), os.fsencode(taken.claim)
+        opened = settle.open_settled(
+            self._claims.fd, path, key, self.later, self.config.settle_time, self._any_link
+        )
+        if isinstance(opened, Opened):
+            self._open.append(opened)
+        return opened
+
+    def _take_in(self, taken: Taken, opened: Opened) -> bool:
+        queue = self.config.queue(taken.queue)
+        kind = _understand(taken, lambda: jobfile.kind_of(taken.source, os.pread(opened.fd, 4096, 0), queue))
+        if kind in (Kind.TASKS, Kind.LINES):
+            return self._list(taken, opened)
+        if taken.known is not None:
+            self._finish(taken)  # all its jobs are in the store, and none of them needs it
+            return False
+        if kind is Kind.FILE:
+            _check_size(taken, opened, self.config.max_list_size)
+            path = to_text(self._claims.path + b"/" + inside(taken.claim, taken.name))
+            specs = [
+                _understand(taken, lambda: jobfile.file_spec(taken.source, path, taken.queue, self.config))
+            ]
+        else:
+            data = _read(taken, opened, self.config.max_file_size)
+            self._bytes += len(data)
+            read = jobfile.read_specs if kind is Kind.SPEC else self._read_script
+            specs = list(_understand(taken, lambda: read(taken.source, data, taken.queue, self.config)))
+        keep = kind is Kind.FILE
+        self._add(taken, opened, 0, specs, keep)
+
+        def after() -> None:
+            self._tell(Accepted(taken.source, taken.queue, len(specs)))
+            if not keep:
+                self._finish(taken)
+
+        self._after.append(after)
+        return False
+
+    @staticmethod
+    def _read_script(name: str, data: bytes, queue: str, config: Config) -> list[Spec]:
+        return [jobfile.read_script(name, data, queue, config)]
+
+    def _list(self, taken: Taken, opened: Opened) -> bool:
+        """One step with a file of lines: check a piece of it, or take in a piece, or let it go at last."""
+
+        def parse(number: int, line: bytes) -> Spec | None:
+            lists.too_long(taken.source, number, line)
+            return _understand(
+                taken, lambda: jobfile.line_spec(taken.source, number, line, taken.queue, self.config)
+            )
+
+        lines = taken.lines
+        if lines is None:
+            _check_size(taken, opened, self.config.max_list_size)
+            lines = taken.lines = lists.Lines(taken.source, taken.known or 0)
+        lines.notice(opened.stat.st_size)
+        while not lines.checked:
+            lines.check(opened.fd, parse)
+            if not lines.checked and opened.stat.st_size > lists.CHUNK:
+                return True
+        room = max(0, min(SPECS, self.room))
+        age = time.monotonic() - taken.since
+        final = age >= GRACE and opened.undisturbed()
+        first = lines.parts
+        specs, at_end = lines.read(opened.fd, parse, room, final)
+        lines.parts += len(specs)
+        taken.untold += len(specs)
+        if specs:
+            self._add(taken, opened, first, specs, False)
+        if lines.refused is not None:
+            self._after.append(lambda: self._reject_rest(taken, lines))
+            return False
+        if not at_end:
+            return True
+        if not final:
+            self._after.append(lambda: self._tell_list(taken))
+            self._wait(taken, max(GRACE - age, 0.05))
+            return False
+
+        def after() -> None:
+            # Still under the lease: had a writer come meanwhile, it would be waiting, or have made it longer.
+            self._tell_list(taken)
+            if opened.undisturbed():
+                self._finish(taken)
+            else:
+                self._wait(taken, 0.05)
+
+        self._after.append(after)
+        return False
+
+    def _add(self, taken: Taken, opened: Opened, first: int, specs: list[Spec], keep: bool) -> None:
+        owner = opened.stat.st_uid
+        self._additions.append(Addition(taken.claim, first, specs, taken.source, owner, keep))
+        self._specs += len(specs)
+        self.room -= len(specs)
+
+    def _wait(self, taken: Taken, seconds: float) -> None:
+        self.pending[taken.claim] = taken
+        self.later.again(os.fsencode(taken.claim), seconds)
+
+    def _tell_list(self, taken: Taken) -> None:
+        if taken.untold:
+            self._tell(Accepted(taken.source, taken.queue, taken.untold))
+            taken.untold = 0
+
+    def _reject_rest(self, taken: Taken, lines: lists.Lines) -> None:
+        """A bad line came after others had become jobs, from somebody who appended late."""
+        assert lines.refused is not None
+        note = f"The jobs before that line, {lines.parts} in number, were taken in; those after it were not."
+        self._tell_list(taken)
+        self._reject(taken, lines.refused, note)
+
+    def _reject(self, taken: Taken, error: Refused, note: str = "") -> None:
+        path = inside(taken.claim, taken.name)
+        if self._put_aside(self._claims.fd, path, taken.name, taken.queue, error, note):
+            self._finish(taken)
+        else:
+            self._wait(taken, self.config.rescan_interval)
+
+    def _put_aside(
+        self, directory: int, path: bytes, name: bytes, queue: str, error: Refused, note: str = ""
+    ) -> bool:
+        reason = f"{error}\n\n{note}" if note else str(error)
+        try:
+            put_aside(self._rejected, directory, path, name, queue, reason)
+        except FileNotFoundError:
+            return True  # whoever dropped it took it back
+        except OSError as trouble:
+            self.stuck(
+                name, queue, f"is refused, but cannot be moved to rejected/: {trouble.strerror}: {error}"
+            )
+            return False
+        self._tell(FileRefused(to_text(name), queue, reason))
+        return True
+
+    def _finish(self, taken: Taken) -> None:
+        self.later.forget(os.fsencode(taken.claim))
+        self._put_by(taken.claim)
+
+    def _put_by(self, claim: str) -> None:
+        self._claims.put_by(claim)
+        if not self._settled:
+            self._settle_at = time.monotonic() + SETTLE_AFTER
+        self._settled.append(claim)
+
+
+def _understand(taken: Taken, read: Callable[[], T]) -> T:
+    """What ``read`` returns; any way in which it fails is the fault of the file.
+
+    A reader that trips over one file must not take the gate with it, now and at each start.
+    """
+    try:
+        return read()
+    except (Refused, OSError):
+        raise
+    except Exception as error:
+        problem = Problem(
+            taken.source, 0, 0, f"cannot be understood: {error!r}", hint="this is a bug of taskgated"
+        )
+        raise Refused([problem]) from error
+
+
+def _read(taken: Taken, opened: Opened, limit: int) -> bytes:
+    _check_size(taken, opened, limit)
+    try:
+        return os.pread(opened.fd, limit + 1, 0)
+    except OSError as error:
+        raise settle.unfit(taken.name, f"cannot be read: {error.strerror}", "look at the disk") from None
+
+
+def _check_size(taken: Taken, opened: Opened, limit: int) -> None:
+    if (size := opened.stat.st_size) > limit:
+        raise settle.unfit(taken.name, f"is too large: {size} bytes, the limit is {limit}", "split it")

@@ -1,0 +1,170 @@
+"""A control group for each worker, where one may be made.
+
+The jobs of a worker inherit its group, so it costs nothing per job. What it gives: all processes of an
+attempt can be killed in one stroke (``cgroup.kill``, kernel 5.14), however fast they fork and whoever they
+are children of by now. Everything works without it, too.
+
+Source: Documentation/admin-guide/cgroup-v2.rst, https://systemd.io/CGROUP_DELEGATION/.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from taskgated.clock import ProcessId
+
+_PREFIX = "taskgate-worker-"
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroup:
+    """The group at ``path`` that this worker made for itself inside the one it was started in, ``base``."""
+
+    path: str
+    base: str
+
+    @classmethod
+    def create(cls, who: ProcessId) -> Cgroup | None:
+        """Make a group and move in; None where that cannot be or is not wanted.
+
+        The name carries the start time: a group may outlive its worker, and a pid comes again.
+        """
+        base = own()
+        if base is None or not _may_divide(base):
+            return None
+        group = cls(f"{base}/{_PREFIX}{who.pid}.{who.start}", base)
+        try:
+            os.mkdir(group.path)
+        except OSError:
+            return None
+        try:
+            if os.path.exists(f"{group.path}/cgroup.kill"):
+                _move_self(group.path)
+                return group
+        except OSError:
+            pass
+        remove(group.path)
+        return None
+
+    def kill_others(self) -> bool:
+        """Kill all in the group but the worker, which steps out meanwhile. False if that did not work."""
+        try:
+            _move_self(self.base)
+        except OSError:
+            return False
+        kill(self.path)
+        try:
+            _move_self(self.path)
+        except OSError:
+            return False
+        return True
+
+    def leave(self) -> None:
+        """Move out and remove the group."""
+        try:
+            _move_self(self.base)
+        except OSError:
+            return
+        remove(self.path)
+
+
+def own() -> str | None:
+    """The directory of the version 2 group that this process is in; None where it cannot be seen."""
+    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+        group = next((line[3:].rstrip("\n") for line in file if line.startswith("0::")), None)
+    if group is None:
+        return None
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            mount, _, rest = line.partition(" - ")
+            if rest.split(" ", 1)[0] != "cgroup2":
+                continue
+            root, point = (_unescape(field) for field in mount.split(" ")[3:5])
+            # In a container the mount may show only the part of the tree below ``root``.
+            prefix = root.rstrip("/")
+            if group == root or group.startswith(prefix + "/"):
+                path = (point + group[len(prefix) :]).rstrip("/")
+                if os.path.isdir(path):
+                    return path
+    return None
+
+
+def _unescape(field: str) -> str:
+    """A field of mountinfo: blanks and backslashes are written in octal (proc_pid_mountinfo(5))."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
+
+
+def _may_divide(base: str) -> bool:
+    """Whether the group is ours to divide. Under systemd only a delegated one is, and it is marked so."""
+    if not os.path.isdir("/run/systemd/system"):
+        return True
+    try:
+        return os.getxattr(base, "user.delegate") == b"1"
+    except OSError:
+        return False
+
+
+def is_ours(path: str) -> bool:
+    """Whether ``path`` is a group as ``Cgroup.create`` names it: nothing else may be killed or removed."""
+    return os.path.basename(path).startswith(_PREFIX)
+
+
+def members(path: str) -> list[int]:
+    """The processes in the group and in those below it; empty when there is no such group."""
+    pids: list[int] = []
+    for directory, _, _ in os.walk(path):
+        try:
+            with open(f"{directory}/cgroup.procs", encoding="ascii") as file:
+                pids += [int(line) for line in file]
+        except OSError:
+            continue
+    return pids
+
+
+def kill(path: str) -> None:
+    """SIGKILL to every process in the group and below it, those just being forked included."""
+    try:
+        _write(f"{path}/cgroup.kill", "1")
+    except OSError:
+        pass  # gone already, or not ours: whoever calls looks at what is left
+
+
+def remove(path: str) -> bool:
+    """Remove the group and those that a job made in it; False as long as a process is in one."""
+    for directory, _, _ in os.walk(path, topdown=False):
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return False
+    return True
+
+
+def remove_stale() -> None:
+    """Remove the empty groups of workers that are no more, beside our own."""
+    base = own()
+    if base is None:
+        return
+    boot = ProcessId.own().boot
+    for name in os.listdir(base):
+        pid, _, start = name.removeprefix(_PREFIX).partition(".")
+        if not (name.startswith(_PREFIX) and pid.isdecimal() and start.isdecimal()):
+            continue
+        # One that a worker has just made is still empty: it must not be taken from under it.
+        if not ProcessId(int(pid), int(start), boot).alive():
+            remove(f"{base}/{name}")
+
+
+def _move_self(path: str) -> None:
+    _write(f"{path}/cgroup.procs", "0")  # 0: the writer
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)

@@ -1,0 +1,58 @@
+"""The few calls to the kernel that Python has no function for, and signals as a readable descriptor."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+# Whoever wants the worker or its server to end says so over their sockets. A SIGTERM to the whole service
+# must not take away those who are to look after the jobs.
+_NOT_FOR_US = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def become_subreaper(yes: bool = True) -> None:
+    """From now on orphans among our descendants become our children, not init's (prctl(2))."""
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"PR_SET_CHILD_SUBREAPER: {os.strerror(error)}")
+
+
+def set_name(name: str) -> None:
+    """What ``ps -o comm`` shows of this process: at most 15 bytes."""
+    _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+def catch_signals() -> int:
+    """Set up the signals of this process; returns a descriptor that gets readable when a child ends.
+
+    Handlers that do nothing rather than ``SIG_IGN``: exec(2) resets handlers to the default but passes on
+    what is ignored, and jobs must start with default dispositions and an empty mask. (Popen itself gives
+    jobs back the SIGPIPE and SIGXFSZ that Python ignores.)
+    """
+    readable, writable = os.pipe()
+    os.set_blocking(readable, False)
+    os.set_blocking(writable, False)
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    for number in (*_NOT_FOR_US, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    inherited = signal.set_wakeup_fd(writable, warn_on_full_buffer=False)  # a full pipe wakes us as well
+    if inherited >= 0:  # from the server that forked us
+        os.close(inherited)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    return readable
+
+
+def clear_wakeup(readable: int) -> None:
+    """Take the bytes that signals left in the descriptor of ``catch_signals``."""
+    try:
+        os.read(readable, 4096)
+    except BlockingIOError:
+        pass

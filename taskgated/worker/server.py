@@ -1,0 +1,170 @@
+"""The worker server: a small process that has everything imported and forks workers on request.
+
+So a replacement for a dead worker is there within milliseconds, and all share their memory. As a subreaper it
+inherits what dead workers leave behind, and buries it. One thread, no state worth keeping: when it dies the
+daemon starts another, when the daemon goes it goes too. The workers live on by themselves in both cases.
+
+Messages, over stdin: see ``Server._obey`` and what it sends.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from taskgated.clock import ProcessId, boot_id, start_time
+from taskgated.errors import ProtocolError
+from taskgated.wire import Channel, Message
+from taskgated.worker import cgroup, kernel, sweep
+from taskgated.worker.attempt import clean_env
+from taskgated.worker.spawn import Settings
+from taskgated.worker.worker import Worker
+
+# Between the steps of a burial, seconds: from the first to the longest pause. What dies wakes us anyway.
+_FIRST_PAUSE = 0.005
+_LONGEST_PAUSE = 1.0
+
+
+class Server:
+    """Serves one daemon, until that closes the channel."""
+
+    def __init__(self, channel: Channel, settings: Settings) -> None:
+        self._channel = channel
+        self._settings = settings
+        self._env = clean_env()
+        self._workers: set[int] = set()  # our children that are workers, until they are reaped
+        self._burials: list[sweep.Burial] = []
+        self._pause = _FIRST_PAUSE
+        self._wakeup = kernel.catch_signals()
+
+    def run(self) -> None:
+        """Returns when the daemon has closed the channel. Raises ``ProtocolError``."""
+        poll = select.poll()
+        poll.register(self._wakeup, select.POLLIN)
+        while not self._channel.closed:
+            poll.register(self._channel, select.POLLIN | (select.POLLOUT if self._channel.pending else 0))
+            for fd, _ in poll.poll(self._pause * 1000 if self._burials else None):
+                if fd == self._wakeup:
+                    kernel.clear_wakeup(fd)
+                    continue
+                self._channel.flush()
+                for message in self._channel.receive():
+                    self._obey(message)
+            self._reap()
+            self._bury()
+
+    def _obey(self, message: Message) -> None:
+        match message:
+            case {"fork": _}:
+                self._fork()
+            case {"bury": {"pid": int(pid), "start": int(start), "boot": str(boot)} as who}:
+                worker = ProcessId(pid, start, boot)
+                self._begin_burial(worker, who.get("cgroup"), who.get("job"), who.get("attempt"))
+            case {"ping": number}:
+                self._channel.send({"pong": number})
+            case _:
+                raise ProtocolError(f"unknown message: {', '.join(map(str, message))}")
+
+    # -- birth
+
+    def _fork(self) -> None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._channel.send({"failed": {"error": f"cannot fork a worker: {error.strerror}"}})
+            return
+        if pid == 0:
+            self._be_worker()
+        self._workers.add(pid)
+        # None for one that has died already; that it did so is what we say next.
+        self._channel.send({"forked": {"pid": pid, "start": start_time(pid) or 0}})
+
+    def _be_worker(self) -> NoReturn:
+        status = os.EX_SOFTWARE
+        try:
+            # The channel is the server's alone: its end must be seen when the server dies.
+            devnull = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(devnull, self._channel.fileno())
+            os.close(devnull)
+            os.close(self._wakeup)
+            status = Worker(self._settings, self._env).run()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    # -- death
+
+    def _reap(self) -> None:
+        """Collect the dead: workers, which the daemon wants to know of, and orphans, which nobody does."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self._workers:
+                self._workers.remove(pid)
+                self._channel.send({"exited": {"pid": pid, "status": status}})
+
+    def _orphans(self) -> list[int]:
+        """Our children that are no workers. Only dead workers leave us any: live ones adopt themselves."""
+        return [pid for pid in sweep.children(os.getpid()) if pid not in self._workers]
+
+    def _begin_burial(
+        self, worker: ProcessId, group: str | None, job: int | None, attempt: int | None
+    ) -> None:
+        if worker.boot != boot_id():
+            # Nothing outlives a boot; what bears these names now is something else.
+            self._channel.send({"buried": {"pid": worker.pid, "killed": 0}})
+            return
+        cookie = None
+        if job is not None and attempt is not None:
+            cookie = b"TASKGATE_COOKIE=" + self._settings.cookie(job, attempt).encode()
+        self._burials.append(sweep.Burial(worker, group, cookie, self._orphans))
+        self._pause = _FIRST_PAUSE
+
+    def _bury(self) -> None:
+        """One step of each burial. A process that cannot be killed (state D) holds up only its own answer."""
+        if not self._burials:
+            return
+        left = []
+        for burial in self._burials:
+            if burial.step():
+                self._channel.send({"buried": {"pid": burial.worker.pid, "killed": burial.killed}})
+            else:
+                left.append(burial)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        self._burials = left
+
+
+def main(argv: Sequence[str]) -> int:
+    """The server's life. Its stdin is its end of the socket to the daemon."""
+    settings = Settings.from_argv(argv)
+    try:
+        channel = Channel(socket.socket(fileno=0))
+    except OSError as error:
+        sys.stderr.write(f"taskgated.worker: stdin is no socket ({error}); this is started by taskgated\n")
+        return os.EX_USAGE
+    if os.getsid(0) != os.getpid():
+        os.setsid()  # whatever ends the daemon's session must not end the jobs
+    os.chdir("/")
+    kernel.set_name("taskgate-server")
+    kernel.become_subreaper()
+    cgroup.remove_stale()
+    # What is here now is shared with all workers; a collection that touched it would copy it.
+    gc.collect()
+    gc.freeze()
+    try:
+        Server(channel, settings).run()
+    except ProtocolError as error:
+        sys.stderr.write(f"taskgated.worker: the daemon cannot be understood: {error}\n")
+        return os.EX_PROTOCOL
+    return os.EX_OK

@@ -1,0 +1,242 @@
+"""One worker process: asks the daemon for attempts over its socket, runs them, one at a time, and reports.
+
+It outlives the daemon. When the connection ends, an idle worker leaves; a busy one carries on, looks for a
+new daemon now and then, and tells it what it runs. An outcome is the worker's to keep until a daemon has
+acknowledged it; without a connection it goes to a file, which whoever is the next daemon finds.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import sys
+import time
+from math import inf
+from pathlib import Path
+
+from taskgated import __version__, sockets
+from taskgated.clock import ProcessId
+from taskgated.core.job import Outcome, Result, Spec
+from taskgated.errors import ProtocolError
+from taskgated.wire import Channel, Message
+from taskgated.worker import kernel, outcomes
+from taskgated.worker.attempt import Attempt, CannotRun, Host
+from taskgated.worker.cgroup import Cgroup
+from taskgated.worker.spawn import Settings
+
+PROTOCOL = 1
+
+_Key = tuple[int, int]  # job, attempt
+
+
+class Worker:
+    """The life of a worker; ``run`` returns when it is over."""
+
+    def __init__(self, settings: Settings, env: dict[bytes, bytes]) -> None:
+        kernel.set_name("taskgate-worker")
+        kernel.become_subreaper()
+        self._settings = settings
+        self._me = ProcessId.own()
+        self._host = Host(settings, Cgroup.create(self._me), env)
+        self._wakeup = kernel.catch_signals()
+        self._poll = select.poll()
+        self._poll.register(self._wakeup, select.POLLIN)
+        self._channel: Channel | None = None
+        self._polled_for = 0  # the events that the channel is registered for
+        self._attempt: Attempt | None = None
+        self._unacknowledged: dict[_Key, Outcome] = {}
+        self._saved: set[_Key] = set()
+        self._quit = False
+        self._retry_at = inf
+        self._leave_at = inf
+
+    def run(self) -> int:
+        """Work until there is nothing more to do; returns the exit status."""
+        try:
+            self._connect()
+            if self._channel is None:
+                _say(f"no daemon at {self._settings.worker_socket}")
+                return os.EX_UNAVAILABLE
+            while not self._done():
+                self._wait()
+            return os.EX_OK
+        finally:
+            if self._host.cgroup is not None:
+                self._host.cgroup.leave()
+
+    def _done(self) -> bool:
+        if self._attempt is not None:
+            return False
+        if self._channel is not None:
+            return self._quit and not self._unacknowledged
+        if len(self._saved) < len(self._unacknowledged):
+            return False  # whoever leaves now takes them to the grave
+        return not self._unacknowledged or time.monotonic() >= self._leave_at
+
+    def _wait(self) -> None:
+        """Sleep until something happens, and deal with it."""
+        due = self._retry_at
+        if self._attempt is not None:
+            due = min(due, self._attempt.deadline)
+        timeout = None if due == inf else max(0, math.ceil((due - time.monotonic()) * 1000))
+        talk = False
+        for fd, _ in self._poll.poll(timeout):
+            if fd == self._wakeup:
+                kernel.clear_wakeup(fd)
+            elif self._attempt is not None and fd == self._attempt.output_fd:
+                self._attempt.read()
+            else:
+                talk = True
+        # First what has happened to the job, then what the daemon wants of it: an attempt that ended by
+        # itself was not killed.
+        self._advance()
+        if talk:
+            self._talk()
+        self._look_after_channel()
+
+    # -- the attempt
+
+    def _advance(self) -> None:
+        if self._attempt is None:
+            return
+        fd = self._attempt.output_fd
+        outcome = self._attempt.advance()
+        if outcome is not None:
+            self._poll.unregister(fd)
+            self._attempt = None
+            self._report(outcome)
+
+    def _start(self, job: int, attempt: int, spec: Message, log: str) -> None:
+        if self._attempt is not None:
+            raise ProtocolError(f"told to run {job}.{attempt} while {self._attempt.job} is running")
+        try:
+            self._attempt = Attempt(job, attempt, Spec.from_json(spec), log, self._host)
+        except CannotRun as error:
+            self._report(error.outcome)
+        except (TypeError, ValueError, KeyError) as error:  # a spec of another version
+            message = f"the worker (version {__version__}) does not understand this job: {error}"
+            self._report(Outcome(job, attempt, Result.FAILED, message=message))
+        else:
+            self._poll.register(self._attempt.output_fd, select.POLLIN)
+
+    def _report(self, outcome: Outcome) -> None:
+        self._unacknowledged[outcome.job, outcome.attempt] = outcome
+        if self._channel is not None:
+            self._channel.send({"outcome": outcome.to_json()})
+        else:
+            self._save()
+
+    def _save(self) -> None:
+        """Put down what no daemon has acknowledged, and give daemons some more time to come."""
+        for key, outcome in self._unacknowledged.items():
+            if key not in self._saved:
+                try:
+                    outcomes.save(self._settings.outcomes, outcome)
+                except OSError as error:
+                    _say(f"cannot keep the outcome of {key[0]}.{key[1]}, trying again: {error}")
+                else:
+                    self._saved.add(key)
+        self._leave_at = time.monotonic() + self._settings.linger
+
+    # -- the daemon
+
+    def _connect(self) -> None:
+        """Try to reach a daemon; if there is one tell it all that it has to know."""
+        # A busy daemon may keep an idle worker waiting, but not one that looks after a job.
+        idle = self._attempt is None and not self._unacknowledged
+        try:
+            sock = sockets.connect(Path(self._settings.worker_socket), wait=idle)
+        except OSError:
+            self._retry_at = time.monotonic() + self._settings.reconnect
+            return
+        self._retry_at = self._leave_at = inf
+        self._channel = Channel(sock)
+        self._polled_for = select.POLLIN
+        self._poll.register(sock, select.POLLIN)
+        running: Message | None = None
+        if self._attempt is not None:
+            running = {"job": self._attempt.job, "attempt": self._attempt.attempt}
+        elif self._unacknowledged:
+            job, attempt = next(reversed(self._unacknowledged))
+            running = {"job": job, "attempt": attempt}
+        group = self._host.cgroup
+        hello = {
+            "protocol": PROTOCOL,
+            "version": __version__,
+            "pid": self._me.pid,
+            "start": self._me.start,
+            "boot": self._me.boot,
+            "running": running,
+            "cgroup": group.path if group else None,
+        }
+        self._channel.send({"hello": hello})
+        for outcome in self._unacknowledged.values():
+            self._channel.send({"outcome": outcome.to_json()})
+
+    def _talk(self) -> None:
+        if self._channel is None:
+            return
+        try:
+            for message in self._channel.receive():
+                self._obey(message)
+        except ProtocolError as error:
+            _say(f"the daemon cannot be understood: {error}")
+            self._channel.closed = True
+
+    def _obey(self, message: Message) -> None:
+        try:
+            match message:
+                case {"run": {"job": job, "attempt": attempt, "spec": spec, "log": log}}:
+                    self._start(job, attempt, spec, log)
+                case {"ack": {"job": job, "attempt": attempt}}:
+                    self._forget((job, attempt))
+                case {"stop": {"job": job, "attempt": attempt, "grace": grace}}:
+                    running = self._attempt
+                    if running and (running.job, running.attempt) == (job, attempt):
+                        running.stop(grace)
+                case {"quit": _}:
+                    self._quit = True
+                case _:
+                    _say(f"unknown message from the daemon: {', '.join(map(str, message))}")
+        except TypeError as error:
+            raise ProtocolError(f"wrong type in a message: {error}") from None
+
+    def _forget(self, key: _Key) -> None:
+        self._unacknowledged.pop(key, None)
+        if key in self._saved:
+            self._saved.discard(key)
+            outcomes.remove(self._settings.outcomes, *key)
+
+    def _look_after_channel(self) -> None:
+        """Notice that it has ended, poll for writing while something waits for it, or look for a new one."""
+        channel = self._channel
+        if channel is None:
+            if time.monotonic() >= self._retry_at:
+                if len(self._saved) < len(self._unacknowledged):
+                    self._save()
+                self._connect()
+            return
+        if channel.pending:
+            channel.flush()
+        if channel.closed:
+            self._poll.unregister(channel)
+            channel.close()
+            self._channel = None
+            self._retry_at = time.monotonic() + self._settings.reconnect
+            if self._unacknowledged:
+                self._save()
+            return
+        wanted = select.POLLIN | (select.POLLOUT if channel.pending else 0)
+        if wanted != self._polled_for:
+            self._polled_for = wanted
+            self._poll.modify(channel, wanted)
+
+
+def _say(text: str) -> None:
+    """A line for the journal; there may be nobody to read it any more."""
+    try:
+        sys.stderr.write(f"taskgated worker {os.getpid()}: {text}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass

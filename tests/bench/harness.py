@@ -1,0 +1,68 @@
+"""A gate of its own for a benchmark: started, asked, stopped, removed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY))
+
+from taskgated.ctl.client import Client, Unreachable  # noqa: E402
+
+
+class Gate:
+    """``with Gate("workers: 2\\n") as gate: ...``"""
+
+    def __init__(self, config: str = "") -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="taskgate-bench-", dir=os.environ.get("BENCH_DIR")))
+        self.spool = self.root / "spool"
+        (self.root / "etc").mkdir()
+        (self.root / "etc" / "taskgated.yaml").write_text(config)
+
+    def __enter__(self) -> Gate:
+        env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        self._log = open(self.root / "daemon.log", "wb")  # noqa: SIM115
+        command = [sys.executable, "-m", "taskgated", "--root", str(self.root)]
+        self.process = subprocess.Popen(command, env=env, stderr=self._log)
+        self._until(lambda: bool(self.status()["ready"]), 30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(60)
+        self._log.close()
+        shutil.rmtree(self.root)
+
+    def status(self) -> dict[str, Any]:
+        try:
+            with Client(self.root / "run" / "io.taskgate.Gate") as client:
+                return client.call("Status")
+        except Unreachable:
+            return {"ready": False, "counts": {}}
+
+    def wait_for(self, reached: Callable[[dict[str, int]], bool], timeout: float) -> None:
+        self._until(lambda: reached(self.status()["counts"]), timeout)
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the daemon's own process has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """Resident bytes of the daemon's own process."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def _until(self, condition: Callable[[], bool], timeout: float) -> None:
+        end = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise TimeoutError((self.root / "daemon.log").read_text()[-2000:])
+            time.sleep(0.1)

@@ -1,0 +1,179 @@
+"""Kill intake at every named point and start it again: the same jobs, once."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from taskgated import trace
+from taskgated.intake import take
+from tests.intake_env import Gate, config, until
+
+KILLED = 42
+EXPECTED = Counter(
+    {
+        ("two.yaml", "/bin/one"): 1,
+        ("two.yaml", "/bin/two"): 1,
+        ("script", "#!/bin/sh\ntrue\n"): 1,
+        ("a.tasks", "first"): 1,
+        ("a.tasks", "second"): 1,
+        ("a.tasks", "third"): 1,
+        ("lines.txt", "/bin/consume\x001"): 1,
+        ("lines.txt", "/bin/consume\x002"): 1,
+        ("picture", "/bin/thumb"): 1,
+    }
+)
+REJECTED = ["bad.tasks", "bad.tasks.reason", "bad.yaml", "bad.yaml.reason", "link", "link.reason"]
+
+
+def fill(gate: Gate) -> None:
+    gate.drop("two.yaml", "command: [/bin/one]\n---\ncommand: [/bin/two]\n")
+    gate.drop("script", "#!/bin/sh\ntrue\n")
+    gate.drop("a.tasks", "first\n# comment\nsecond\nthird")
+    gate.drop("lines/lines.txt", "1\n2\n")
+    gate.drop("data/picture", "pixels")
+    gate.drop("bad.yaml", "nonsense")
+    gate.drop("bad.tasks", b"good\nbad\0\n")
+    os.symlink("/etc/passwd", gate.spool / "link")
+
+
+def work(gate: Gate) -> None:
+    """Until there is nothing left to do but to keep the picture."""
+    gate.intake.start()
+    until(lambda: gate.sink.kept and done(gate))
+
+
+def done(gate: Gate) -> bool:
+    try:
+        left = [n for n in os.listdir(gate.spool) if not n.startswith(".") and n not in ("rejected", "lines", "data")]
+        left += os.listdir(gate.spool / "lines") + os.listdir(gate.spool / "data")
+        return not left and os.listdir(gate.layout.claims) == gate.sink.kept == gate.sink.claims
+    except FileNotFoundError:
+        return False
+
+
+def killed_at(root: Path, number: int) -> bool:
+    """Run intake in a process of its own that dies at the point with that number; False if it came to the end."""
+    child = os.fork()
+    if child == 0:
+        try:
+            passed = iter(range(1_000_000))
+
+            def die(name: str) -> None:
+                if next(passed) == number:
+                    os._exit(KILLED)
+
+            trace.hook = die
+            gate = Gate(root, config(settle_time=0.05))
+            work(gate)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, KILLED)
+    return code == KILLED
+
+
+def check(root: Path) -> None:
+    gate = Gate(root, config(settle_time=0.05))
+    try:
+        work(gate)
+        found = Counter(
+            (source, command.split("\0")[0] if source == "picture" else command)
+            for source, command in zip(gate.sink.sources, gate.sink.commands, strict=True)
+        )
+        assert found == EXPECTED
+        order = [command for command in gate.sink.commands if command in ("first", "second", "third")]
+        assert order == ["first", "second", "third"]
+        assert gate.rejected() == REJECTED
+        kept = Path(next(c for c in gate.sink.commands if c.startswith("/bin/thumb")).split("\0")[1])
+        assert kept.read_text() == "pixels"
+        gate.intake.release(gate.sink.end_jobs())
+        until(gate.idle)
+    finally:
+        gate.stop()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(take, "GRACE", 0.05)
+
+
+def prepare(root: Path) -> Path:
+    root.mkdir()
+    gate = Gate(root, config())
+    fill(gate)
+    gate.sink.close()
+    return root
+
+
+def test_killed_at_every_point(tmp_path: Path) -> None:
+    number = 0
+    while killed_at(prepare(tmp_path / str(number)), number):
+        check(tmp_path / str(number))
+        number += 1
+    check(tmp_path / str(number))
+    assert number > 30, "there are more points than that on the way"
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_killed_again_and_again_with_small_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    """Each run comes a little further than the one before, or dies in recovery."""
+    monkeypatch.setattr(take, "FILES", files)
+    monkeypatch.setattr(take, "SPECS", 1)
+    root = prepare(tmp_path / "root")
+    for number in range(60):
+        if not killed_at(root, number % 7):
+            break
+    check(root)
+
+
+def test_jobs_that_ended_while_we_were_down_let_their_files_go(tmp_path: Path) -> None:
+    gate = Gate(tmp_path, config())
+    gate.drop("data/picture", "pixels")
+    gate.intake.start()
+    until(lambda: gate.sink.kept)
+    gate.stop()
+    gate = Gate(tmp_path, config())
+    try:
+        gate.sink.end_jobs()
+        gate.start()
+        until(gate.idle)
+    finally:
+        gate.stop()
+
+
+def test_a_claim_that_is_still_written_to_is_not_read_after_a_crash(tmp_path: Path) -> None:
+    gate = Gate(tmp_path, config())
+    claim = gate.layout.claims / "0000000000000001-00000000.default"
+    claim.mkdir(parents=True)
+    try:
+        with open(claim / "a.yaml", "w") as file:
+            file.write("command: [/bin/f")
+            file.flush()
+            gate.start()
+            gate.drop("b.yaml", "command: [/bin/true]\n")
+            until(lambda: gate.sink.sources == ["b.yaml"])
+            file.write("inished]\n")
+        until(lambda: gate.sink.commands == ["/bin/true", "/bin/finished"])
+        until(gate.idle)
+    finally:
+        gate.stop()
+
+
+def test_what_is_no_claim_is_left_alone(tmp_path: Path) -> None:
+    gate = Gate(tmp_path, config())
+    (gate.layout.claims / "notes").mkdir(parents=True)
+    try:
+        gate.start()
+        assert gate.intake.watching
+        assert (gate.layout.claims / "notes").is_dir()
+    finally:
+        gate.stop()

@@ -1,0 +1,315 @@
+"""Files of lines: each line is one job, once, in order, also while people append to the file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskgated.intake import lists, take
+from taskgated.intake.events import Accepted, FileRefused, Paused
+from tests.intake_env import Gate, config, running, until
+
+GRACE = 0.2
+
+
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(take, "GRACE", GRACE)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    with running(tmp_path) as gate:
+        yield gate
+
+
+def taken_in(gate: Gate, *commands: str) -> None:
+    until(lambda: len(gate.sink.commands) >= len(commands) or gate.rejected())
+    until(gate.idle)
+    assert gate.sink.commands == list(commands)
+    assert not gate.rejected()
+
+
+def claimed(gate: Gate, name: str) -> Path:
+    """The file of that name, once it is claimed."""
+    return until(lambda: next(gate.layout.claims.glob(f"*/{name}"), None))
+
+
+# -- lines ---------------------------------------------------------------------------------------
+
+
+def test_each_line_is_a_job(gate: Gate) -> None:
+    gate.drop("a.tasks", "one\n\n  # a comment\ntwo # not one\n three\n")
+    taken_in(gate, "one", "two # not one", " three")
+    assert gate.told(Accepted) == [Accepted("a.tasks", "default", 3)]
+
+
+def test_lines_for_a_handler(gate: Gate) -> None:
+    gate.drop("lines/numbers", "1\n\n# 2\n3 '4\n")
+    taken_in(gate, "/bin/consume\x001", "/bin/consume\0# 2", "/bin/consume\x003 '4")
+
+
+def test_the_last_line_needs_no_newline(gate: Gate) -> None:
+    gate.drop("a.tasks", "one\ntwo")
+    taken_in(gate, "one", "two")
+
+
+def test_comments_only(gate: Gate) -> None:
+    gate.drop("a.tasks", "# nothing\n\n")
+    until(lambda: not (gate.spool / "a.tasks").exists())
+    taken_in(gate)
+    assert not gate.told(Accepted)
+
+
+def test_bytes_that_are_not_utf8(gate: Gate) -> None:
+    gate.drop("a.tasks", b"echo \xff\xfe\n")
+    taken_in(gate, "echo \udcff\udcfe")
+
+
+def test_a_long_list_comes_in_pieces(gate: Gate) -> None:
+    """Longer than one read and than one addition; a line lies across the border."""
+    lines = [f"echo {number} {'x' * (number % 400)}" for number in range(5000)]
+    text = "\n".join(lines)
+    assert len(text) > 2 * lists.CHUNK
+    gate.drop("a.tasks", text)
+    until(lambda: len(gate.sink.commands) == 5000)
+    assert gate.sink.commands == lines
+    assert gate.sink.calls >= 5
+    until(gate.idle)
+
+
+def test_what_follows_a_list_in_its_queue_waits_for_it(tmp_path: Path) -> None:
+    with running(tmp_path, capacity=10) as gate:
+        gate.drop("a.tasks", "".join(f"{n}\n" for n in range(25)))
+        until(lambda: len(gate.sink.commands) == 10)
+        gate.drop("b.tasks", "last\n")
+        gate.drop("c.yaml", "broken")  # neither taken nor refused before its turn
+        until(lambda: gate.told(Paused))
+        for _ in range(3):
+            gate.sink.end_jobs()
+            before = len(gate.sink.commands)
+            gate.intake.poke()
+            until(lambda b=before: len(gate.sink.commands) > b)
+        until(lambda: gate.rejected())
+        assert gate.sink.commands == [*map(str, range(25)), "last"]
+
+
+def test_backpressure_holds_a_list_back_in_the_middle(tmp_path: Path) -> None:
+    with running(tmp_path, capacity=3) as gate:
+        gate.drop("lines/numbers", "".join(f"{n}\n" for n in range(10)))
+        until(lambda: gate.told(Paused))
+        assert len(gate.sink.commands) == 3
+        for expected in range(4, 11):
+            gate.sink.end_jobs(1)
+            gate.intake.poke()
+            until(lambda e=expected: len(gate.sink.commands) == e)
+        gate.sink.end_jobs()
+        gate.intake.poke()
+        until(gate.idle)
+        assert gate.sink.commands == [f"/bin/consume\0{n}" for n in range(10)]
+
+
+# -- bad lines -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"a\0b", b"x" * 200_000, b"x" * 2 * lists.CHUNK, b"#" + b"x" * 2 * lists.CHUNK, b" " * 2 * lists.CHUNK + b"x"],
+    ids=["NUL", "long", "longer than a read", "long comment", "long blank"],
+)
+@pytest.mark.parametrize("before", [1, 20_000], ids=["near", "far"])
+def test_a_bad_line_refuses_the_list_as_a_whole(gate: Gate, bad: bytes, before: int) -> None:
+    data = b"good and long enough\n" * before + bad + b"\ngood\n"
+    gate.drop("a.tasks", data)
+    until(lambda: gate.told(FileRefused))
+    until(gate.idle)
+    assert gate.sink.commands == []
+    assert (gate.layout.rejected / "a.tasks").read_bytes() == data
+    assert f"a.tasks:{before + 1}" in (gate.layout.rejected / "a.tasks.reason").read_text()
+
+
+def test_a_bad_line_that_comes_late(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(take, "GRACE", 1.0)
+    gate.drop("a.tasks", "one\ntwo\n")
+    until(lambda: len(gate.sink.commands) == 2)
+    with open(claimed(gate, "a.tasks"), "ab") as file:
+        file.write(b"three\nbad\0\nfive\n")
+    until(lambda: gate.told(FileRefused))
+    until(gate.idle)
+    assert gate.sink.commands == ["one", "two", "three"]
+    reason = (gate.layout.rejected / "a.tasks.reason").read_text()
+    assert "a.tasks:4" in reason
+    assert "3 in number" in reason
+
+
+# -- appending -----------------------------------------------------------------------------------
+
+
+def test_appending_again_and_again(gate: Gate) -> None:
+    for number in range(20):
+        with open(gate.spool / "lines" / "list", "a") as file:
+            file.write(f"{number}\n")
+    until(lambda: len(gate.sink.commands) == 20)
+    until(gate.idle)
+    assert gate.sink.commands == [f"/bin/consume\0{n}" for n in range(20)]
+
+
+def test_concurrent_appends_lose_no_line(gate: Gate) -> None:
+    """Shells that append one line at a time, as fast as they can, to the same name, for a while."""
+    path = gate.spool / "lines" / "lines.txt"
+    writers = [
+        subprocess.Popen(["bash", "-c", f"for i in {{1..400}}; do echo {w}-$i >> {path}; done"]) for w in range(4)
+    ]
+    for writer in writers:
+        assert writer.wait(60) == 0
+    until(lambda: len(gate.sink.commands) >= 1600, 30)
+    until(gate.idle)
+    lines = [command.split("\0")[1] for command in gate.sink.commands]
+    assert sorted(lines) == sorted(f"{w}-{i}" for w in range(4) for i in range(1, 401))
+    for w in range(4):  # what one writer wrote in order stays in order
+        mine = [int(line.split("-")[1]) for line in lines if line.startswith(f"{w}-")]
+        assert mine == sorted(mine)
+
+
+def test_read_and_truncate_loses_lines(tmp_path: Path) -> None:
+    """The test above means something: the obvious way, under the same load, fails it."""
+    path = tmp_path / "lines.txt"
+    path.touch()
+    writers = [
+        subprocess.Popen(["bash", "-c", f"for i in {{1..2000}}; do echo {w}-$i >> {path}; done"]) for w in range(4)
+    ]
+    seen = 0
+    running = True
+    while running:
+        running = any(writer.poll() is None for writer in writers)
+        with open(path, "r+") as file:
+            seen += len(file.readlines())
+            file.truncate(0)
+    assert seen < 8000
+
+
+def test_a_writer_that_waits_in_open_while_the_file_is_claimed(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has found the file by its old name, before our rename, and gets it after our read."""
+    late: list[subprocess.Popen[bytes]] = []
+
+    def append(point: str) -> None:
+        if point == "claim.taken" and not late:
+            path = next(gate.layout.claims.glob("*/list"))
+            late.append(subprocess.Popen(["sh", "-c", f"echo late >> {path}"]))
+
+    monkeypatch.setattr("taskgated.trace.hook", append)
+    gate.drop("lines/list", "early\n")
+    taken_in(gate, "/bin/consume\0early", "/bin/consume\0late")
+    assert late[0].wait(10) == 0
+
+
+def test_a_writer_that_comes_at_the_very_end(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for the lease under which the file is about to be unlinked."""
+    late: list[subprocess.Popen[bytes]] = []
+
+    def append(point: str) -> None:
+        if point == "batch.synced" and gate.sink.commands and not late:
+            path = next(gate.layout.claims.glob("*/list"))
+            late.append(subprocess.Popen(["sh", "-c", f"echo late >> {path}"]))
+            until(lambda: _waits_in_open(late[0].pid) or late[0].poll() is not None)
+
+    monkeypatch.setattr("taskgated.trace.hook", append)
+    gate.drop("lines/list", "early\n")
+    until(lambda: late and late[0].poll() is not None)
+    taken_in(gate, "/bin/consume\0early", "/bin/consume\0late")
+
+
+def _waits_in_open(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/wchan") as file:
+            return "break_lease" in file.read()
+    except OSError:
+        return False
+
+
+def test_a_writer_that_keeps_the_claimed_file_open(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it writes is taken in when it has closed the file, the half of a line with its other half."""
+    monkeypatch.setattr(take, "GRACE", 0.5)
+    gate.drop("lines/list", "one\n")
+    until(lambda: len(gate.sink.commands) == 1)
+    with open(claimed(gate, "list"), "a") as file:
+        file.write("two\nthr")
+        file.flush()
+        gate.drop("lines/other", "between\n")
+        until(lambda: len(gate.sink.commands) == 2)
+        file.write("ee\n")
+    taken_in(gate, *(f"/bin/consume\0{line}" for line in ("one", "between", "two", "three")))
+
+
+def test_a_list_that_is_written_anew_after_the_claim(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(take, "GRACE", 0.5)
+    gate.drop("lines/list", "one\ntwo\nthree\n")
+    until(lambda: len(gate.sink.commands) == 3)
+    with open(claimed(gate, "list"), "w") as file:
+        file.write("new\n")
+    taken_in(gate, *(f"/bin/consume\0{line}" for line in ("one", "two", "three", "new")))
+
+
+def test_many_lists_at_once(tmp_path: Path) -> None:
+    """More than may wait for their end at a time."""
+    gate = Gate(tmp_path, config())
+    for number in range(600):
+        gate.drop(f"lines/{number}", f"{number}\n")
+    limit = take.PENDING
+    take.PENDING = 100
+    try:
+        gate.start()
+        until(lambda: len(gate.sink.commands) == 600, 20)
+        until(gate.idle)
+        assert sorted(gate.sink.commands) == sorted(f"/bin/consume\0{n}" for n in range(600))
+    finally:
+        take.PENDING = limit
+        gate.stop()
+
+
+# -- the reader by itself ------------------------------------------------------------------------
+
+
+def test_a_million_lines_need_little_memory(tmp_path: Path) -> None:
+    """Memory depends on the size of a piece, not on that of the list."""
+    path = tmp_path / "list"
+    with open(path, "w") as file:
+        for number in range(1_000_000):
+            file.write(f"{number}\n")
+    code = f"""
+        import os, resource
+        from taskgated.intake.lists import Lines
+        from taskgated.core.job import Spec
+        fd, spec = os.open({str(path)!r}, os.O_RDONLY), Spec()
+        parse = lambda number, line: spec
+        lines = Lines("list", 0)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        while not lines.checked:
+            lines.check(fd, parse)
+        at_end = False
+        while not at_end:
+            specs, at_end = lines.read(fd, parse, 1000, True)
+            lines.parts += len(specs)
+        assert lines.parts == 1_000_000
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4000
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=Path(__file__).parents[1])
+
+
+def test_memory_stays_bounded_when_many_files_come_at_once(tmp_path: Path) -> None:
+    with running(tmp_path) as gate:
+        stop = threading.Event()
+        for number in range(5000):
+            os.close(os.open(gate.spool / f"{number}.tasks", os.O_CREAT | os.O_WRONLY))
+        for inlet in gate.intake._inlets.values():
+            assert len(inlet.names) <= 16_384 + 4096
+        stop.set()

@@ -1,0 +1,349 @@
+"""The watch hears of everything or knows that it does not."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from watchdog.observers.api import BaseObserver
+
+from taskgated.intake import watch as watch_module
+from taskgated.intake.emitter import Emitter, Look
+from taskgated.intake.events import Blind, Repaired
+from taskgated.intake.watch import HINTS, ROOT, Hints, Watch
+from tests.intake_env import Gate, config, running, until, watchers
+
+SPEC = "command: [/bin/true]\n"
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    path = tmp_path / "spool"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def watch(spool: Path) -> Iterator[Watch]:
+    watch = Watch(os.fsencode(spool), lambda: None, patience=0.2)
+    watch.start()
+    yield watch
+    watch.stop()
+    until(lambda: not watchers())
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    monkeypatch.setattr(watch_module, "PATIENCE", 0.2)
+    with running(tmp_path) as gate:
+        gate.intake._watch._patience = 0.2
+        yield gate
+
+
+def heard(watch: Watch, key: bytes = ROOT) -> list[bytes]:
+    until(lambda: watch.hints.pending(key))
+    return watch.hints.take(key)[0]
+
+
+# -- hints ---------------------------------------------------------------------------------------
+
+
+def test_hints_keep_the_order_and_each_name_once() -> None:
+    hints = Hints(lambda: None)
+    hints.names(b"q", (b"b", b"a"))
+    hints.names(b"q", (b"c", b"b"))
+    assert hints.take(b"q") == ([b"b", b"a", b"c"], False)
+    assert hints.take(b"q") == ([], False)
+
+
+def test_hints_are_bounded() -> None:
+    hints = Hints(lambda: None)
+    for number in range(HINTS + 1):
+        hints.names(b"q", (b"%d" % number,))
+    hints.names(b"other", (b"a",))
+    hints.names(b"q", (b"more",))
+    assert hints.take(b"q") == ([], True)
+    assert hints.take(b"other") == ([b"a"], False)
+    hints.names(b"q", (b"later",))
+    assert hints.take(b"q") == ([b"later"], False)
+
+
+def test_unfinished_names_wake_nobody() -> None:
+    woken: list[bool] = []
+    hints = Hints(lambda: woken.append(True))
+    hints.names(b"q", (b".canary", b"a.tmp", b"b~"))
+    assert not woken
+    hints.names(b"q", (b"a",))
+    assert woken
+
+
+# -- the emitter ---------------------------------------------------------------------------------
+
+
+def test_each_way_to_appear_is_heard_of(watch: Watch, spool: Path, tmp_path: Path) -> None:
+    (spool / "written").write_text("x")
+    assert b"written" in heard(watch)
+    (tmp_path / "a").write_text("x")
+    until(lambda: not watch.hints.take(ROOT)[0])
+    os.rename(tmp_path / "a", spool / "renamed")
+    assert heard(watch) == [b"renamed"]
+    os.link(spool / "renamed", spool / "linked")
+    assert heard(watch) == [b"linked"]
+    (spool / "queue").mkdir()
+    assert heard(watch) == [b"queue"]
+    name = b"\xff \n" + b"x" * 252
+    os.rename(spool / "linked", os.fsencode(spool) + b"/" + name)
+    assert heard(watch) == [name]
+
+
+def test_reading_and_removing_are_not(watch: Watch, spool: Path) -> None:
+    (spool / "a").write_text("x")
+    heard(watch)
+    until(lambda: not watch.hints.take(ROOT)[0])
+    (spool / "a").read_text()
+    (spool / "a").rename(spool / ".b")
+    (spool / ".b").unlink()
+    (spool / "marker").mkdir()
+    assert heard(watch) == [b"marker"]
+
+
+def test_descriptors_are_not_inherited(watch: Watch) -> None:
+    emitter = watch.places[ROOT].emitter
+    assert emitter is not None
+    for fd in (emitter.inotify, emitter._alarm, watch.places[ROOT].fd):
+        assert not os.get_inheritable(fd)
+
+
+def test_an_overflow_asks_for_a_look_at_everything(watch: Watch, spool: Path) -> None:
+    with open("/proc/sys/fs/inotify/max_queued_events") as file:
+        limit = int(file.read())
+    if limit > 100_000:
+        pytest.skip(f"the queue holds {limit} events here")
+    emitter = watch.places[ROOT].emitter
+    assert emitter is not None
+    read, hold = emitter._read, threading.Event()
+    emitter._read = lambda: (hold.wait(30), read())[1]  # type: ignore[method-assign,assignment]
+    for number in range(limit // 2 + 100):
+        os.close(os.open(spool / str(number), os.O_CREAT | os.O_WRONLY))
+    hold.set()
+    until(lambda: watch.hints.take(ROOT)[1])
+
+
+def test_an_observer_that_is_behind_gets_no_names(tmp_path: Path) -> None:
+    """The library's queue has no bound, so that we must have one."""
+    observer = BaseObserver(Emitter)
+    path = os.fsencode(tmp_path)
+    emitter = Emitter(observer.event_queue, observer.schedule(object(), path))  # type: ignore[arg-type]
+    emitter.on_thread_start()
+    try:
+        for number in range(300):
+            (tmp_path / str(number)).touch()
+            emitter._read()
+        assert observer.event_queue.qsize() < 100
+        last = None
+        while not observer.event_queue.empty():
+            last, _ = observer.event_queue.get()
+        assert last == Look(path, everything=True)
+    finally:
+        os.close(emitter.inotify)
+        os.close(emitter._alarm)
+
+
+def test_a_handler_that_fails_does_not_end_the_observer(watch: Watch, spool: Path) -> None:
+    real = watch.hints.names
+
+    def fail(key: bytes, names: tuple[bytes, ...]) -> None:
+        raise RuntimeError("a bug")
+
+    watch.hints.names = fail  # type: ignore[method-assign]
+    (spool / "a").touch()
+    until(lambda: watch.hints.take(ROOT)[1])
+    watch.hints.names = real  # type: ignore[method-assign]
+    assert watch.health() == []
+
+
+def test_a_forked_child_does_not_take_the_watch_along(watch: Watch, spool: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            for place in watch.places.values():
+                assert place.emitter is not None
+                place.emitter.stop()
+                os.close(place.emitter.inotify)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    until(lambda: not watch.hints.take(ROOT)[0])
+    (spool / "a").mkdir()
+    assert heard(watch) == [b"a"]
+
+
+# -- health --------------------------------------------------------------------------------------
+
+
+def test_a_healthy_watch_says_so_again_and_again(watch: Watch, spool: Path) -> None:
+    (spool / "etl").mkdir()
+    watch.adopt(b"etl")
+    for _ in range(3):
+        asked = [place.asked for place in watch.places.values()]
+        assert watch.health() == []
+        until(lambda: all(p.asked is not None and p.heard >= p.asked for p in watch.places.values()))
+        assert [place.asked for place in watch.places.values()] != asked
+    assert os.listdir(spool / "etl") == []
+    (spool / "etl").rmdir()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_observer(watch: Watch) -> None:
+    watch._observer.event_queue.put(None)
+    until(lambda: not watch._observer.is_alive())
+    assert watch.health() == ["the observer thread is dead"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_emitter(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    emitter = watch.places[ROOT].emitter
+    assert emitter is not None
+    monkeypatch.setattr(emitter, "should_keep_running", lambda: 1 / 0)
+    emitter.ping()
+    until(lambda: not emitter.is_alive())
+    assert "dead" in watch.health()[0]
+
+
+def test_a_watch_that_the_kernel_dropped(watch: Watch) -> None:
+    emitter = watch.places[ROOT].emitter
+    assert emitter is not None
+    ctypes.CDLL(None).inotify_rm_watch(emitter.inotify, 1)
+    assert "no longer" in watch.health()[0]
+    until(lambda: watch.hints.take_gone() == {ROOT})
+
+
+@pytest.mark.parametrize("key", [ROOT, b"etl"])
+def test_an_observer_that_hangs(watch: Watch, spool: Path, key: bytes) -> None:
+    (spool / "etl").mkdir()
+    place = watch.adopt(b"etl") if key else watch.places[ROOT]
+    hold = threading.Event()
+    watch._observer.event_queue.put((Look(b""), place.watch))
+    handlers = watch._observer._handlers[place.watch]
+    for handler in handlers:
+        handler.dispatch = lambda event: hold.wait(30)
+    try:
+        assert watch.health() == []
+        problems = until(watch.health)
+        assert any("no event comes through" in problem for problem in problems)
+    finally:
+        hold.set()
+
+
+def test_a_replaced_directory(watch: Watch, spool: Path, tmp_path: Path) -> None:
+    os.rename(spool, tmp_path / "old")
+    spool.mkdir()
+    assert "another directory" in watch.health()[0]
+    until(lambda: watch.hints.take_gone() == {ROOT})  # a move is also heard of
+
+
+def test_a_removed_directory(watch: Watch, spool: Path) -> None:
+    shutil.rmtree(spool)
+    assert "No such file" in watch.health()[0]
+
+
+def test_a_directory_that_may_not_be_written(watch: Watch, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "CANARY", b"no/such/dir")
+    assert "cannot be written to" in watch.health()[0]
+
+
+# -- repair, by the intake -----------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_observer_is_replaced_and_what_it_missed_is_found(gate: Gate) -> None:
+    gate.intake._watch._observer.event_queue.put(None)
+    until(lambda: not gate.intake._watch._observer.is_alive())
+    gate.drop("a.yaml", SPEC)
+    gate.drop("lines/b", "line\n")
+    gate.check()
+    until(lambda: sorted(gate.sink.sources) == ["a.yaml", "b"])
+    until(lambda: gate.told(Repaired))
+    assert gate.told(Blind) == [Blind(("the observer thread is dead",))]
+    gate.drop("c.yaml", SPEC)
+    until(lambda: len(gate.sink.sources) == 3)
+
+
+def test_a_hanging_observer_is_replaced(gate: Gate) -> None:
+    hold = threading.Event()
+    for handlers in list(gate.intake._watch._observer._handlers.values()):
+        for handler in handlers:
+            handler.dispatch = lambda event: hold.wait(60)
+    try:
+        until(lambda: gate.intake.responsive() is not None and gate.told(Repaired))
+        gate.drop("a.yaml", SPEC)
+        until(lambda: gate.sink.sources == ["a.yaml"])
+    finally:
+        hold.set()
+
+
+def test_a_spool_that_is_replaced(gate: Gate, tmp_path: Path) -> None:
+    os.rename(gate.spool, tmp_path / "old")
+    gate.spool.mkdir()
+    gate.drop("a.yaml", SPEC)
+    until(lambda: gate.sink.sources == ["a.yaml"])
+    (gate.spool / "etl").mkdir()
+    gate.drop("etl/b.yaml", SPEC)
+    until(lambda: gate.sink.sources == ["a.yaml", "b.yaml"])
+
+
+def test_a_spool_that_is_removed_is_made_again(gate: Gate) -> None:
+    shutil.rmtree(gate.spool)
+    gate.check()
+    until(lambda: gate.spool.exists() and gate.intake.watching)
+    gate.drop("a.yaml", SPEC)
+    until(lambda: gate.sink.sources == ["a.yaml"])
+
+
+def test_a_spool_that_cannot_be_made_is_waited_for(gate: Gate, tmp_path: Path) -> None:
+    shutil.rmtree(gate.spool)
+    gate.spool.write_text("in the way")
+    gate.check()
+    until(lambda: gate.told(Blind))
+    assert not gate.intake.watching
+    gate.check()  # it still answers
+    gate.spool.unlink()
+    until(lambda: gate.intake.watching)
+    assert gate.told(Repaired)
+    gate.drop("a.yaml", SPEC)
+    until(lambda: gate.sink.sources == ["a.yaml"])
+
+
+def test_without_events_the_rescans_find_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more inotify instances for this user, say."""
+
+    def fail(self: Emitter) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("taskgated.intake.emitter.Emitter.on_thread_start", fail)
+    monkeypatch.setattr("taskgated.intake.intake.BLIND_RESCAN", 0.1)
+    gate = Gate(tmp_path, config())
+    try:
+        gate.intake.start()
+        until(lambda: gate.told(Blind))
+        assert not gate.intake.watching
+        for number in range(3):
+            gate.drop(f"{number}.yaml", SPEC)
+            until(lambda n=number: len(gate.sink.sources) == n + 1)
+        monkeypatch.undo()
+        until(lambda: gate.intake.responsive() and gate.intake.watching)
+    finally:
+        gate.stop()
+
+
+def test_lost_events_are_made_good_by_the_rescan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hints, "names", lambda self, key, names: None)
+    with running(tmp_path, rescan_interval=0.2) as gate:
+        gate.drop("a.yaml", SPEC)
+        gate.drop("lines/b", "line\n")
+        until(lambda: sorted(gate.sink.sources) == ["a.yaml", "b"])

@@ -1,0 +1,450 @@
+"""One worker against a daemon in miniature: what a job finds, how it ends, and that nothing is left of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from worker_env import DAEMON, HOPPERS, Env, WorkerPeer, alive, proof, python, wait_until, written_pid
+
+from taskgated.core.job import Output, Result, Spec
+from taskgated.output import pieces
+from taskgated.worker import outcomes
+
+WAIT = "until [ -e go ]; do sleep 0.01; done"
+PID = "echo $$ > pid.tmp; mv pid.tmp pid"
+STUBBORN = f"trap '' TERM; {PID}; while :; do sleep 1000; done"
+
+
+@pytest.fixture(params=[True, False], ids=["cgroup", "no-cgroup"])
+def env(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Env]:
+    yield from proof(tmp_path, cgroups=request.param)
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[Env]:
+    """For what has nothing to do with control groups."""
+    yield from proof(tmp_path)
+
+
+@pytest.fixture
+def worker(plain: Env) -> WorkerPeer:
+    return plain.worker()
+
+
+# -- what a job finds
+
+
+def test_a_quiet_success_leaves_no_file(plain: Env, worker: WorkerPeer) -> None:
+    outcome = worker.run(Spec(command=("true",)))
+    assert (outcome.result, outcome.exit_code, outcome.signal) == (Result.SUCCEEDED, 0, None)
+    assert (outcome.output, outcome.omitted, outcome.message) == (0, 0, "")
+    assert outcome.started is not None and outcome.finished is not None
+    assert abs(outcome.finished - time.time_ns() // 1000) < 60_000_000
+    assert outcome.started <= outcome.finished
+    assert list(plain.layout.log.iterdir()) == []
+
+
+def test_the_environment_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "SECRET_OF_THE_DAEMON", "TASKGATE_COOKIE"):
+        monkeypatch.setenv(name, "1")
+    for env in proof(tmp_path):
+        spec = Spec(
+            command=("/usr/bin/env", "-0"),
+            name="na\nme \udcff",
+            queue="etl",
+            env={"GREETING": "a=b \udcfe", "LANG": "de_DE.UTF-8", "TASKGATE_JOB_ID": "not mine"},
+        )
+        env.worker().run(spec, 7, 3)
+        found = dict(line.split(b"=", 1) for line in env.output(7, 3).split(b"\0") if line)
+        assert found.pop(b"HOME") and found.pop(b"USER") == found.pop(b"LOGNAME")
+        assert found == {
+            b"PATH": b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            b"SHELL": b"/bin/sh",
+            b"LANG": b"de_DE.UTF-8",
+            b"GREETING": b"a=b \xfe",
+            b"TASKGATE_JOB_ID": b"7",
+            b"TASKGATE_JOB_NAME": b"na\nme \xff",
+            b"TASKGATE_QUEUE": b"etl",
+            b"TASKGATE_ATTEMPT": b"3",
+            b"TASKGATE_COOKIE": env.settings.cookie(7, 3).encode(),
+        }
+
+
+def test_arguments_are_exact(plain: Env, worker: WorkerPeer) -> None:
+    worker.run(Spec(command=("printf", "<%s>", "a b", "", "*", "$HOME", "\n", "\udcff\udc80", "ü")))
+    assert plain.output() == b"<a b><><*><$HOME><\n><\xff\x80><\xc3\xbc>"
+
+
+def test_a_big_argument_gets_through(plain: Env, worker: WorkerPeer) -> None:
+    worker.run(Spec(command=("printf", "%s", "x" * 100_000)))
+    assert plain.output() == b"x" * 100_000
+
+
+def test_a_string_is_for_the_shell(plain: Env, worker: WorkerPeer) -> None:
+    worker.run(Spec(command='echo "$0" $((1 + 2)) | cat'))
+    assert plain.output() == b"/bin/sh 3\n"
+
+
+def test_cwd_umask_stdin_and_descriptors(plain: Env, worker: WorkerPeer, tmp_path: Path) -> None:
+    (tmp_path / "dir \udcff").mkdir()
+    worker.run(Spec(command="pwd; umask; cat; ls /proc/$$/fd", cwd=f"{tmp_path}/dir \udcff"))
+    assert plain.output() == os.fsencode(tmp_path) + b"/dir \xff\n0022\n0\n1\n2\n"
+
+
+def test_own_session_and_default_signals(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup(1)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        for env in proof(tmp_path):
+            code = "import os; print(os.getpid() == os.getsid(0) == os.getpgid(0))"
+            env.worker().run(Spec(command=("sh", "-c", "grep -E '^Sig(Blk|Ign)' /proc/self/status")), 1)
+            env.workers[0].run(Spec(command=python(code)), 2)
+            assert env.output(1) == b"SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
+            assert env.output(2) == b"True\n"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def test_stdout_and_stderr_stay_in_order(plain: Env, worker: WorkerPeer) -> None:
+    worker.run(Spec(command="for i in 1 2 3 4 5; do echo out $i; echo err $i >&2; done"))
+    expected = b"".join(b"out %d\nerr %d\n" % (i, i) for i in range(1, 6))
+    assert plain.output() == expected
+    assert stat.S_IMODE(plain.log().stat().st_mode) == 0o640
+    assert stat.S_IMODE(plain.log().parent.stat().st_mode) == 0o750
+
+
+def test_a_script_runs_from_a_private_copy(plain: Env, worker: WorkerPeer) -> None:
+    outcome = worker.run(Spec(script="#!/bin/sh -e\necho \udcff; stat -c '%a %n' \"$0\"\nexit 3\n"), 5, 2)
+    path = plain.layout.scripts / "5.2"
+    assert plain.output(5, 2) == b"\xff\n700 " + bytes(path) + b"\n"
+    assert (outcome.result, outcome.exit_code) == (Result.FAILED, 3)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "words"),
+    [
+        (Spec(command=("no-such-thing",)), 127, ["no-such-thing", "command not found"]),
+        (Spec(command=("/no/such/thing",)), 127, ["/no/such/thing", "command not found"]),
+        (Spec(command=("/etc/passwd",)), 126, ["/etc/passwd", "Permission denied"]),
+        (Spec(command=("true",), cwd="/no/such/dir"), 126, ["/no/such/dir", "no such directory"]),
+        (Spec(command=("true",), cwd="/etc/passwd"), 126, ["/etc/passwd", "no such directory"]),
+        (Spec(script="#!/no/such/interpreter\n"), 127, ["interpreter", "#!/no/such/interpreter"]),
+        (Spec(script="echo no interpreter line\n"), 126, ["script", "Exec format error"]),
+        (Spec(command=("true", "x" * 200_000)), 126, ["true", "Argument list too long"]),
+        (Spec(command=("true", "a\0b")), 126, ["null byte"]),
+    ],
+)
+def test_what_cannot_be_started(worker: WorkerPeer, spec: Spec, code: int, words: list[str]) -> None:
+    outcome = worker.run(spec)
+    assert (outcome.result, outcome.exit_code) == (Result.FAILED, code)
+    for word in words:
+        assert word in outcome.message
+    assert worker.run(Spec(command=("true",)), 2).result is Result.SUCCEEDED  # and the worker works on
+
+
+def test_a_spec_of_another_version(plain: Env, worker: WorkerPeer) -> None:
+    worker.say(run={"job": 1, "attempt": 1, "spec": {"command": "true", "warp": 9}, "log": str(plain.log())})
+    outcome = worker.outcome()
+    assert outcome.result is Result.FAILED
+    assert "warp" in outcome.message
+
+
+# -- how it ends
+
+
+def test_exit_codes_and_signals_are_told_apart(worker: WorkerPeer) -> None:
+    assert worker.run(Spec(command="exit 9")).exit_code == 9
+    outcome = worker.run(Spec(command="kill -9 $$"))
+    assert (outcome.result, outcome.exit_code, outcome.signal) == (Result.FAILED, None, 9)
+    outcome = worker.run(Spec(command="exit 137"))
+    assert (outcome.exit_code, outcome.signal) == (137, None)
+
+
+def test_other_exit_codes_may_mean_success(worker: WorkerPeer) -> None:
+    spec = Spec(command="exit 75", success_exit_codes=(0, 75))
+    assert worker.run(spec).result is Result.SUCCEEDED
+
+
+def test_what_it_used(worker: WorkerPeer) -> None:
+    outcome = worker.run(Spec(command=python("x = bytearray(80_000_000)\nfor i in range(2_000_000): pass")))
+    assert outcome.user + outcome.system > 0.02
+    assert 80_000_000 < outcome.max_rss < 200_000_000
+
+
+def test_timeout_with_sigterm(worker: WorkerPeer) -> None:
+    outcome = worker.run(Spec(command="sleep 1000", timeout=0.1))
+    assert (outcome.result, outcome.signal) == (Result.TIMED_OUT, signal.SIGTERM)
+
+
+def test_timeout_of_what_ignores_sigterm(env: Env, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    spec = Spec(command=STUBBORN, timeout=0.3, kill_after=0.2, cwd=str(tmp_path))
+    outcome = env.worker().run(spec)
+    assert (outcome.result, outcome.signal) == (Result.TIMED_OUT, signal.SIGKILL)
+    assert time.monotonic() - begun >= 0.5
+
+
+def test_timeout_of_what_is_stopped(worker: WorkerPeer) -> None:
+    outcome = worker.run(Spec(command="kill -STOP $$", timeout=0.1, kill_after=1000))
+    assert (outcome.result, outcome.signal) == (Result.TIMED_OUT, signal.SIGTERM)
+
+
+def test_timeout_of_what_forks_without_end(env: Env, tmp_path: Path) -> None:
+    # Each process is gone at once and lives on in its child, a few in parallel: nobody can list them all.
+    outcome = env.worker().run(Spec(command=python(HOPPERS), timeout=0.3, kill_after=0))
+    assert outcome.result in (Result.TIMED_OUT, Result.SUCCEEDED)  # its first process may be done before
+
+
+def test_stop(worker: WorkerPeer, tmp_path: Path) -> None:
+    worker.start(Spec(command=f"{PID}; exec sleep 1000", cwd=str(tmp_path)))
+    written_pid(tmp_path / "pid")
+    worker.say(stop={"job": 1, "attempt": 1, "grace": None})
+    outcome = worker.outcome()
+    assert (outcome.result, outcome.signal) == (Result.KILLED, signal.SIGTERM)
+
+
+def test_stop_again_with_less_patience(env: Env, tmp_path: Path) -> None:
+    worker = env.worker()
+    worker.start(Spec(command=STUBBORN, kill_after=1000, cwd=str(tmp_path)))
+    written_pid(tmp_path / "pid")
+    worker.say(stop={"job": 1, "attempt": 1, "grace": None})
+    worker.say(stop={"job": 1, "attempt": 1, "grace": 0})
+    outcome = worker.outcome()
+    assert (outcome.result, outcome.signal) == (Result.KILLED, signal.SIGKILL)
+
+
+def test_stop_for_another_attempt_is_ignored(worker: WorkerPeer, tmp_path: Path) -> None:
+    worker.say(stop={"job": 1, "attempt": 2, "grace": 0})  # idle
+    worker.start(Spec(command=WAIT, cwd=str(tmp_path)), 1, 2)
+    worker.say(stop={"job": 1, "attempt": 1, "grace": 0})
+    worker.say(stop={"job": 2, "attempt": 2, "grace": 0})
+    (tmp_path / "go").touch()
+    assert worker.outcome(1, 2).result is Result.SUCCEEDED
+
+
+def test_the_child_of_a_stopped_shell_may_clean_up(plain: Env, worker: WorkerPeer, tmp_path: Path) -> None:
+    child = "trap 'sleep 0.3; echo cleaned up; exit' TERM; touch ready; while :; do sleep 0.01; done"
+    worker.start(Spec(command=f'sh -c "{child}" & exec sleep 1000', cwd=str(tmp_path)))
+    wait_until((tmp_path / "ready").exists, "the child")
+    worker.say(stop={"job": 1, "attempt": 1, "grace": 10})
+    assert worker.outcome().result is Result.KILLED
+    assert plain.output().endswith(b"cleaned up\n")  # the shell itself may say "Terminated" before
+
+
+# -- nothing is left
+
+
+def test_background_processes_are_killed(env: Env, tmp_path: Path) -> None:
+    outcome = env.worker().run(Spec(command="sleep 1000 & echo $! > pid", cwd=str(tmp_path)))
+    assert not alive(written_pid(tmp_path / "pid"))
+    assert outcome.result is Result.SUCCEEDED
+    assert "left running" in outcome.message
+
+
+def test_a_daemon_is_killed(env: Env, tmp_path: Path) -> None:
+    outcome = env.worker().run(Spec(command=python(DAEMON, str(tmp_path / "pid"))))
+    assert outcome.exit_code == 0
+    assert not alive(written_pid(tmp_path / "pid"))
+
+
+def test_a_daemon_is_killed_when_its_job_times_out(env: Env, tmp_path: Path) -> None:
+    spec = Spec(command=python(DAEMON + "while True: pass", str(tmp_path / "pid")), timeout=2, kill_after=0.1)
+    assert env.worker().run(spec).result is Result.TIMED_OUT
+    assert not alive(written_pid(tmp_path / "pid"))
+
+
+def test_what_ends_by_itself_may_finish_its_lines(plain: Env, worker: WorkerPeer) -> None:
+    outcome = worker.run(Spec(command="(sleep 0.1; echo last) & echo first"))
+    assert plain.output() == b"first\nlast\n"
+    assert outcome.message == ""
+
+
+def test_orphans_do_not_pile_up_as_zombies(worker: WorkerPeer, tmp_path: Path) -> None:
+    loop = "for i in $(seq 50); do (true &) ; done; touch done; " + WAIT
+    worker.start(Spec(command=loop, cwd=str(tmp_path)))
+    wait_until((tmp_path / "done").exists, "the orphans")
+    children = Path(f"/proc/{worker.id.pid}/task/{worker.id.pid}/children")
+    wait_until(lambda: len(children.read_text().split()) == 1, "the orphans to be collected")
+    (tmp_path / "go").touch()
+    assert worker.outcome().result is Result.SUCCEEDED
+
+
+def test_a_stranger_who_holds_the_pipe_keeps_nobody(worker: WorkerPeer, tmp_path: Path) -> None:
+    spec = Spec(command=f"{PID}; {WAIT}", cwd=str(tmp_path))
+    worker.start(spec)
+    pid = written_pid(tmp_path / "pid")
+    with open(f"/proc/{pid}/fd/1", "wb") as pipe, subprocess.Popen(["yes"], stdout=pipe) as stranger:
+        (tmp_path / "go").touch()
+        assert worker.outcome().result is Result.SUCCEEDED
+        assert stranger.wait(10) == -signal.SIGPIPE  # not before the worker has closed its end
+
+
+def test_a_gigabyte_of_output_is_bounded(plain: Env, worker: WorkerPeer) -> None:
+    size = 8_000_000
+    spec = Spec(command="head -c 1000000000 /dev/zero; printf END", output=Output(size))
+    worker.start(spec)
+    most = 0
+    while not worker.seen:
+        worker.poll()
+        most = max(most, sum(piece.size for piece in pieces(str(plain.log()))))
+    outcome = worker.outcome()
+    assert (outcome.output, outcome.result) == (1_000_000_003, Result.SUCCEEDED)
+    kept = plain.output()
+    assert kept.endswith(b"\0END")
+    # One that is dropped while we look may be counted along with its successor.
+    assert most <= size + size // 8 + 100
+    assert outcome.output - outcome.omitted <= size
+    assert b"[taskgated: %d bytes left out here]" % outcome.omitted in kept
+    assert list(plain.log().parent.iterdir()) == [plain.log()]
+    status = Path(f"/proc/{worker.id.pid}/status").read_text()
+    assert int(status.split("VmHWM:")[1].split()[0]) < 40_000  # KiB
+
+
+def test_output_that_cannot_be_written_harms_nothing(plain: Env, worker: WorkerPeer) -> None:
+    plain.layout.log.rmdir()
+    plain.layout.log.touch()  # a file where the directory should be
+    outcome = worker.run(Spec(command="echo lost"))
+    assert (outcome.result, outcome.output, outcome.omitted) == (Result.SUCCEEDED, 5, 5)
+    assert "output was cut" in outcome.message
+
+
+# -- the life of a worker
+
+
+def test_an_idle_worker_leaves_with_the_daemon(plain: Env, worker: WorkerPeer) -> None:
+    worker.drop()
+    assert plain.server.expect("exited") == {"pid": worker.id.pid, "status": 0}
+    assert worker.group is None or not Path(worker.group).exists()
+
+
+def test_quit(plain: Env, worker: WorkerPeer, tmp_path: Path) -> None:
+    worker.start(Spec(command=WAIT, cwd=str(tmp_path)))
+    worker.say(quit={})
+    (tmp_path / "go").touch()
+    worker.outcome(ack=False)
+    assert worker.id.alive()  # it has not been told that the outcome is safe
+    worker.ack()
+    assert plain.server.expect("exited")["status"] == 0
+
+
+def test_signals_for_the_whole_service_are_not_for_workers(worker: WorkerPeer) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        os.kill(worker.id.pid, number)
+    os.kill(worker.env.process.pid, signal.SIGTERM)
+    assert worker.run(Spec(command=("true",))).result is Result.SUCCEEDED
+    worker.env.server.say(ping=1)
+    assert worker.env.server.expect("pong") == 1
+
+
+def test_the_next_attempt_need_not_wait_for_the_acknowledgement(worker: WorkerPeer) -> None:
+    for job in (1, 2, 3):
+        worker.start(Spec(command=("true",)), job)
+        worker.outcome(job, ack=False)
+    worker.say(quit={})
+    worker.ack(2)
+    worker.ack(1)
+    assert worker.id.alive()
+    worker.ack(3)
+    wait_until(worker.closed, "the worker to leave")
+
+
+def test_a_job_survives_the_daemon_and_its_outcome_is_kept(env: Env, tmp_path: Path) -> None:
+    worker = env.worker()
+    worker.start(Spec(command=f"{WAIT}; echo done; exit 4", cwd=str(tmp_path)), 6, 2)
+    worker.drop()
+    env.listener.close()
+    env.kill_server()
+    (tmp_path / "go").touch()
+    file = env.layout.outcomes / "6.2.json"
+    wait_until(file.exists, "the outcome file")
+    assert json.loads(file.read_bytes())["exit_code"] == 4
+    (kept,) = outcomes.saved(str(env.layout.outcomes))
+
+    env.listen()
+    back = env.accept()
+    assert back.id == worker.id
+    assert back.hello["running"] == {"job": 6, "attempt": 2}
+    assert back.outcome(6, 2, ack=False) == kept
+    assert file.exists()
+    back.ack(6, 2)
+    wait_until(lambda: not file.exists(), "the outcome file to be removed")
+    env.start_server()
+    assert back.run(Spec(command=("true",)), 7).result is Result.SUCCEEDED
+    assert env.output(6, 2) == b"done\n"
+
+
+def test_a_running_job_is_told_to_the_next_daemon(env: Env, tmp_path: Path) -> None:
+    worker = env.worker()
+    worker.start(Spec(command=WAIT, cwd=str(tmp_path)), 6, 2)
+    worker.drop()
+    back = env.accept()
+    assert back.hello["running"] == {"job": 6, "attempt": 2}
+    (tmp_path / "go").touch()
+    assert back.outcome(6, 2).result is Result.SUCCEEDED
+    assert not (env.layout.outcomes / "6.2.json").exists()
+
+
+def test_an_outcome_without_acknowledgement_is_kept(plain: Env, worker: WorkerPeer) -> None:
+    worker.start(Spec(command="exit 1"))
+    worker.outcome(ack=False)
+    worker.drop()
+    back = plain.accept()
+    assert back.outcome(ack=False).exit_code == 1
+    assert (plain.layout.outcomes / "1.1.json").exists()
+    back.ack()
+    back.say(quit={})
+    assert plain.server.expect("exited")["status"] == 0
+    assert list(plain.layout.outcomes.iterdir()) == []
+
+
+def test_a_worker_does_not_wait_for_a_daemon_for_ever(tmp_path: Path) -> None:
+    for env in proof(tmp_path, linger=0.2):
+        worker = env.worker()
+        worker.start(Spec(command="sleep 0.2; exit 5"))
+        worker.drop()
+        env.listener.close()
+        assert env.server.expect("exited") == {"pid": worker.id.pid, "status": 0}
+        (kept,) = outcomes.saved(str(env.layout.outcomes))
+        assert kept.exit_code == 5
+
+
+def test_an_outcome_that_cannot_be_saved_keeps_the_worker(tmp_path: Path) -> None:
+    for env in proof(tmp_path, linger=0.0):
+        env.layout.outcomes.touch()  # no directory can be made there
+        worker = env.worker()
+        worker.start(Spec(command="exit 5"))
+        worker.drop()
+        env.listener.close()
+        env.listen()
+        back = env.accept()
+        assert back.outcome().exit_code == 5
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"no json\0",
+        b'{"run": {"job": 2, "attempt": 1, "spec": {}, "log": "/x"}}\0',
+        b'{"ack":{"job":[],"attempt":1}}\0',
+    ],
+)
+def test_a_daemon_that_makes_no_sense_is_left(
+    plain: Env, worker: WorkerPeer, tmp_path: Path, garbage: bytes
+) -> None:
+    worker.start(Spec(command=WAIT, cwd=str(tmp_path)))
+    worker.channel.sock.send(garbage)
+    back = plain.accept()
+    assert back.hello["running"] == {"job": 1, "attempt": 1}
+    (tmp_path / "go").touch()
+    assert back.outcome().result is Result.SUCCEEDED

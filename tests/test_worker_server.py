@@ -1,0 +1,194 @@
+"""The worker server: birth and burial of workers, with all that they leave behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from worker_env import DAEMON, HOPPERS, Env, WorkerPeer, alive, proof, python, wait_until, written_pid
+
+from taskgated.core.job import Result, Spec
+
+
+@pytest.fixture(params=[True, False], ids=["cgroup", "no-cgroup"])
+def env(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Env]:
+    yield from proof(tmp_path, cgroups=request.param)
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[Env]:
+    yield from proof(tmp_path)
+
+
+def start_daemon(worker: WorkerPeer, directory: Path, job: int = 1) -> tuple[int, int]:
+    """Run a job that daemonizes and stays; returns the pids of its main process and of the daemon."""
+    directory.mkdir(exist_ok=True)
+    code = DAEMON + "open('tmp', 'w').write(str(os.getpid())); os.rename('tmp', 'main'); signal.pause()"
+    worker.start(Spec(command=python(code, str(directory / "pid")), cwd=str(directory)), job)
+    return written_pid(directory / "main"), written_pid(directory / "pid")
+
+
+def kill(worker: WorkerPeer) -> None:
+    os.kill(worker.id.pid, signal.SIGKILL)
+    wait_until(lambda: not worker.id.alive(), "the worker to die")
+
+
+def test_it_answers_and_leaves_at_the_end_of_its_channel(plain: Env) -> None:
+    plain.server.say(ping=42)
+    assert plain.server.expect("pong") == 42
+    assert os.getsid(plain.process.pid) == plain.process.pid
+    assert plain.stop_server() == 0
+
+
+@pytest.mark.parametrize("garbage", [b"garbage\0", b'{"what":{}}\0', b'{"bury":{"pid":"x"}}\0'])
+def test_it_leaves_a_daemon_that_makes_no_sense(plain: Env, garbage: bytes) -> None:
+    plain.server.channel.sock.send(garbage)
+    assert plain.process.wait(10) == os.EX_PROTOCOL
+
+
+def test_a_worker_that_ends_is_told(plain: Env) -> None:
+    worker = plain.worker()
+    kill(worker)
+    exited = plain.server.expect("exited")
+    assert exited["pid"] == worker.id.pid
+    assert os.waitstatus_to_exitcode(exited["status"]) == -signal.SIGKILL
+    assert plain.bury(worker, None, None) == 0
+
+
+def test_a_worker_that_finds_no_daemon_leaves(plain: Env) -> None:
+    plain.listener.close()
+    plain.server.say(fork={})
+    pid = plain.server.expect("forked")["pid"]
+    exited = plain.server.expect("exited")
+    assert (exited["pid"], os.waitstatus_to_exitcode(exited["status"])) == (pid, os.EX_UNAVAILABLE)
+
+
+def test_workers_outlive_their_server(plain: Env, tmp_path: Path) -> None:
+    worker = plain.worker()
+    plain.kill_server()
+    assert worker.run(Spec(command="echo still here")).result is Result.SUCCEEDED
+    worker.say(quit={})
+    wait_until(worker.closed, "the worker to leave")
+
+
+def test_burial_of_a_dead_worker(env: Env, tmp_path: Path) -> None:
+    worker = env.worker()
+    pids = start_daemon(worker, tmp_path)
+    kill(worker)
+    assert all(alive(pid) for pid in pids)
+    assert env.bury(worker) >= 2
+    assert not any(alive(pid) for pid in pids)
+    assert worker.group is None or not os.path.exists(worker.group)
+
+
+def test_burial_of_a_living_worker(env: Env, tmp_path: Path) -> None:
+    worker = env.worker()
+    pids = start_daemon(worker, tmp_path)
+    assert env.bury(worker) >= 3
+    assert not worker.id.alive()
+    assert not any(alive(pid) for pid in pids)
+    assert worker.closed() and not worker.seen  # it has reported nothing
+
+
+def test_burial_of_a_wedged_worker(env: Env, tmp_path: Path) -> None:
+    worker = env.worker()
+    pids = start_daemon(worker, tmp_path)
+    os.kill(worker.id.pid, signal.SIGSTOP)
+    env.bury(worker)
+    assert not any(alive(pid) for pid in (worker.id.pid, *pids))
+
+
+def test_burial_of_what_forks_without_end(env: Env, tmp_path: Path) -> None:
+    worker = env.worker()
+    code = "import os\nif os.fork() == 0: os.setsid()\nopen('ready', 'w')" + HOPPERS
+    worker.start(Spec(command=python(code), cwd=str(tmp_path)))
+    wait_until((tmp_path / "ready").exists, "the job")
+    kill(worker)
+    env.bury(worker)  # and the fixture proves the rest
+
+
+def test_burial_leaves_others_alone(env: Env, tmp_path: Path) -> None:
+    dead, living = env.worker(), env.worker()
+    gone = start_daemon(dead, tmp_path / "dead", 1)
+    stays = start_daemon(living, tmp_path / "living", 2)
+    kill(dead)
+    env.bury(dead)
+    assert not any(alive(pid) for pid in gone)
+    assert all(alive(pid) for pid in stays)
+    living.say(stop={"job": 2, "attempt": 1, "grace": 0})
+    assert living.outcome(2).result is Result.KILLED
+
+
+def test_burial_of_a_living_worker_of_another_server(env: Env, tmp_path: Path) -> None:
+    worker = env.worker()
+    pids = start_daemon(worker, tmp_path)
+    env.kill_server()
+    env.start_server()
+    assert env.bury(worker) >= 3
+    assert not any(alive(pid) for pid in (worker.id.pid, *pids))
+
+
+def test_burial_when_worker_and_server_are_dead(plain: Env, tmp_path: Path) -> None:
+    worker = plain.worker()
+    if worker.group is None:
+        pytest.skip("no control group can be made here")
+    pids = start_daemon(worker, tmp_path)
+    plain.kill_server()
+    kill(worker)
+    plain.start_server()
+    assert plain.bury(worker) == 2
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_burial_by_the_cookie_alone(tmp_path: Path) -> None:
+    for env in proof(tmp_path, cgroups=False):
+        worker, other = env.worker(), env.worker()
+        command = "setsid sh -c 'echo $$ > a.tmp; mv a.tmp a; env -i sleep 1000' & setsid sleep 1000 & wait"
+        worker.start(Spec(command=command, cwd=str(tmp_path)), 1)
+        child = written_pid(tmp_path / "a")
+        other.start(Spec(command="echo $$ > b.tmp; mv b.tmp b; exec sleep 1000", cwd=str(tmp_path)), 11)
+        stranger = written_pid(tmp_path / "b")
+        env.kill_server()
+        kill(worker)
+        env.start_server()
+        assert env.bury(worker) == 4  # two shells, and two that sleep, one of them without an environment
+        assert not alive(child)
+        assert alive(stranger)
+        other.say(stop={"job": 11, "attempt": 1, "grace": 0})
+        other.outcome(11)
+
+
+@pytest.mark.parametrize("changed", [{"start": 1}, {"boot": "another boot"}])
+def test_another_process_with_that_pid_is_left_alone(plain: Env, changed: dict[str, object]) -> None:
+    worker = plain.worker()
+    who = {"pid": worker.id.pid, "start": worker.id.start, "boot": worker.id.boot, **changed}
+    plain.server.say(bury={**who, "cgroup": None, "job": None, "attempt": None})
+    assert plain.server.expect("buried") == {"pid": worker.id.pid, "killed": 0}
+    assert worker.run(Spec(command=("true",))).result is Result.SUCCEEDED
+
+
+def test_only_groups_of_workers_are_killed(plain: Env) -> None:
+    worker, other = plain.worker(), plain.worker()
+    if other.group is None:
+        pytest.skip("no control group can be made here")
+    kill(worker)
+    right, worker.group = worker.group, os.path.dirname(other.group)  # where everybody is
+    plain.bury(worker, None, None)
+    assert other.run(Spec(command=("true",))).result is Result.SUCCEEDED
+    worker.group = right
+    plain.bury(worker, None, None)
+
+
+def test_the_empty_group_of_a_dead_worker_is_removed_by_the_next_server(plain: Env) -> None:
+    worker, other = plain.worker(), plain.worker()
+    if worker.group is None or other.group is None:
+        pytest.skip("no control group can be made here")
+    kill(worker)
+    plain.stop_server()
+    assert os.path.exists(worker.group)
+    plain.start_server()
+    wait_until(lambda: not os.path.exists(str(worker.group)), "the empty group to be removed")
+    assert os.path.exists(other.group)

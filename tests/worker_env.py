@@ -1,0 +1,259 @@
+"""A daemon in miniature for tests of workers: it listens, forks workers through a real server, and talks."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from select import select
+from typing import Any, TypeVar
+
+from taskgated.clock import ProcessId
+from taskgated.core.job import Outcome, Spec
+from taskgated.paths import Layout
+from taskgated.wire import Channel, Message
+from taskgated.worker import cgroup, kernel, sweep
+from taskgated.worker.spawn import Settings, spawn_server
+
+T = TypeVar("T")
+
+PATIENCE = 20.0
+
+# The server and its workers as they are where no control group may be made.
+WITHOUT_CGROUP = (
+    sys.executable,
+    "-c",
+    "import sys; from taskgated.worker import cgroup; cgroup.own = lambda: None; "
+    "from taskgated.worker.server import main; sys.exit(main(sys.argv[1:]))",
+)
+
+# Starts a daemon as daemons are written: double fork, setsid, closed descriptors, empty environment. Its pid
+# goes to the file named. It ignores SIGTERM.
+DAEMON = """
+import os, signal, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.closerange(0, 100)
+        script = 'echo $$ > "$0.tmp"; mv "$0.tmp" "$0"; exec sleep 1000'
+        os.execve("/bin/sh", ["sh", "-c", script, sys.argv[1]], {})
+    os._exit(0)
+os.wait()
+while not os.path.exists(sys.argv[1]):
+    pass
+"""
+# Processes that are gone at once and live on in a child each, a few in parallel: nobody can list them all.
+HOPPERS = """
+import os
+for i in range(3):
+    if os.fork() == 0: break
+while True:
+    if os.fork(): os._exit(0)
+"""
+
+
+def python(code: str, *arguments: str) -> tuple[str, ...]:
+    return ("/usr/bin/env", "python3", "-S", "-c", code, *arguments)
+
+
+def wait_until(condition: Callable[[], T], what: str) -> T:
+    """Wait for something true; say what was seen last when it never came."""
+    deadline = time.monotonic() + PATIENCE
+    while not (seen := condition()):
+        assert time.monotonic() < deadline, f"waited {PATIENCE} s for {what}; last seen: {seen!r}"
+        time.sleep(0.005)
+    return seen
+
+
+class Peer:
+    """A channel that can be waited on for one kind of message."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.seen: deque[Message] = deque()
+
+    def say(self, **message: Any) -> None:
+        self.channel.send(message)
+        while self.channel.pending and not self.channel.closed:
+            assert select([], [self.channel], [], PATIENCE)[1], "the peer takes no message"
+            self.channel.flush()
+
+    def poll(self) -> bool:
+        """Take what has arrived; True when there is something to look at."""
+        if not self.channel.closed and select([self.channel], [], [], 0.005)[0]:
+            self.seen += self.channel.receive()
+        return bool(self.seen)
+
+    def expect(self, kind: str) -> Any:
+        """The next message, which must be of this kind."""
+        wait_until(lambda: self.poll() or self.channel.closed, f"{kind!r} from the peer")
+        assert self.seen, f"the peer left instead of saying {kind!r}"
+        message = self.seen.popleft()
+        assert list(message) == [kind], message
+        return message[kind]
+
+    def closed(self) -> bool:
+        self.poll()
+        return self.channel.closed
+
+
+class WorkerPeer(Peer):
+    """A worker that has said hello."""
+
+    def __init__(self, channel: Channel, env: Env) -> None:
+        super().__init__(channel)
+        self.env = env
+        self.hello = self.expect("hello")
+        self.id = ProcessId(self.hello["pid"], self.hello["start"], self.hello["boot"])
+        self.group: str | None = self.hello["cgroup"]
+        if self.group:
+            env.groups.add(self.group)
+
+    def start(self, spec: Spec, job: int = 1, attempt: int = 1) -> None:
+        log = str(self.env.log(job, attempt))
+        self.say(run={"job": job, "attempt": attempt, "spec": spec.to_json(), "log": log})
+
+    def outcome(self, job: int = 1, attempt: int = 1, *, ack: bool = True) -> Outcome:
+        outcome = Outcome.from_json(self.expect("outcome"))
+        assert (outcome.job, outcome.attempt) == (job, attempt)
+        if ack:
+            self.ack(job, attempt)
+        return outcome
+
+    def ack(self, job: int = 1, attempt: int = 1) -> None:
+        self.say(ack={"job": job, "attempt": attempt})
+
+    def run(self, spec: Spec, job: int = 1, attempt: int = 1) -> Outcome:
+        self.start(spec, job, attempt)
+        return self.outcome(job, attempt)
+
+    def drop(self) -> None:
+        """End the connection, as a daemon that dies does."""
+        self.channel.close()
+
+
+class Env:
+    """One gate's directories, its worker socket and its worker server."""
+
+    def __init__(self, root: Path, *, cgroups: bool = True, linger: float = 30.0) -> None:
+        self.layout = Layout.under(root)
+        for directory in (self.layout.state, self.layout.run, self.layout.log):
+            directory.mkdir(parents=True)
+        self.settings = replace(Settings.of(self.layout), reconnect=0.05, linger=linger)
+        self.groups: set[str] = set()
+        self.workers: list[WorkerPeer] = []
+        self._cgroups = cgroups
+        self.listen()
+        self.start_server()
+
+    def listen(self) -> None:
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.layout.worker_socket.unlink(missing_ok=True)
+        self.listener.bind(str(self.layout.worker_socket))
+        self.listener.listen(16)
+        self.listener.settimeout(PATIENCE)
+
+    def start_server(self) -> None:
+        if self._cgroups:
+            self.process, channel = spawn_server(self.settings)
+        else:
+            self.process, channel = spawn_server(self.settings, WITHOUT_CGROUP)
+        self.server = Peer(channel)
+
+    def stop_server(self) -> int:
+        self.server.channel.close()
+        return self.process.wait(PATIENCE)
+
+    def kill_server(self) -> None:
+        self.process.kill()
+        self.process.wait(PATIENCE)
+        self.server.channel.close()
+
+    def worker(self) -> WorkerPeer:
+        """Fork one more worker and greet it."""
+        self.server.say(fork={})
+        peer = self.accept()
+        forked = self.server.expect("forked")
+        assert (forked["pid"], forked["start"]) == (peer.id.pid, peer.id.start)
+        return peer
+
+    def accept(self) -> WorkerPeer:
+        peer = WorkerPeer(Channel(self.listener.accept()[0]), self)
+        self.workers.append(peer)
+        return peer
+
+    def bury(self, worker: WorkerPeer, job: int | None = 1, attempt: int | None = 1) -> int:
+        """Have a worker buried; returns how many processes had to be killed."""
+        who = {"pid": worker.id.pid, "start": worker.id.start, "boot": worker.id.boot}
+        self.server.say(bury={**who, "cgroup": worker.group, "job": job, "attempt": attempt})
+        while True:
+            wait_until(self.server.poll, "the burial")
+            message = self.server.seen.popleft()
+            if "buried" in message:
+                assert message["buried"]["pid"] == worker.id.pid
+                killed = message["buried"]["killed"]
+                assert isinstance(killed, int)
+                return killed
+
+    def log(self, job: int = 1, attempt: int = 1) -> Path:
+        return self.layout.output_file(job, attempt)
+
+    def output(self, job: int = 1, attempt: int = 1) -> bytes:
+        path = self.log(job, attempt)
+        return path.read_bytes() if path.exists() else b""
+
+    def close(self) -> None:
+        """End everything; workers without a job leave by themselves."""
+        self.listener.close()
+        for worker in self.workers:
+            worker.channel.close()
+        if self.process.poll() is None:
+            self.stop_server()
+
+
+def proof(root: Path, **options: Any) -> Iterator[Env]:
+    """An ``Env`` for a fixture, and the proof that nothing of it is left afterwards.
+
+    For that this process becomes a subreaper: what anybody leaves behind turns up as our child.
+    """
+    kernel.become_subreaper()
+    env = Env(root, **options)
+    try:
+        yield env
+        env.close()
+        # Workers may have to be collected by us, if their server is gone.
+        wait_until(lambda: reap() and not sweep.descendants([os.getpid()]), "the last process to be gone")
+        assert not [group for group in env.groups if os.path.exists(group)]
+        assert not list(env.layout.scripts.glob("*"))
+    finally:
+        env.close()
+        while sweep.kill_descendants():  # only after a failure
+            reap()
+        for group in env.groups:
+            cgroup.kill(group)
+            cgroup.remove(group)
+        kernel.become_subreaper(False)
+
+
+def reap() -> bool:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+    return True
+
+
+def alive(pid: int) -> bool:
+    return sweep.look(pid) is not None
+
+
+def written_pid(path: Path) -> int:
+    """The pid that a job wrote to a file, once it is there."""
+    return int(wait_until(lambda: path.exists() and path.read_text().strip(), f"a pid in {path}"))
