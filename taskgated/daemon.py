@@ -54,7 +54,7 @@ class Daemon:
         self.config = load(layout, main)
         self._systemd = Systemd()
         self._journal = Journal()
-        _make_directories(layout)
+        _make_directories(layout, self.config)
         self._lock = _only_one(layout)
         self._loop = Loop()
         store = SqliteStore(layout.database)
@@ -134,6 +134,7 @@ class Daemon:
             self._health.bad_configuration = "the configuration on disk is not usable"
         else:
             self._health.bad_configuration = ""
+            _make_directories(self._layout, config)
             self.config = config
             self.engine.workers_wanted = config.workers
             self._supervisor.want(config.workers)
@@ -221,8 +222,9 @@ def _policy(config: Config) -> Policy:
     return Policy(config.workers, config.ready_queue, limits)
 
 
-def _make_directories(layout: Layout) -> None:
-    """What an installation has made already is left as it is."""
+def _make_directories(layout: Layout, config: Config) -> None:
+    """What an installation has made already is left as it is, owner and mode included."""
+    queues = [layout.spool / name for name in config.queues if name != "default"]
     try:
         for path, mode in (
             (layout.spool, 0o770),
@@ -233,6 +235,7 @@ def _make_directories(layout: Layout) -> None:
             (layout.scripts, 0o700),
             (layout.log, 0o750),
             (layout.run, 0o755),
+            *((queue, 0o770) for queue in queues),
         ):
             if not path.is_dir():
                 path.mkdir(mode, parents=True)

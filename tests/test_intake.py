@@ -132,7 +132,9 @@ def test_a_writable_mapping_counts_as_writing(gate: Gate) -> None:
 
 def test_an_inherited_descriptor_counts_as_writing(gate: Gate) -> None:
     script = f"exec 3>{gate.spool}/a.yaml; (read _; echo 'command: [/bin/true]' >&3) & exec 3>&-; wait"
-    with subprocess.Popen(["bash", "-c", f"exec 4<&0; {script.replace('read _', 'read _ <&4')}"], stdin=-1) as shell:
+    with subprocess.Popen(
+        ["bash", "-c", f"exec 4<&0; {script.replace('read _', 'read _ <&4')}"], stdin=-1
+    ) as shell:
         until(lambda: (gate.spool / "a.yaml").exists())
         gate.drop("b.yaml", SPEC)
         until(lambda: gate.sink.sources == ["b.yaml"])
@@ -314,7 +316,8 @@ def test_a_reader_that_fails_costs_one_file(gate: Gate, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("name", "limit"), [("a.yaml", "max_file_size"), ("a.tasks", "max_list_size"), ("data/a", "max_list_size")]
+    ("name", "limit"),
+    [("a.yaml", "max_file_size"), ("a.tasks", "max_list_size"), ("data/a", "max_list_size")],
 )
 def test_over_the_size_limit(tmp_path: Path, name: str, limit: str) -> None:
     with running(tmp_path, **{limit: 100}) as gate:
@@ -607,4 +610,6 @@ def test_imports_do_not_need_a_terminal_locale(tmp_path: Path) -> None:
         "    assert gate.sink.sources == ['\\udcff\\xe4.tasks'], gate.sink.sources\n"
     )
     env = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    subprocess.run([sys.executable, "-c", code], env=env, check=True, cwd=Path(__file__).parents[1], timeout=30)
+    subprocess.run(
+        [sys.executable, "-c", code], env=env, check=True, cwd=Path(__file__).parents[1], timeout=30
+    )

@@ -49,7 +49,11 @@ def work(gate: Gate) -> None:
 
 def done(gate: Gate) -> bool:
     try:
-        left = [n for n in os.listdir(gate.spool) if not n.startswith(".") and n not in ("rejected", "lines", "data")]
+        left = [
+            n
+            for n in os.listdir(gate.spool)
+            if not n.startswith(".") and n not in ("rejected", "lines", "data")
+        ]
         left += os.listdir(gate.spool / "lines") + os.listdir(gate.spool / "data")
         return not left and os.listdir(gate.layout.claims) == gate.sink.kept == gate.sink.claims
     except FileNotFoundError:

@@ -121,7 +121,13 @@ def test_backpressure_holds_a_list_back_in_the_middle(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [b"a\0b", b"x" * 200_000, b"x" * 2 * lists.CHUNK, b"#" + b"x" * 2 * lists.CHUNK, b" " * 2 * lists.CHUNK + b"x"],
+    [
+        b"a\0b",
+        b"x" * 200_000,
+        b"x" * 2 * lists.CHUNK,
+        b"#" + b"x" * 2 * lists.CHUNK,
+        b" " * 2 * lists.CHUNK + b"x",
+    ],
     ids=["NUL", "long", "longer than a read", "long comment", "long blank"],
 )
 @pytest.mark.parametrize("before", [1, 20_000], ids=["near", "far"])
@@ -165,7 +171,8 @@ def test_concurrent_appends_lose_no_line(gate: Gate) -> None:
     """Shells that append one line at a time, as fast as they can, to the same name, for a while."""
     path = gate.spool / "lines" / "lines.txt"
     writers = [
-        subprocess.Popen(["bash", "-c", f"for i in {{1..400}}; do echo {w}-$i >> {path}; done"]) for w in range(4)
+        subprocess.Popen(["bash", "-c", f"for i in {{1..400}}; do echo {w}-$i >> {path}; done"])
+        for w in range(4)
     ]
     for writer in writers:
         assert writer.wait(60) == 0
@@ -183,7 +190,8 @@ def test_read_and_truncate_loses_lines(tmp_path: Path) -> None:
     path = tmp_path / "lines.txt"
     path.touch()
     writers = [
-        subprocess.Popen(["bash", "-c", f"for i in {{1..2000}}; do echo {w}-$i >> {path}; done"]) for w in range(4)
+        subprocess.Popen(["bash", "-c", f"for i in {{1..2000}}; do echo {w}-$i >> {path}; done"])
+        for w in range(4)
     ]
     seen = 0
     running = True

@@ -252,7 +252,9 @@ def test_a_removed_directory(watch: Watch, spool: Path) -> None:
     assert "No such file" in watch.health()[0]
 
 
-def test_a_directory_that_may_not_be_written(watch: Watch, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_may_not_be_written(
+    watch: Watch, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(watch_module, "CANARY", b"no/such/dir")
     assert "cannot be written to" in watch.health()[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -100,17 +101,19 @@ def test_cwd_umask_stdin_and_descriptors(plain: Env, worker: WorkerPeer, tmp_pat
 
 
 def test_own_session_and_default_signals(tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup(1)
+    ignored = (signal.SIGHUP, signal.SIGALRM)  # as under nohup(1)
+    before = [signal.signal(number, signal.SIG_IGN) for number in ignored]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     try:
         for env in proof(tmp_path):
             code = "import os; print(os.getpid() == os.getsid(0) == os.getpgid(0))"
-            env.worker().run(Spec(command=("sh", "-c", "grep -E '^Sig(Blk|Ign)' /proc/self/status")), 1)
+            env.worker().run(Spec(command=("grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status")), 1)
             env.workers[0].run(Spec(command=python(code)), 2)
             assert env.output(1) == b"SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
             assert env.output(2) == b"True\n"
     finally:
-        signal.signal(signal.SIGHUP, before)
+        for number, handler in zip(ignored, before, strict=True):
+            signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
@@ -280,11 +283,16 @@ def test_orphans_do_not_pile_up_as_zombies(worker: WorkerPeer, tmp_path: Path) -
     assert worker.outcome().result is Result.SUCCEEDED
 
 
-def test_a_stranger_who_holds_the_pipe_keeps_nobody(worker: WorkerPeer, tmp_path: Path) -> None:
+def test_a_stranger_who_holds_the_pipe_keeps_nobody(plain: Env, worker: WorkerPeer, tmp_path: Path) -> None:
     spec = Spec(command=f"{PID}; {WAIT}", cwd=str(tmp_path))
     worker.start(spec)
     pid = written_pid(tmp_path / "pid")
-    with open(f"/proc/{pid}/fd/1", "wb") as pipe, subprocess.Popen(["yes"], stdout=pipe) as stranger:
+    with (
+        open(f"/proc/{pid}/fd/1", "wb") as pipe,
+        subprocess.Popen(["cat", "/dev/zero"], stdout=pipe) as stranger,
+    ):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)  # more than one read takes
+        wait_until(plain.log().exists, "the flood")
         (tmp_path / "go").touch()
         assert worker.outcome().result is Result.SUCCEEDED
         assert stranger.wait(10) == -signal.SIGPIPE  # not before the worker has closed its end

@@ -1,0 +1,32 @@
+"""Fixtures that every test may use: a gate of its own, and the proof that nothing was left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from gate_env import GateEnv
+
+
+@pytest.fixture
+def make_gate(tmp_path: Path) -> Iterator[Callable[..., GateEnv]]:
+    """Makes gates; at the end they are stopped, and a process that is left fails the test."""
+    made: list[GateEnv] = []
+
+    def make(config: str = "workers: 2\n", *, start: bool = True) -> GateEnv:
+        env = GateEnv(tmp_path / f"gate{len(made)}", config)
+        made.append(env)
+        if start:
+            env.start()
+        return env
+
+    yield make
+    for env in made:
+        env.clean_up()
+
+
+@pytest.fixture
+def gate(make_gate: Callable[..., GateEnv]) -> GateEnv:
+    """A running gate with two workers."""
+    return make_gate()
