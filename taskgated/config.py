@@ -132,9 +132,7 @@ def _read(path: Path) -> dict[str, Any]:
     documents = read_yaml(source, content)
     if len(documents) > 1:
         second = documents[1]
-        raise source.refuse(
-            second.line, second.column, "a configuration is one document, here begins a second"
-        )
+        raise source.refuse(second.line, second.column, "a configuration is one document, here begins a second")
     if not documents or documents[0].value is None:
         return {}
     check = Check(source)

@@ -61,8 +61,10 @@ class Daemon:
         self._store = StoreThread(store, self._loop.wake)
         self._reader = StoreThread(SqliteStore(layout.database, read_only=True), self._loop.wake, "reader")
         self._steady = store.clock.now
-        self._loop.on_wake(self._store.deliver)
-        self._loop.on_wake(self._reader.deliver)
+        for store_thread in (self._store, self._reader):
+            self._loop.on_wake(store_thread.deliver)
+            self._loop.at_end_of_turn(store_thread.flush)
+        self._loop.at_end_of_turn(self._journal.flush)
 
         queues = [*self.config.queues, *store.queues()]
         self.gate = Gate(_policy(self.config), queues, random.random)

@@ -87,6 +87,8 @@ class Dispatch:
         self._listener = listener
         self._strangers: set[Channel] = set()  # connected, no hello yet
         self.workers: dict[str, Worker] = {}
+        self._told: dict[str, Worker] = {}  # has messages that were not sent yet
+        loop.at_end_of_turn(self._flush)
         self._sock = listen(path, 0o600)
         loop.add(self._sock, self._accept)
 
@@ -109,6 +111,7 @@ class Dispatch:
         self._send(worker, {"quit": {}})
 
     def close(self) -> None:
+        self._flush()
         self._loop.remove(self._sock)
         self._sock.close()
         self._path.unlink(missing_ok=True)
@@ -119,9 +122,19 @@ class Dispatch:
     # -- inside ----------------------------------------------------------------------------------
 
     def _send(self, worker: Worker, message: Message) -> None:
-        worker.channel.send(message)
-        if worker.channel.pending:
-            self._loop.want_write(worker.channel, lambda: self._writable(worker.channel))
+        """What a worker is told in one turn goes in one piece: it wakes up once."""
+        worker.channel.queue(message)
+        self._told[worker.key] = worker
+
+    def _flush(self) -> None:
+        while self._told:
+            _, worker = self._told.popitem()
+            worker.channel.flush()
+            if worker.channel.pending and worker.key in self.workers:
+                self._want_write(worker.channel)
+
+    def _want_write(self, channel: Channel) -> None:
+        self._loop.want_write(channel, lambda: self._writable(channel))
 
     def _writable(self, channel: Channel) -> None:
         channel.flush()

@@ -95,9 +95,7 @@ class Engine:
 
     def _start(self, job: Job, key: str) -> None:
         record = self.dispatch.workers[key].record  # an idle worker is a connected one
-        self._store.submit(
-            "start", job.id, job.attempt, record, done=lambda answer: self._started(job, answer)
-        )
+        self._store.submit("start", job.id, job.attempt, record, done=lambda answer: self._started(job, answer))
 
     def _finish(self, action: Finish) -> None:
         def done(answer: Answer) -> None:
@@ -133,9 +131,7 @@ class Engine:
         if finish.worker is None:  # it may have come from a file
             self._outcomes.forget(job.id, outcome.attempt)
         if answer.error is not None:  # the store knows better: a later attempt, or none
-            self._journal.event(
-                Event.INTERNAL_ERROR, f"job {job.id}: {answer.error}", Priority.ERROR, job_id=job.id
-            )
+            self._journal.event(Event.INTERNAL_ERROR, f"job {job.id}: {answer.error}", Priority.ERROR, job_id=job.id)
             return
         ended: Ended = answer.value
         end = describe(outcome)
@@ -188,8 +184,11 @@ class Engine:
 
     def added(self, added: Added) -> None:
         self.queued = added.queued
-        for queue, priority in added.best.items():
-            self.do(self.gate.queued(queue, priority))
+        if added.fresh:
+            self.do(self.gate.offered(added.fresh))
+        else:
+            for queue, priority in added.best.items():
+                self.do(self.gate.queued(queue, priority))
         if added.timed:
             self.wake_at(0)
 
@@ -213,9 +212,7 @@ class Engine:
             self.gate.forget(job)
             self.queued = max(0, self.queued - 1)
             text = f"job {job} ({name}): expired: it did not start in time"
-            self._journal.event(
-                Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job, job_name=name, queue=queue
-            )
+            self._journal.event(Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job, job_name=name, queue=queue)
             self.job_over(job, None)
         if woken.released:
             self.release(list(woken.released))
@@ -266,9 +263,7 @@ class Engine:
 
     def worker_reported(self, worker: Worker, outcome: Outcome) -> None:
         actions = self.gate.ended(outcome, worker.key)
-        if not any(
-            isinstance(a, Finish) for a in actions
-        ):  # a late report of an older attempt changes nothing
+        if not any(isinstance(a, Finish) for a in actions):  # a late report of an older attempt changes nothing
             self.dispatch.ack(worker, outcome.job, outcome.attempt)
         self.do(actions)
         if not worker.retiring:
@@ -298,9 +293,7 @@ class Engine:
             text = f"worker {worker.identity.process.pid} died"
             if job is not None:
                 text += f" while it ran job {job.id}"
-            self._journal.event(
-                Event.WORKER_DIED, text, Priority.WARNING, job_id=None if job is None else job.id
-            )
+            self._journal.event(Event.WORKER_DIED, text, Priority.WARNING, job_id=None if job is None else job.id)
         self._bury(worker.identity, job, crashed=True)
 
     def _bury(self, identity: Identity, job: Job | None, *, crashed: bool) -> None:
@@ -347,9 +340,7 @@ class Engine:
             if outcome is not None:
                 self.do(self.gate.ended(outcome, None))
             elif identity.process.boot != boot:
-                lost = Outcome(
-                    job.id, job.attempt, Result.LOST, finished=wall(), message="the host went down"
-                )
+                lost = Outcome(job.id, job.attempt, Result.LOST, finished=wall(), message="the host went down")
                 self.do(self.gate.ended(lost, None))
             elif identity.process.alive():
                 self._absent[identity.key] = (identity, job)

@@ -65,6 +65,7 @@ class Journal:
     def __init__(self, path: str = SOCKET) -> None:
         self._native: socket.socket | None = None
         self._plain = True
+        self._lines: list[str] = []
         if os.path.exists(path):
             try:
                 self._native = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -77,7 +78,7 @@ class Journal:
     def event(self, event: Event, message: str, priority: Priority = Priority.INFO, **fields: Field) -> None:
         """One event. ``fields``: ``job_id=42`` becomes ``TASKGATE_JOB_ID=42``; None is left out."""
         if self._plain:
-            self._line(message)
+            self._lines.append(f"{time.strftime('%H:%M:%S')} {_printable(message)}\n")
         if self._native is not None:
             data = [
                 _field("MESSAGE", message),
@@ -89,12 +90,16 @@ class Journal:
             self._send(b"".join(data))
 
     def close(self) -> None:
+        self.flush()
         if self._native is not None:
             self._native.close()
 
-    def _line(self, message: str) -> None:
+    def flush(self) -> None:
+        """Write the lines that were collected: once for all of one turn of the loop."""
+        lines, self._lines = self._lines, []
         try:
-            os.write(2, to_bytes(f"{time.strftime('%H:%M:%S')} {_printable(message)}\n"))
+            if lines:
+                os.write(2, to_bytes("".join(lines)))
         except OSError:
             pass
 
@@ -134,9 +139,7 @@ def _printable(message: str) -> str:
     """A file name may hold anything; a terminal shall not obey it."""
     if message.isprintable():
         return message
-    return "".join(
-        c if c.isprintable() or c == "\n" or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in message
-    )
+    return "".join(c if c.isprintable() or c == "\n" or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in message)
 
 
 def _stderr_is_the_journal() -> bool:

@@ -43,6 +43,7 @@ class Loop:
         self._order = count()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._on_wake: list[Callable[[], None]] = []
+        self._at_end: list[Callable[[], None]] = []
         self._posted: deque[Callable[[], None]] = deque()
         self._signals: dict[int, Callable[[int], None]] = {}
         self._stopped = False
@@ -83,6 +84,10 @@ class Loop:
     def on_wake(self, call: Callable[[], None]) -> None:
         self._on_wake.append(call)
 
+    def at_end_of_turn(self, call: Callable[[], None]) -> None:
+        """Call this after everything else in each turn."""
+        self._at_end.append(call)
+
     def post(self, call: Callable[[], None]) -> None:
         """From any thread: do this on the loop's thread."""
         self._posted.append(call)
@@ -121,6 +126,12 @@ class Loop:
                 readable()
             if events & selectors.EVENT_WRITE and writable is not None:
                 writable()
+        if self._timers:
+            self._run_timers()
+        for call in self._at_end:
+            call()
+
+    def _run_timers(self) -> None:
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
             timer = heapq.heappop(self._timers)[2]

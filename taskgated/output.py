@@ -148,9 +148,7 @@ def pieces(path: str) -> Sequence[Piece]:
         with os.scandir(directory) as entries:
             for entry in entries:
                 rest = entry.name.removeprefix(name)
-                if len(rest) == len(entry.name) or not (
-                    rest == "" or (rest[0] == "." and rest[1:].isdecimal())
-                ):
+                if len(rest) == len(entry.name) or not (rest == "" or (rest[0] == "." and rest[1:].isdecimal())):
                     continue
                 try:
                     size = entry.stat(follow_symlinks=False).st_size

@@ -84,4 +84,4 @@ class Layout:
 
     def output_file(self, job: int, attempt: int) -> Path:
         """The output of one attempt; a thousand jobs share a directory, so that none grows without end."""
-        return self.log / f"{job // 1000:06d}" / f"{job}.{attempt}.log"
+        return Path(f"{self.log}/{job // 1000:06d}/{job}.{attempt}.log")

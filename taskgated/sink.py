@@ -59,7 +59,7 @@ class Sink:
         return bool(self._store.call("wanted", claim))
 
     def settle(self, claims: Sequence[str]) -> None:
-        self._store.submit("settle", list(claims))  # nobody waits for it: forgetting late costs nothing
+        self._store.call("settle", list(claims))
 
     # -- on the main loop ------------------------------------------------------------------------
 

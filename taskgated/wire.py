@@ -17,11 +17,12 @@ Message = dict[str, Any]
 
 LIMIT = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
+_ENCODER = json.JSONEncoder(separators=(",", ":"))  # made once: json.dumps would make one for each message
 
 
 def encode(message: Message) -> bytes:
     """One framed message. Lone surrogates (undecodable bytes of names) travel as ``\\udcXX`` escapes."""
-    return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\0"
+    return _ENCODER.encode(message).encode("ascii") + b"\0"
 
 
 def decode(frame: bytes | bytearray) -> Message:
@@ -86,10 +87,13 @@ class Channel:
 
     def send(self, message: Message) -> None:
         """Queue a message and write what the socket takes. A peer that is gone sets ``closed``."""
-        if self.closed:
-            return
-        self._out += encode(message)
+        self.queue(message)
         self.flush()
+
+    def queue(self, message: Message) -> None:
+        """Only queue it; ``flush`` will send it, together with what else was queued."""
+        if not self.closed:
+            self._out += encode(message)
 
     def flush(self) -> None:
         while self._out and not self.closed:

@@ -1,4 +1,4 @@
-"""What the tests of intake share: a sink that keeps everything in a file, and a running intake to drop files into."""
+"""What the tests of intake share: a sink that keeps everything in a file, and an intake at work."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def until(what: Callable[[], T], seconds: float = 10.0) -> T:
 
 
 class FileSink:
-    """The store's promises about additions and claims, and nothing else, in a file that outlives the process."""
+    """The store's promises about additions and claims, and nothing else, in a file that outlives us."""
 
     def __init__(self, path: Path, capacity: int = 1_000_000) -> None:
         self.capacity = capacity
@@ -55,8 +55,8 @@ class FileSink:
         self._db.executescript(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"  # processes are killed here, not machines
             "CREATE TABLE IF NOT EXISTS claims (claim TEXT PRIMARY KEY, parts INT);"
-            "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, claim TEXT, part INT, source BLOB, queue TEXT,"
-            " command BLOB, owner INT, keep INT, over INT DEFAULT 0);"
+            "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, claim TEXT, part INT, source BLOB,"
+            " queue TEXT, command BLOB, owner INT, keep INT, over INT DEFAULT 0);"
         )
 
     def close(self) -> None:
@@ -187,7 +187,9 @@ class Gate:
 
     def idle(self) -> bool:
         """Nothing is left of what was taken in: no claim, here or in the store."""
-        return not os.listdir(self.layout.claims) and not self.sink.claims
+        claims = list(self.layout.claims.iterdir())
+        spare = [path for path in claims if path.name.startswith("done.") and not any(path.iterdir())]
+        return claims == spare and not self.sink.claims
 
 
 def watchers() -> list[threading.Thread]:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
 from taskgated.core.gate import Action, Fetch, Finish, Gate, Policy, Run, Start, Stop
 from taskgated.core.gates import Situation, reasons
 from taskgated.core.job import FINAL, Clock, Interrupted, Job, Outcome, Result, Retry, Spec, State
@@ -21,9 +22,7 @@ from taskgated.errors import IllegalTransition
 
 
 def job(id: int = 1, queue: str = "default", priority: int = 50, **spec: object) -> Job:
-    return Job(
-        id, queue, priority, State.QUEUED, Spec(command="true", queue=queue, priority=priority, **spec)
-    )  # type: ignore[arg-type]
+    return Job(id, queue, priority, State.QUEUED, Spec(command="true", queue=queue, priority=priority, **spec))  # type: ignore[arg-type]
 
 
 def outcome(result: Result, id: int = 1, attempt: int = 1) -> Outcome:
@@ -54,9 +53,7 @@ class TestLifecycle:
 
 
 class TestJudge:
-    def verdict(
-        self, result: Result, *, cancelled: bool = False, crashed: bool = False, **spec: object
-    ) -> Verb:
+    def verdict(self, result: Result, *, cancelled: bool = False, crashed: bool = False, **spec: object) -> Verb:
         return judge(job(**spec), outcome(result), cancelled=cancelled, crashed=crashed, chance=0.5).verb
 
     def test_success_wins_over_a_late_cancel(self) -> None:
@@ -104,9 +101,7 @@ class TestBackoff:
         assert [backoff(retry, n, 0.5) for n in range(1, 6)] == [10, 20, 40, 60, 60]
 
     @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True), st.floats(0, 1))
-    def test_jitter_moves_it_by_no_more_than_it_says(
-        self, failures: int, chance: float, jitter: float
-    ) -> None:
+    def test_jitter_moves_it_by_no_more_than_it_says(self, failures: int, chance: float, jitter: float) -> None:
         retry = Retry(delay=1, factor=3, max_delay=100, jitter=jitter)
         plain = backoff(replace(retry, jitter=0), failures, chance)
         assert plain * (1 - jitter) - 1e-9 <= backoff(retry, failures, chance) <= plain * (1 + jitter) + 1e-9
@@ -151,11 +146,7 @@ class FakeStore:
     def fetch(self, wanted: dict[str, int]) -> list[Job]:
         out: list[Job] = []
         for queue, number in wanted.items():
-            mine = [
-                j
-                for j in self.jobs.values()
-                if j.queue == queue and j.state is State.QUEUED and j.due is None
-            ]
+            mine = [j for j in self.jobs.values() if j.queue == queue and j.state is State.QUEUED and j.due is None]
             out += sorted(mine, key=lambda j: j.rank)[:number]
         return out
 
@@ -171,6 +162,7 @@ class Harness:
         self.on_worker: dict[str, Job] = {}
         self.ids = count(1)
         self.done: list[tuple[int, int]] = []
+        self.by_offer = False
 
     def do(self, actions: Iterable[Action]) -> None:
         self.pending += actions
@@ -220,7 +212,10 @@ class Harness:
     def add(self, queue: str, priority: int) -> Job:
         new = job(next(self.ids), queue, priority, retry=Retry(attempts=2))
         self.store.jobs[new.id] = new
-        self.do(self.gate.queued(queue, priority))
+        if self.by_offer:
+            self.do(self.gate.offered([new]))
+        else:
+            self.do(self.gate.queued(queue, priority))
         return new
 
     def finish(self, worker: str, result: Result) -> None:
@@ -263,6 +258,29 @@ class TestGate:
         best = h.add("default", 99)
         h.settle()
         assert [j.id for j in h.gate.ready] == [best.id]
+
+    def test_offered_jobs_start_without_being_asked_for(self) -> None:
+        h = Harness(1, {}, 2)
+        h.by_offer = True
+        h.do(h.gate.worker_idle("w"))
+        h.settle()
+        h.add("default", 50)
+        assert [type(action) for action in h.pending] == [Start]
+
+    def test_an_offer_does_not_overtake_what_is_unseen(self) -> None:
+        h = Harness(1, {}, 1)
+        for _ in range(3):
+            h.add("default", 50)
+        h.by_offer = True
+        h.add("default", 50)
+        h.do(h.gate.worker_idle("w"))
+        order = []
+        h.settle()
+        while h.on_worker:
+            order.append(h.on_worker["w"].id)
+            h.finish("w", Result.SUCCEEDED)
+            h.settle()
+        assert order == [1, 2, 3, 4]
 
     def test_a_late_report_of_an_older_attempt_changes_nothing(self) -> None:
         h = Harness(1, {}, 1)
@@ -334,8 +352,9 @@ class GateMachine(RuleBasedStateMachine):
         self.names = count(1)
         self.alive: set[str] = set()
 
-    @rule(queue=st.sampled_from(["default", "etl", "x"]), priority=st.integers(0, 100))
-    def add(self, queue: str, priority: int) -> None:
+    @rule(queue=st.sampled_from(["default", "etl", "x"]), priority=st.integers(0, 100), offer=st.booleans())
+    def add(self, queue: str, priority: int, offer: bool) -> None:
+        self.h.by_offer = offer
         self.h.add(queue, priority)
 
     @precondition(lambda self: len(self.alive) < 6)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from gate_env import GateEnv, until
 
 MakeGate = Callable[..., GateEnv]
@@ -49,9 +50,9 @@ class TestForms:
         }
         spec = next(job for job in jobs if job["name"] == "spec")
         assert gate.ctl("logs", str(spec["id"])).stdout == b"two  words\n"
-        assert os.listdir(gate.layout.spool) == [".claims", "rejected"] or set(
-            os.listdir(gate.layout.spool)
-        ) >= {"rejected"}
+        assert os.listdir(gate.layout.spool) == [".claims", "rejected"] or set(os.listdir(gate.layout.spool)) >= {
+            "rejected"
+        }
         assert os.listdir(gate.layout.scripts) == []
 
     def test_handlers(self, make_gate: MakeGate) -> None:
@@ -85,9 +86,7 @@ class TestForms:
         assert "bad.yaml:2:1: unknown key 'priorty' (did you mean 'priority'?)" in reason
         assert (gate.layout.rejected / "bad.yaml").read_text() == "name: x\npriorty: 3\ncommand: x\n"
 
-    @pytest.mark.parametrize(
-        "name", [b"sp ace.yaml", b"new\nline.yaml", b"\xff\xfe.yaml", b"x" * 250 + b".yaml"]
-    )
+    @pytest.mark.parametrize("name", [b"sp ace.yaml", b"new\nline.yaml", b"\xff\xfe.yaml", b"x" * 250 + b".yaml"])
     def test_any_name(self, gate: GateEnv, name: bytes) -> None:
         gate.drop(name, "command: 'true'\n")
         (job,) = gate.until_over(1)
@@ -177,9 +176,7 @@ class TestContract:
 
     def test_cancel(self, make_gate: MakeGate) -> None:
         gate = make_gate("workers: 1\n")
-        gate.drop(
-            "a.yaml", "- {name: a, command: sleep 60, retry: {attempts: 5}}\n- {name: b, command: 'true'}\n"
-        )
+        gate.drop("a.yaml", "- {name: a, command: sleep 60, retry: {attempts: 5}}\n- {name: b, command: 'true'}\n")
         a = gate.until_running("a")
         b = gate.job("b")
         assert b
@@ -210,9 +207,7 @@ class TestLimits:
         gate = make_gate("workers: 1\n")
         gate.drop("a.yaml", "name: first\ncommand: sleep 0.5\n")
         gate.until_running("first")
-        gate.drop(
-            "b.yaml", "".join(f"- {{name: p{p}, command: 'true', priority: {p}}}\n" for p in (10, 90, 50))
-        )
+        gate.drop("b.yaml", "".join(f"- {{name: p{p}, command: 'true', priority: {p}}}\n" for p in (10, 90, 50)))
         jobs = gate.until_over(4)
         names = [job["name"] for job in sorted(jobs, key=lambda job: job["started"])]
         assert names == ["first", "p90", "p50", "p10"]
@@ -254,9 +249,7 @@ class TestRetry:
 
     def test_delay_and_expiry(self, make_gate: MakeGate) -> None:
         gate = make_gate("workers: 1\n")
-        gate.drop(
-            "a.yaml", "- {name: late, command: 'true', delay: 500ms}\n- {name: long, command: sleep 1.5}\n"
-        )
+        gate.drop("a.yaml", "- {name: late, command: 'true', delay: 500ms}\n- {name: long, command: sleep 1.5}\n")
         gate.until_running("long")
         gate.drop("b.yaml", "name: never\ncommand: 'true'\nexpires: 300ms\n")
         ends = {job["name"]: (job["state"], job["reason"]) for job in gate.until_over(3)}

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
 from taskgated.clock import wall
 from taskgated.core.job import Clock, Interrupted, Outcome, Output, Result, Retry, Spec, State
 from taskgated.core.lifecycle import Verb, Verdict
@@ -41,7 +42,7 @@ def addition(claim: str, *specs: Spec, first: int = 0, keep: bool = False) -> Ad
 
 
 def add(store: Store, *specs: Spec, claim: str = "c") -> list[int]:
-    return [id_ for id_, _, _ in store.add([addition(claim, *specs)]).jobs]
+    return list(store.add([addition(claim, *specs)]).jobs)
 
 
 def run(store: Store, job: int, attempt: int = 1, verdict: Verdict = SUCCEED, **values: Any) -> None:
@@ -58,7 +59,7 @@ class TestAdd:
     def test_a_file_that_grew_brings_only_what_is_new(self, store: Store) -> None:
         store.add([addition("c", spec(name="1"), spec(name="2"))])
         grown = store.add([addition("c", spec(name="2"), spec(name="3"), first=1)])
-        assert [name for _, _, name in grown.jobs] == ["3"]
+        assert [job.spec.name for job in grown.fresh] == ["3"]
 
     def test_a_settled_file_is_forgotten(self, store: Store) -> None:
         store.add([addition("c", spec())])
@@ -66,13 +67,19 @@ class TestAdd:
         assert store.known("c") is None
 
     def test_a_kept_file_is_wanted_until_its_job_is_over(self, store: Store) -> None:
-        ((job, _, _),) = store.add([addition("c", spec(), keep=True)]).jobs
+        (job,) = store.add([addition("c", spec(), keep=True)]).jobs
         assert store.wanted("c")
         store.start(job, 1, "{}")
         assert store.wanted("c")
         ended = store.finish(Outcome(job, 1, Result.SUCCEEDED), SUCCEED)
         assert ended.released == "c"
         assert not store.wanted("c")
+
+    def test_few_new_jobs_come_back_as_they_would_be_fetched(self, store: Store) -> None:
+        added = store.add([addition("c", spec(priority=7), spec(delay=5)), addition("d", spec(), keep=True)])
+        assert sorted(added.fresh, key=lambda job: job.rank) == store.fetch({"default": 9})
+        assert (added.best, added.timed, added.queued) == ({"default": 50}, True, 3)
+        assert list(store.add([addition("e", *[spec()] * 500)]).fresh) == []
 
     def test_ids_only_grow(self, store: Store) -> None:
         first = add(store, spec(), claim="a")
@@ -393,9 +400,7 @@ class TestSqlite:
         (job,) = add(store, spec())
         store.start(job, 1, "{}")
         with pytest.raises(sqlite3.IntegrityError):
-            store._db.execute(
-                "INSERT INTO attempts (job, number, worker, started) VALUES (?, 2, '', 0)", (job,)
-            )
+            store._db.execute("INSERT INTO attempts (job, number, worker, started) VALUES (?, 2, '', 0)", (job,))
         store.close()
 
     def test_a_reader_sees_what_is_committed_and_writes_nothing(self, tmp_path: Path) -> None:
@@ -459,9 +464,11 @@ class TestThread:
         threaded, store = thread
         store.gate.clear()
         threaded.submit("add", [addition("first", spec())])
+        threaded.flush()
         assert store.entered.wait(10)
         for n in range(100):
             threaded.submit("add", [addition(f"c{n}", spec())])
+            threaded.flush()
         store.gate.set()
         threaded.call("counts")
         assert store.commits <= 3
@@ -471,6 +478,7 @@ class TestThread:
         answers: list[Any] = []
         store.gate.clear()
         threaded.submit("add", [addition("c", spec())], done=answers.append)
+        threaded.flush()
         assert store.entered.wait(10)
         threaded.deliver()
         assert answers == []
@@ -505,6 +513,7 @@ class TestThread:
         store.entered.clear()
         threaded.submit("hold", 1)
         threaded.submit("add", [addition("c", spec())])
+        threaded.flush()
         assert store.entered.wait(10)
         threaded.responsive()
         assert not threaded.responsive()

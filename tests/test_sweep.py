@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from worker_env import alive, reap, wait_until
 
 from taskgated.clock import ProcessId
 from taskgated.worker import cgroup, kernel, sweep
 from taskgated.worker.sweep import Process
+from worker_env import alive, reap, wait_until
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from watchdog.observers.api import BaseObserver
 
 from taskgated.intake import watch as watch_module
 from taskgated.intake.emitter import Emitter, Look
-from taskgated.intake.events import Blind, Repaired
+from taskgated.intake.events import Blind, FileStuck, Repaired
 from taskgated.intake.watch import HINTS, ROOT, Hints, Watch
 from tests.intake_env import Gate, config, running, until, watchers
 
@@ -87,9 +87,8 @@ def test_unfinished_names_wake_nobody() -> None:
 
 def test_each_way_to_appear_is_heard_of(watch: Watch, spool: Path, tmp_path: Path) -> None:
     (spool / "written").write_text("x")
-    assert b"written" in heard(watch)
+    assert set(all_before(watch, spool / "marker")) == {b"written"}
     (tmp_path / "a").write_text("x")
-    until(lambda: not watch.hints.take(ROOT)[0])
     os.rename(tmp_path / "a", spool / "renamed")
     assert heard(watch) == [b"renamed"]
     os.link(spool / "renamed", spool / "linked")
@@ -101,15 +100,21 @@ def test_each_way_to_appear_is_heard_of(watch: Watch, spool: Path, tmp_path: Pat
     assert heard(watch) == [name]
 
 
+def all_before(watch: Watch, marker: Path) -> list[bytes]:
+    """What was heard of until the marker, which is put there now, comes."""
+    marker.mkdir()
+    names: list[bytes] = []
+    until(lambda: names.extend(watch.hints.take(ROOT)[0]) or os.fsencode(marker.name) in names)
+    return names[:-1]
+
+
 def test_reading_and_removing_are_not(watch: Watch, spool: Path) -> None:
     (spool / "a").write_text("x")
-    heard(watch)
-    until(lambda: not watch.hints.take(ROOT)[0])
+    assert set(all_before(watch, spool / "start")) == {b"a"}
     (spool / "a").read_text()
     (spool / "a").rename(spool / ".b")
     (spool / ".b").unlink()
-    (spool / "marker").mkdir()
-    assert heard(watch) == [b"marker"]
+    assert all_before(watch, spool / "end") == []
 
 
 def test_descriptors_are_not_inherited(watch: Watch) -> None:
@@ -178,7 +183,6 @@ def test_a_forked_child_does_not_take_the_watch_along(watch: Watch, spool: Path)
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    until(lambda: not watch.hints.take(ROOT)[0])
     (spool / "a").mkdir()
     assert heard(watch) == [b"a"]
 
@@ -252,9 +256,7 @@ def test_a_removed_directory(watch: Watch, spool: Path) -> None:
     assert "No such file" in watch.health()[0]
 
 
-def test_a_directory_that_may_not_be_written(
-    watch: Watch, spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_directory_that_may_not_be_written(watch: Watch, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch_module, "CANARY", b"no/such/dir")
     assert "cannot be written to" in watch.health()[0]
 
@@ -339,6 +341,24 @@ def test_without_events_the_rescans_find_everything(tmp_path: Path, monkeypatch:
             until(lambda n=number: len(gate.sink.sources) == n + 1)
         monkeypatch.undo()
         until(lambda: gate.intake.responsive() and gate.intake.watching)
+    finally:
+        gate.stop()
+
+
+def test_too_many_queue_directories_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are configured come first; the others cannot keep the gate from working."""
+    monkeypatch.setattr(watch_module, "PLACES", 4)
+    gate = Gate(tmp_path, config())
+    for name in "abcdef":
+        (gate.spool / name).mkdir()
+    try:
+        gate.start()
+        assert {b"lines", b"data"} < set(gate.intake._watch.places)
+        until(lambda: len(gate.told(FileStuck)) == 5)
+        gate.drop("data/x", "x")
+        gate.check()
+        until(lambda: gate.sink.sources == ["x"])
+        assert not gate.told(Blind)
     finally:
         gate.stop()
 

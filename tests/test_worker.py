@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from worker_env import DAEMON, HOPPERS, Env, WorkerPeer, alive, proof, python, wait_until, written_pid
 
 from taskgated.core.job import Output, Result, Spec
 from taskgated.output import pieces
 from taskgated.worker import outcomes
+from worker_env import DAEMON, HOPPERS, Env, WorkerPeer, alive, proof, python, wait_until, written_pid
 
 WAIT = "until [ -e go ]; do sleep 0.01; done"
 PID = "echo $$ > pid.tmp; mv pid.tmp pid"
@@ -447,9 +447,7 @@ def test_an_outcome_that_cannot_be_saved_keeps_the_worker(tmp_path: Path) -> Non
         b'{"ack":{"job":[],"attempt":1}}\0',
     ],
 )
-def test_a_daemon_that_makes_no_sense_is_left(
-    plain: Env, worker: WorkerPeer, tmp_path: Path, garbage: bytes
-) -> None:
+def test_a_daemon_that_makes_no_sense_is_left(plain: Env, worker: WorkerPeer, tmp_path: Path, garbage: bytes) -> None:
     worker.start(Spec(command=WAIT, cwd=str(tmp_path)))
     worker.channel.sock.send(garbage)
     back = plain.accept()

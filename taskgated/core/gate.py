@@ -94,7 +94,7 @@ class Gate:
         self._chance = chance
         self.ready = ReadyQueue(policy.ready_queue)
         self._running: dict[int, _Running] = {}
-        self._per_queue: Counter[str] = Counter()
+        self._per_queue: dict[str, int] = {}
         self._idle: dict[str, None] = {}  # in order: the one idle longest first
         self._hungry: dict[str, None] = dict.fromkeys(queues)  # queues that may hold jobs we have not seen
         self._fetching = False
@@ -150,19 +150,33 @@ class Gate:
             return []
         return self._pump()
 
+    def offered(self, jobs: Iterable[Job]) -> list[Action]:
+        """These jobs came, and they are all that came.
+
+        Where nothing else of their queue waits in the store unseen, they need not be asked for again.
+        """
+        for job in jobs:
+            if self._fetching or job.queue in self._hungry:
+                self._hungry[job.queue] = None
+                self._stale = self._fetching
+                self._newcomer = max(job.priority, self._newcomer or 0)
+            else:
+                self._admit(job)
+        return [] if self._fetching else self._pump()
+
     def fetched(self, jobs: Iterable[Job], asked: Fetch) -> list[Action]:
         """The store's answer to ``asked``."""
         self._fetching = False
         jobs = list(jobs)
         if not self._stale:
-            found = Counter(j.queue for j in jobs) + Counter(asked.known.values())
+            found = [*(j.queue for j in jobs), *asked.known.values()]
             for queue, number in asked.wanted.items():
-                if found[queue] < number:
+                if found.count(queue) < number:
                     self._hungry.pop(queue, None)
         self._stale = False
         for job in jobs:
-            if job.id not in self._running and (evicted := self.ready.put(job)) is not None:
-                self._hungry[evicted.queue] = None
+            if job.id not in self._running:
+                self._admit(job)
         return self._pump()
 
     def worker_idle(self, worker: str) -> list[Action]:
@@ -231,9 +245,7 @@ class Gate:
     def stop_all(self, grace: float | None = None) -> list[Action]:
         """Tell every running attempt to end; they will be put back."""
         return [
-            Stop(r.job.id, r.job.attempt, r.worker, grace)
-            for r in self._running.values()
-            if r.durable and not r.gone
+            Stop(r.job.id, r.job.attempt, r.worker, grace) for r in self._running.values() if r.durable and not r.gone
         ]
 
     # -- decisions -------------------------------------------------------------------------------
@@ -263,19 +275,30 @@ class Gate:
         outranks = newcomer is not None and self.ready.outranked_by(newcomer)
         if not self._hungry or not (self.ready.room or outranks):
             return {}
-        here = Counter(j.queue for j in self.ready)
         wanted = {}
         for queue in self._hungry:
-            places = self.ready.capacity
-            if (limit := self._policy.limits.get(queue)) is not None:
-                places = min(places, limit - self._per_queue[queue])
-            if places > 0 and (outranks or places > here[queue]):
-                wanted[queue] = places
+            allowed = self._allowed(queue)
+            if allowed > 0 and (outranks or allowed > self.ready.count(queue)):
+                wanted[queue] = allowed
         return wanted
+
+    def _allowed(self, queue: str) -> int:
+        """How many jobs of a queue may be in the ready queue: what could not start soon would be in the way."""
+        limit = self._policy.limits.get(queue)
+        capacity = self.ready.capacity
+        return capacity if limit is None else min(capacity, limit - self._per_queue.get(queue, 0))
+
+    def _admit(self, job: Job) -> None:
+        """Into the ready queue; what must leave it for that stays queued in the store, to be asked for later."""
+        if (evicted := self.ready.put(job)) is not None:
+            self._hungry[evicted.queue] = None
+        if self.ready.count(job.queue) > self._allowed(job.queue):
+            self.ready.remove_worst(job.queue)
+            self._hungry[job.queue] = None
 
     def _occupy(self, job: Job, worker: str) -> None:
         self._running[job.id] = _Running(job, worker)
-        self._per_queue[job.queue] += 1
+        self._per_queue[job.queue] = self._per_queue.get(job.queue, 0) + 1
 
     def _vacate(self, job: int) -> _Running:
         entry = self._running.pop(job)
@@ -288,6 +311,9 @@ class Gate:
         """Every invariant that must hold between two events; for tests."""
         assert len(self.ready) <= self.ready.capacity
         assert not {j.id for j in self.ready} & self._running.keys()
+        for queue, limit in self._policy.limits.items():
+            ready = self.ready.count(queue)
+            assert not ready or ready + self._per_queue.get(queue, 0) <= limit, "ready, but cannot start soon"
         ranks = [j.rank for j in self.ready]
         assert ranks == sorted(ranks)
         busy = [r.worker for r in self._running.values() if not r.gone]

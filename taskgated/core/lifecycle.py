@@ -85,9 +85,7 @@ def judge(job: Job, outcome: Outcome, *, cancelled: bool, crashed: bool, chance:
     failures += 1
     if failures < job.spec.retry.attempts:
         delay = backoff(job.spec.retry, failures, chance)
-        return Verdict(
-            Verb.RETRY, delay, failures, crashes, f"failure {failures} of {job.spec.retry.attempts}"
-        )
+        return Verdict(Verb.RETRY, delay, failures, crashes, f"failure {failures} of {job.spec.retry.attempts}")
     return Verdict(Verb.FAIL, None, failures, crashes, outcome.message)
 
 

@@ -32,6 +32,10 @@ class ReadyQueue:
     def room(self) -> int:
         return max(0, self.capacity - len(self._jobs))
 
+    def count(self, queue: str) -> int:
+        """How many jobs of a queue are in it."""
+        return sum(job.queue == queue for job in self._jobs)
+
     def outranked_by(self, priority: int) -> bool:
         """Whether a new job of that priority has a place here, if need be in place of the worst."""
         return self.room > 0 or priority > self._jobs[-1].priority
@@ -55,5 +59,9 @@ class ReadyQueue:
         self._jobs = [j for j in self._jobs if j.id != job]
         return len(self._jobs) < before
 
-    def clear(self) -> None:
-        self._jobs.clear()
+    def remove_worst(self, queue: str) -> None:
+        """Drop the job of that queue that comes last."""
+        for index in reversed(range(len(self._jobs))):
+            if self._jobs[index].queue == queue:
+                del self._jobs[index]
+                return

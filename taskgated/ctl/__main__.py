@@ -70,9 +70,7 @@ def parser() -> argparse.ArgumentParser:
 def _common(parser: argparse.ArgumentParser, root: Any, json_: Any) -> None:
     where = "the gate under DIR (default: $TASKGATE_ROOT, or the system's)"
     parser.add_argument("--root", metavar="DIR", default=root, help=where)
-    parser.add_argument(
-        "--json", action="store_true", default=json_, help="print JSON, as the control socket has it"
-    )
+    parser.add_argument("--json", action="store_true", default=json_, help="print JSON, as the control socket has it")
 
 
 def _positive(text: str) -> int:
@@ -118,9 +116,7 @@ def _status(gate: Client, options: argparse.Namespace) -> int:
 def _pages(gate: Client, options: argparse.Namespace) -> Iterator[Message]:
     after, left = options.after, options.limit
     while True:
-        page = gate.call(
-            "List", after=after, limit=min(500, left or 500), states=options.state, queues=options.queue
-        )
+        page = gate.call("List", after=after, limit=min(500, left or 500), states=options.state, queues=options.queue)
         yield from page["jobs"]
         if left is not None:
             left -= len(page["jobs"])
@@ -208,9 +204,7 @@ def _check(options: argparse.Namespace, layout: Layout) -> int:
             with open(path, "rb") as file:
                 specs = read_file(name, file.read(), options.queue, config)
         except OSError as error:
-            results.append(
-                {"file": path, "ok": False, "jobs": 0, "problems": [{"message": str(error.strerror)}]}
-            )
+            results.append({"file": path, "ok": False, "jobs": 0, "problems": [{"message": str(error.strerror)}]})
             text = f"{path}: {error.strerror}"
         except Refused as error:
             fields = ("line", "column", "message", "hint")

@@ -62,9 +62,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def expected(what: str, node: Node) -> Mismatch:
-    shown = (
-        f" '{node.value}'" if isinstance(node.value, str | int | float) and len(str(node.value)) < 40 else ""
-    )
+    shown = f" '{node.value}'" if isinstance(node.value, str | int | float) and len(str(node.value)) < 40 else ""
     return Mismatch(f"expected {what}, not {node.kind}{shown}")
 
 

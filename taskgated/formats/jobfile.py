@@ -74,9 +74,7 @@ def read_specs(name: str, data: bytes, queue: str, config: Config) -> list[Spec]
 def read_script(name: str, data: bytes, queue: str, config: Config) -> Spec:
     """The job of a script: its directives, and its text, to be run from a private copy."""
     if len(data) > config.max_file_size:
-        raise Refused(
-            [Problem(name, 0, 0, f"larger than {config.max_file_size} bytes", hint="see max_file_size")]
-        )
+        raise Refused([Problem(name, 0, 0, f"larger than {config.max_file_size} bytes", hint="see max_file_size")])
     if b"\0" in data[:1024]:
         raise Refused([Problem(name, 1, 0, "a NUL in its first kilobyte: this is no script")])
     script = to_text(data)

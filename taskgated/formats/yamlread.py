@@ -115,9 +115,7 @@ def decode(where: str, data: bytes, max_size: int) -> str:
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", "replace")
         line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
-        raise Refused(
-            [Problem(where, line, column, f"byte 0x{data[error.start]:02x} is not UTF-8")]
-        ) from None
+        raise Refused([Problem(where, line, column, f"byte 0x{data[error.start]:02x} is not UTF-8")]) from None
     if match := _FORBIDDEN.search(text):
         before = text[: match.start()]
         line, column = before.count("\n") + 1, match.start() - (before.rfind("\n") + 1) + 1
@@ -204,9 +202,7 @@ class _Reader:
                 raise self.source.refuse(key.line, key.column, "merge keys are not supported", "write it out")
             if name in out:
                 first = out[name][0].line
-                raise self.source.refuse(
-                    key.line, key.column, f"'{name}' is given twice", f"first in line {first}"
-                )
+                raise self.source.refuse(key.line, key.column, f"'{name}' is given twice", f"first in line {first}")
             out[name] = (key, self.node(self.next(), depth + 1))
         return out
 

@@ -15,8 +15,10 @@ from collections.abc import Iterator
 
 from taskgated.trace import point
 
+SPARE = 256
+"""Empty directories kept for the next claims: to make and remove one takes as long as all the rest."""
 _DONE = "done."
-_ID = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}\.(.+)")
+_ID = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}\.([A-Za-z0-9_.-]+)")
 
 
 def queue_of(claim: str) -> str:
@@ -38,15 +40,29 @@ class Claims:
         self.path = path
         self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         self._last = 0
+        self._spare: list[bytes] = []
 
     def close(self) -> None:
+        for path in self._spare:
+            try:
+                os.rmdir(path, dir_fd=self.fd)
+            except OSError:
+                pass  # found as a claim that was put by, when we are back
         os.close(self.fd)
 
     def make(self, queue: str) -> str:
         """A new, empty claim."""
         self._last = max(self._last + 1, time.time_ns())
         claim = f"{self._last:016x}-{secrets.token_hex(4)}.{queue}"
-        os.mkdir(os.fsencode(claim), 0o700, dir_fd=self.fd)
+        path = claim.encode("ascii")
+        while self._spare:
+            try:
+                os.rename(self._spare.pop(), path, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+                break
+            except FileNotFoundError:
+                pass  # it was removed twice
+        else:
+            os.mkdir(path, 0o700, dir_fd=self.fd)
         point("claim.made")
         return claim
 
@@ -58,30 +74,37 @@ class Claims:
     def name(self, claim: str) -> bytes | None:
         """The name of the claimed file; None if the claim is empty or not there."""
         try:
-            names = os.listdir(self.path + b"/" + os.fsencode(claim))
+            names = os.listdir(self.path + b"/" + claim.encode("ascii"))
         except FileNotFoundError:
             return None
         return os.fsencode(names[0]) if names else None
 
     def drop(self, claim: str) -> None:
         """Remove a claim that is empty."""
-        os.rmdir(os.fsencode(claim), dir_fd=self.fd)
+        os.rmdir(claim.encode("ascii"), dir_fd=self.fd)
 
     def put_by(self, claim: str) -> None:
         """The claim is done with: nobody takes it up any more, but the store still knows it."""
         try:
-            os.rename(os.fsencode(claim), os.fsencode(_DONE + claim), src_dir_fd=self.fd, dst_dir_fd=self.fd)
+            os.rename(claim.encode("ascii"), (_DONE + claim).encode("ascii"), src_dir_fd=self.fd, dst_dir_fd=self.fd)
         except FileNotFoundError:
             pass  # it was put by before
         point("claim.done")
 
-    def remove(self, claim: str) -> None:
-        """Remove a claim that was put by, with its file."""
-        path = self.path + b"/" + os.fsencode(_DONE + claim)
+    def remove(self, claim: str, name: bytes | None = None) -> None:
+        """Remove a claim that was put by, with its file. ``name``: that of the file, where it is known."""
+        path = (_DONE + claim).encode("ascii")
         try:
-            for name in os.listdir(path):
-                os.unlink(path + b"/" + name)
-            os.rmdir(path)
+            for file in [name] if name is not None else os.listdir(self.path + b"/" + path):
+                os.unlink(path + b"/" + file, dir_fd=self.fd)
+                point("claim.unlinked")
+        except FileNotFoundError:
+            pass  # it was moved to rejected/
+        if len(self._spare) < SPARE:
+            self._spare.append(path)
+            return
+        try:
+            os.rmdir(path, dir_fd=self.fd)
         except FileNotFoundError:
             pass
         point("claim.removed")
@@ -102,4 +125,4 @@ class Claims:
 
 def inside(claim: str, name: bytes) -> bytes:
     """The claimed file, relative to ``.claims``."""
-    return os.fsencode(claim) + b"/" + name
+    return claim.encode("ascii") + b"/" + name

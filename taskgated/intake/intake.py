@@ -22,7 +22,7 @@ from taskgated.intake import scan
 from taskgated.intake.claim import Claims
 from taskgated.intake.events import Blind, IntakeEvent, Paused, Repaired, Resumed, Sink
 from taskgated.intake.settle import Later, Opened
-from taskgated.intake.take import Taken, Taker
+from taskgated.intake.take import FILES, Taken, Taker
 from taskgated.intake.watch import ROOT, Place, Watch
 from taskgated.paths import Layout
 from taskgated.store.contract import Addition
@@ -32,6 +32,8 @@ MAX_PAUSE = 30.0
 """Seconds between attempts to get the spool back, at most; the first is after one."""
 BLIND_RESCAN = 5.0
 """Seconds between looks at everything while events do not come."""
+CATCH_UP = 0.1
+"""Seconds until a file is looked at again that has to let older ones of its name go first."""
 RECOVER = 256
 """Claims from before that are looked at in one turn."""
 
@@ -55,9 +57,7 @@ class Inlet:
 class Intake(threading.Thread):
     """Takes files from the spool into the sink until ``stop``. Public methods are for other threads."""
 
-    def __init__(
-        self, layout: Layout, config: Config, sink: Sink, tell: Callable[[IntakeEvent], None]
-    ) -> None:
+    def __init__(self, layout: Layout, config: Config, sink: Sink, tell: Callable[[IntakeEvent], None]) -> None:
         super().__init__(name="intake", daemon=True)
         self._layout = layout
         self._config = config
@@ -74,10 +74,9 @@ class Intake(threading.Thread):
         self._claims: Claims | None = None
         self._watch = Watch(os.fsencode(layout.spool), self._wake.set)
         self._inlets: dict[bytes, Inlet] = {}
-        self._left: Iterator[tuple[str, bool]] | None = iter(
-            ()
-        )  # claims from before that were not looked at yet
-        self._resumed: deque[Taken] = deque()  # claimed files that can go on
+        # Claims from before that were not looked at yet, and claimed files that can go on.
+        self._left: Iterator[tuple[str, bool]] | None = iter(())
+        self._resumed: deque[Taken] = deque()
         self._turns = 0
         self._rescan_at = 0.0
 
@@ -127,7 +126,8 @@ class Intake(threading.Thread):
             except _Blinded:
                 pass  # begin anew at once
             except OSError as error:
-                self._judge((str(error),))
+                where = os.fsdecode(error.filename) + ": " if isinstance(error.filename, str | bytes) else ""
+                self._judge((f"{where}{error.strerror}",))
                 self._rest()
             except TaskgateError:
                 if not self._stopping:
@@ -152,10 +152,10 @@ class Intake(threading.Thread):
         root = self._watch.places[ROOT]
         self._inlets = {ROOT: Inlet(root, DEFAULT_QUEUE)}
         self._claims = Claims(os.fsencode(self._layout.claims))
-        self._taker = Taker(
-            self._claims, os.fsencode(self._layout.rejected), self._config, self._sink, self._tell
-        )
+        self._taker = Taker(self._claims, os.fsencode(self._layout.rejected), self._config, self._sink, self._tell)
         self._left = self._claims.all()
+        for queue in self._config.queues:  # before others that somebody may have made
+            self._adopt(queue.encode("ascii"))
         with os.scandir(root.fd) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
@@ -234,14 +234,16 @@ class Intake(threading.Thread):
         if self._left is not None:
             self._recover()
             return
-        for key in self._taker.later.due()[0]:
-            taken = self._taker.pending.get(os.fsdecode(key))
+        for key in self._taker.later.due(FILES)[0]:
+            taken = self._taker.pending.get(key.decode("ascii"))
             if taken is not None and self._taker.advance(taken):
                 self._resumed.append(taken)
-        if self._resumed:  # they came before all that is still in the spool
-            if not self._taker.advance(self._resumed[0]):
-                self._resumed.popleft()
-            return
+        while self._resumed:  # they came before all that is still in the spool
+            if self._taker.advance(self._resumed[0]):
+                return
+            self._resumed.popleft()
+            if self._taker.full:
+                return
         inlets = list(self._inlets.values())
         self._turns += 1
         first = self._turns % len(inlets)  # each gets its turn, however much there is in another
@@ -296,6 +298,7 @@ class Intake(threading.Thread):
         """Look at one name, and take it in, put it aside or leave it for later."""
         directory = inlet.place.fd
         if inlet.place.key == ROOT and (scan.reserved(name) or self._is_queue(directory, name)):
+            inlet.later.forget(name)
             return
         try:
             found = self._taker.look(directory, name, inlet.later)
@@ -303,6 +306,12 @@ class Intake(threading.Thread):
             inlet.later.forget(name)
             self._taker.refuse(directory, name, inlet.queue, error)
             return
+        if isinstance(found, Opened):
+            older, too_many = self._taker.catch_up(name, inlet.queue)
+            if older or too_many:
+                self._resumed.extend(older)
+                found.close()
+                found = CATCH_UP
         if isinstance(found, Opened):
             inlet.later.forget(name)
             inlet.active = self._taker.claim(directory, name, inlet.queue, found)

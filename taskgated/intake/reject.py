@@ -36,6 +36,18 @@ def put_aside(rejected: bytes, directory: int, path: bytes, name: bytes, queue: 
     return new
 
 
+def sync(rejected: bytes) -> None:
+    """What was moved there stays there, whatever becomes of the place it came from."""
+    try:
+        fd = os.open(rejected, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def _taken(rejected: bytes, name: bytes) -> bool:
     path = rejected + b"/" + name
     if os.path.lexists(path):

@@ -97,10 +97,10 @@ class Later:
     def forget(self, name: bytes) -> None:
         self._names.pop(name, None)
 
-    def due(self) -> tuple[list[bytes], bool]:
-        """Names whose time has come, and whether there are more than could be remembered."""
+    def due(self, most: int | None = None) -> tuple[list[bytes], bool]:
+        """Names whose time has come, not more than ``most``, and whether there are any that were forgotten."""
         now = time.monotonic()
-        names = [name for name, memory in self._names.items() if memory.due <= now]
+        names = [name for name, memory in self._names.items() if memory.due <= now][:most]
         for name in names:
             self._names[name].due = now + BUSY
         overflow = self._overflow is not None and self._overflow <= now
@@ -155,9 +155,7 @@ def open_settled(
     return found
 
 
-def _settled(
-    fd: int, path: bytes, key: bytes, later: Later, settle_time: float, any_link: bool
-) -> Opened | float:
+def _settled(fd: int, path: bytes, key: bytes, later: Later, settle_time: float, any_link: bool) -> Opened | float:
     _check_type(os.fstat(fd).st_mode, path)
     leased = _lease(fd)
     if leased is None:

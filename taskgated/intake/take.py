@@ -29,7 +29,7 @@ from taskgated.formats.jobfile import Kind
 from taskgated.intake import lists, settle
 from taskgated.intake.claim import Claims, inside, queue_of
 from taskgated.intake.events import Accepted, FileRefused, FileStuck, IntakeEvent, Sink
-from taskgated.intake.reject import put_aside
+from taskgated.intake.reject import put_aside, sync
 from taskgated.intake.settle import Later, Opened
 from taskgated.store.contract import Addition
 from taskgated.trace import point
@@ -43,8 +43,11 @@ SPECS = 1000
 BYTES = 4 * 1024 * 1024
 PENDING = 4096
 """Claimed files that wait, most of them lists for their end; beyond it no more are claimed for a while."""
+NAMESAKES = 16
+"""Lists of one name that may wait for their end; the next file of that name stays in the spool meanwhile."""
+SETTLE = 256
 SETTLE_AFTER = 1.0
-"""Seconds that a claim which is done with may be known in vain; many are settled with one sync."""
+"""Claims that are done with are forgotten together, with one sync: so many, or after so many seconds."""
 
 T = TypeVar("T")
 
@@ -58,6 +61,7 @@ class Taken:
     """
 
     claim: str
+    queue: str
     name: bytes
     known: int | None = None
     opened: Opened | None = None
@@ -66,8 +70,8 @@ class Taken:
     untold: int = 0
 
     @property
-    def queue(self) -> str:
-        return queue_of(self.claim)
+    def key(self) -> bytes:
+        return self.claim.encode("ascii")
 
     @property
     def source(self) -> str:
@@ -98,7 +102,9 @@ class Taker:
         self._open: list[Opened] = []  # until then
         self._changed: set[int] = set()  # directories that a file was renamed out of
         self._files = self._specs = self._bytes = 0
-        self._settled: list[str] = []
+        self._named: dict[tuple[str, bytes], dict[str, Taken]] = {}  # the pending, by queue and name
+        self._done: dict[str, bytes | None] = {}  # claims that were put by, with the names of their files
+        self._rejected_some = False
         self._settle_at = float("inf")
         self._told: set[tuple[str, bytes]] = set()
 
@@ -154,17 +160,28 @@ class Taker:
                 self.stuck(name, queue, f"cannot be taken out of the spool: {error.strerror}")
             return None
         self._changed.add(directory)
-        taken = Taken(claim, name)
+        taken = Taken(claim, queue, name)
         # The name may have been given to another file since it was opened: then look at that one.
         stat = os.stat(inside(claim, name), dir_fd=self._claims.fd, follow_symlinks=False)
         if (stat.st_dev, stat.st_ino) == (opened.stat.st_dev, opened.stat.st_ino):
             taken.opened = opened
         return taken if self.advance(taken) else None
 
+    def catch_up(self, name: bytes, queue: str) -> tuple[list[Taken], bool]:
+        """Before a file is claimed that has the name of lists which still wait for their end: what somebody
+        appended to those, perhaps a moment ago, comes before what is in it.
+
+        Returns those that have more than could be taken in, and whether there are too many of them to ask.
+        """
+        older = list(self._named.get((queue, name), {}).values())
+        if len(older) > NAMESAKES:
+            return [], True
+        return [taken for taken in older if self.advance(taken)], False
+
     def refuse(self, directory: int, name: bytes, queue: str, error: Refused) -> None:
         """Move something from the spool to ``rejected``."""
         self._files += 1
-        self._put_aside(directory, name, name, queue, error)
+        self._put_aside(directory, name, name, queue, str(error))
 
     def stuck(self, name: bytes, queue: str, reason: str) -> None:
         if (queue, name) not in self._told:
@@ -182,7 +199,7 @@ class Taker:
         has come.
         """
         self._files += 1
-        self.pending.pop(taken.claim, None)
+        self._resume(taken)
         try:
             opened, taken.opened = taken.opened or self._reopen(taken), None
             if isinstance(opened, Opened):
@@ -198,28 +215,31 @@ class Taker:
     def release(self, claims: Sequence[str]) -> None:
         """The jobs that worked on these files are over."""
         for claim in claims:
-            self._put_by(claim)
+            self._put_by(claim, None)
 
     def recover(self, claim: str, done: bool) -> Taken | None:
         """Take up a claim from before; None if there is nothing more to take in from it."""
         name = None if done else self._claims.name(claim)
         if name is None:
-            self._put_by(claim)
+            self._put_by(claim, None)
             return None
         if self._sink.wanted(claim):
             return None
-        return Taken(claim, name, known=self._sink.known(claim))
+        return Taken(claim, queue_of(claim), name, known=self._sink.known(claim))
 
     def settle(self, now: bool = False) -> None:
         """Let the store forget what is gone, if it is time."""
-        if self._settled and (now or len(self._settled) >= SPECS or time.monotonic() >= self._settle_at):
+        if self._done and (now or len(self._done) >= SETTLE or time.monotonic() >= self._settle_at):
+            if self._rejected_some:
+                sync(self._rejected)
+                self._rejected_some = False
             self._claims.sync()
             point("claims.synced")
-            settled, self._settled, self._settle_at = self._settled, [], float("inf")
-            self._sink.settle(settled)
+            done, self._done, self._settle_at = self._done, {}, float("inf")
+            self._sink.settle(list(done))
             point("claims.settled")
-            for claim in settled:
-                self._claims.remove(claim)
+            for claim, name in done.items():
+                self._claims.remove(claim, name)
 
     @property
     def next(self) -> float:
@@ -229,9 +249,9 @@ class Taker:
     # -- inside ----------------------------------------------------------------------------------
 
     def _reopen(self, taken: Taken) -> Opened | float | None:
-        path, key = inside(taken.claim, taken.name), os.fsencode(taken.claim)
+        path = inside(taken.claim, taken.name)
         opened = settle.open_settled(
-            self._claims.fd, path, key, self.later, self.config.settle_time, self._any_link
+            self._claims.fd, path, taken.key, self.later, self.config.settle_time, self._any_link
         )
         if isinstance(opened, Opened):
             self._open.append(opened)
@@ -239,7 +259,7 @@ class Taker:
 
     def _take_in(self, taken: Taken, opened: Opened) -> bool:
         queue = self.config.queue(taken.queue)
-        kind = _understand(taken, lambda: jobfile.kind_of(taken.source, os.pread(opened.fd, 4096, 0), queue))
+        kind = _understand(taken, lambda: jobfile.kind_of(taken.source, os.pread(opened.fd, 256, 0), queue))
         if kind in (Kind.TASKS, Kind.LINES):
             return self._list(taken, opened)
         if taken.known is not None:
@@ -248,9 +268,7 @@ class Taker:
         if kind is Kind.FILE:
             _check_size(taken, opened, self.config.max_list_size)
             path = to_text(self._claims.path + b"/" + inside(taken.claim, taken.name))
-            specs = [
-                _understand(taken, lambda: jobfile.file_spec(taken.source, path, taken.queue, self.config))
-            ]
+            specs = [_understand(taken, lambda: jobfile.file_spec(taken.source, path, taken.queue, self.config))]
         else:
             data = _read(taken, opened, self.config.max_file_size)
             self._bytes += len(data)
@@ -276,9 +294,7 @@ class Taker:
 
         def parse(number: int, line: bytes) -> Spec | None:
             lists.too_long(taken.source, number, line)
-            return _understand(
-                taken, lambda: jobfile.line_spec(taken.source, number, line, taken.queue, self.config)
-            )
+            return _understand(taken, lambda: jobfile.line_spec(taken.source, number, line, taken.queue, self.config))
 
         lines = taken.lines
         if lines is None:
@@ -286,20 +302,21 @@ class Taker:
             lines = taken.lines = lists.Lines(taken.source, taken.known or 0)
         lines.notice(opened.stat.st_size)
         while not lines.checked:
-            lines.check(opened.fd, parse)
+            _understand(taken, lambda: lines.check(opened.fd, parse))
             if not lines.checked and opened.stat.st_size > lists.CHUNK:
                 return True
         room = max(0, min(SPECS, self.room))
         age = time.monotonic() - taken.since
         final = age >= GRACE and opened.undisturbed()
         first = lines.parts
-        specs, at_end = lines.read(opened.fd, parse, room, final)
+        specs, at_end = _understand(taken, lambda: lines.read(opened.fd, parse, room, final))
         lines.parts += len(specs)
         taken.untold += len(specs)
         if specs:
             self._add(taken, opened, first, specs, False)
         if lines.refused is not None:
-            self._after.append(lambda: self._reject_rest(taken, lines))
+            refused = lines.refused
+            self._after.append(lambda: self._reject(taken, refused))
             return False
         if not at_end:
             return True
@@ -327,76 +344,74 @@ class Taker:
 
     def _wait(self, taken: Taken, seconds: float) -> None:
         self.pending[taken.claim] = taken
-        self.later.again(os.fsencode(taken.claim), seconds)
+        self._named.setdefault((taken.queue, taken.name), {})[taken.claim] = taken
+        self.later.again(taken.key, seconds)
+
+    def _resume(self, taken: Taken) -> None:
+        if self.pending.pop(taken.claim, None) is not None:
+            namesakes = self._named[taken.queue, taken.name]
+            del namesakes[taken.claim]
+            if not namesakes:
+                del self._named[taken.queue, taken.name]
 
     def _tell_list(self, taken: Taken) -> None:
         if taken.untold:
             self._tell(Accepted(taken.source, taken.queue, taken.untold))
             taken.untold = 0
 
-    def _reject_rest(self, taken: Taken, lines: lists.Lines) -> None:
-        """A bad line came after others had become jobs, from somebody who appended late."""
-        assert lines.refused is not None
-        note = f"The jobs before that line, {lines.parts} in number, were taken in; those after it were not."
-        self._tell_list(taken)
-        self._reject(taken, lines.refused, note)
-
-    def _reject(self, taken: Taken, error: Refused, note: str = "") -> None:
+    def _reject(self, taken: Taken, error: Refused) -> None:
+        note = ""
+        if taken.lines is not None and taken.lines.parts:  # a bad line that somebody appended late
+            self._tell_list(taken)
+            note = f"\n\n{taken.lines.parts} jobs of this list, those before the line at fault, were taken in."
         path = inside(taken.claim, taken.name)
-        if self._put_aside(self._claims.fd, path, taken.name, taken.queue, error, note):
+        if self._put_aside(self._claims.fd, path, taken.name, taken.queue, f"{error}{note}"):
             self._finish(taken)
         else:
             self._wait(taken, self.config.rescan_interval)
 
-    def _put_aside(
-        self, directory: int, path: bytes, name: bytes, queue: str, error: Refused, note: str = ""
-    ) -> bool:
-        reason = f"{error}\n\n{note}" if note else str(error)
+    def _put_aside(self, directory: int, path: bytes, name: bytes, queue: str, reason: str) -> bool:
         try:
             put_aside(self._rejected, directory, path, name, queue, reason)
         except FileNotFoundError:
             return True  # whoever dropped it took it back
-        except OSError as trouble:
-            self.stuck(
-                name, queue, f"is refused, but cannot be moved to rejected/: {trouble.strerror}: {error}"
-            )
+        except OSError as error:
+            self.stuck(name, queue, f"cannot be moved to rejected/: {error.strerror}; refused for: {reason}")
             return False
+        self._rejected_some = True
         self._tell(FileRefused(to_text(name), queue, reason))
         return True
 
     def _finish(self, taken: Taken) -> None:
-        self.later.forget(os.fsencode(taken.claim))
-        self._put_by(taken.claim)
+        self.later.forget(taken.key)
+        self._put_by(taken.claim, taken.name)
 
-    def _put_by(self, claim: str) -> None:
+    def _put_by(self, claim: str, name: bytes | None) -> None:
         self._claims.put_by(claim)
-        if not self._settled:
+        if not self._done:
             self._settle_at = time.monotonic() + SETTLE_AFTER
-        self._settled.append(claim)
+        self._done[claim] = name
 
 
 def _understand(taken: Taken, read: Callable[[], T]) -> T:
-    """What ``read`` returns; any way in which it fails is the fault of the file.
+    """What ``read`` returns; any way in which it fails is the fault of the file, or of the disk under it.
 
     A reader that trips over one file must not take the gate with it, now and at each start.
     """
     try:
         return read()
-    except (Refused, OSError):
+    except Refused:
         raise
+    except OSError as error:
+        raise settle.unfit(taken.name, f"cannot be read: {error.strerror}", "look at the disk") from None
     except Exception as error:
-        problem = Problem(
-            taken.source, 0, 0, f"cannot be understood: {error!r}", hint="this is a bug of taskgated"
-        )
+        problem = Problem(taken.source, 0, 0, f"cannot be understood: {error!r}", hint="a bug in taskgated")
         raise Refused([problem]) from error
 
 
 def _read(taken: Taken, opened: Opened, limit: int) -> bytes:
     _check_size(taken, opened, limit)
-    try:
-        return os.pread(opened.fd, limit + 1, 0)
-    except OSError as error:
-        raise settle.unfit(taken.name, f"cannot be read: {error.strerror}", "look at the disk") from None
+    return _understand(taken, lambda: os.pread(opened.fd, limit + 1, 0))
 
 
 def _check_size(taken: Taken, opened: Opened, limit: int) -> None:

@@ -25,8 +25,8 @@ ROOT = b""
 """The key of the spool itself; a queue directory's key is its name."""
 HINTS = 4096
 """Names remembered for one directory; one more, and the whole directory is to be looked at instead."""
-WATCHES = 100
-"""Directories watched at most: each costs a thread and an inotify instance, of which a user has 128."""
+PLACES = 100
+"""Directories used at most: each costs a thread and an inotify instance, of which a user has 128."""
 CANARY = b".canary"
 PATIENCE = 5.0
 """Seconds in which the answer of an emitter must have come all the way to us."""
@@ -155,11 +155,13 @@ class Watch:
     def adopt(self, name: bytes) -> Place:
         """The place of a queue directory, watched from now on. Its files from before are still to be looked
         at: watch first, then scan. ``OSError`` when it cannot be used, also when it is another file system
-        (EXDEV): nothing could be renamed out of it."""
+        (EXDEV), for nothing could be renamed out of it, or there are too many (EDQUOT)."""
         place = self.places.get(name)
         if place is not None and _moved(place):
             self.drop(name)
             place = None
+        if place is None and len(self.places) >= PLACES:
+            raise OSError(errno.EDQUOT, f"there are {PLACES} of them already", name)
         return place or self._open(name, self.spool + b"/" + name)
 
     def drop(self, key: bytes) -> None:
@@ -169,9 +171,7 @@ class Watch:
             return
         if place.watch is not None:
             # Waits for the observer's lock and the emitter's end, and nothing may make the intake wait.
-            threading.Thread(
-                target=_quietly, args=(self._observer.unschedule, place.watch), daemon=True
-            ).start()
+            threading.Thread(target=_quietly, args=(self._observer.unschedule, place.watch), daemon=True).start()
         os.close(place.fd)
 
     def health(self) -> list[str]:
@@ -198,9 +198,6 @@ class Watch:
             raise OSError(errno.EXDEV, "it is on another file system than the spool", path)
         place = Place(key, path, fd, (stat.st_dev, stat.st_ino))
         self.places[key] = place
-        if len(self.places) > WATCHES:
-            place.blind = f"not watched: there are more than {WATCHES} queue directories"
-            return place
         try:
             place.watch = self._observer.schedule(_Handler(place, self.hints), path)  # type: ignore[arg-type]
         except OSError as error:

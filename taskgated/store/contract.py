@@ -37,11 +37,13 @@ class Addition:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What an ``add`` brought: the new jobs' ids and names, per queue the best priority of those that may
-    start at once, whether any of them has to do with time, and how many jobs are queued now."""
+    """What an ``add`` brought: the new jobs' ids; per queue the best priority of those that may start at
+    once; those jobs themselves (``fresh``) if they are few, else none; whether any new job has to do with
+    time; and how many jobs are queued now."""
 
-    jobs: Sequence[tuple[int, str, str]]  # id, queue, name
+    jobs: Sequence[int]
     best: Mapping[str, int]
+    fresh: Sequence[Job]
     timed: bool
     queued: int
 

@@ -10,7 +10,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ from taskgated.store.contract import (
     Record,
     Woken,
 )
+
+FRESH = 16
+"""New jobs that an ``add`` hands back whole, so that few jobs need not be asked for again."""
 
 
 def _statements() -> dict[str, str]:
@@ -142,10 +145,10 @@ class SqliteStore:
     # -- verbs -----------------------------------------------------------------------------------
 
     def add(self, additions: Sequence[Addition]) -> Added:
-        jobs: list[tuple[int, str, str]] = []
+        ids: list[int] = []
         best: dict[str, int] = {}
+        fresh: list[Job] = []
         timed = False
-        submitted, steady = wall(), self.clock.now()
         for addition in additions:
             row = self._one("claim_parts", claim=addition.claim)
             known = row[0] if row else 0
@@ -153,36 +156,52 @@ class SqliteStore:
             if row is not None and parts <= known:
                 continue
             self._do("claim_put", claim=addition.claim, parts=parts)
-            source = to_bytes(addition.source)
-            for part, spec in enumerate(addition.specs, addition.first):
-                if part < known:
-                    continue
-                due, due_clock = None, None
-                if spec.not_before is not None:
-                    due, due_clock = spec.not_before, Clock.WALL
-                elif spec.delay > 0:
-                    due, due_clock = steady + int(spec.delay * MICROSECONDS), Clock.STEADY
-                expires = None if spec.expires is None else steady + int(spec.expires * MICROSECONDS)
-                cursor = self._do(
-                    "add",
-                    queue=spec.queue,
-                    priority=spec.priority,
-                    name=to_bytes(spec.name),
-                    source=source,
-                    owner=addition.owner,
-                    submitted=submitted,
-                    due=due,
-                    due_clock=due_clock,
-                    expires=expires,
-                    claim=addition.claim if addition.keep else None,
-                    spec=json.dumps(spec.to_json(), separators=(",", ":")),
-                )
-                assert cursor.lastrowid is not None
-                timed = timed or due is not None or expires is not None
-                jobs.append((cursor.lastrowid, spec.queue, spec.name))
-                if due is None:
-                    best[spec.queue] = max(spec.priority, best.get(spec.queue, 0))
-        return Added(jobs, best, timed, self.queued())
+            for spec in addition.specs[max(0, known - addition.first) :]:
+                job = self._add(addition, spec)
+                ids.append(job.id)
+                timed = timed or job.due is not None or job.expires is not None
+                if job.due is None:
+                    best[job.queue] = max(job.priority, best.get(job.queue, 0))
+                    if len(fresh) <= FRESH:
+                        fresh.append(job)
+        return Added(ids, best, fresh if len(fresh) <= FRESH else (), timed, self.queued())
+
+    def _add(self, addition: Addition, spec: Spec) -> Job:
+        steady = self.clock.now()
+        due, due_clock = None, Clock.STEADY
+        if spec.not_before is not None:
+            due, due_clock = spec.not_before, Clock.WALL
+        elif spec.delay > 0:
+            due = steady + int(spec.delay * MICROSECONDS)
+        job = Job(
+            id=0,
+            queue=spec.queue,
+            priority=spec.priority,
+            state=State.QUEUED,
+            spec=spec,
+            source=addition.source,
+            submitted=wall(),
+            due=due,
+            due_clock=due_clock,
+            expires=None if spec.expires is None else steady + int(spec.expires * MICROSECONDS),
+            claim=addition.claim if addition.keep else None,
+        )
+        cursor = self._do(
+            "add",
+            queue=job.queue,
+            priority=job.priority,
+            name=to_bytes(spec.name),
+            source=to_bytes(job.source),
+            owner=addition.owner,
+            submitted=job.submitted,
+            due=due,
+            due_clock=None if due is None else due_clock,
+            expires=job.expires,
+            claim=job.claim,
+            spec=json.dumps(spec.to_json(), separators=(",", ":")),
+        )
+        assert cursor.lastrowid is not None
+        return replace(job, id=cursor.lastrowid)
 
     def fetch(self, wanted: Mapping[str, int], known: Collection[int] = ()) -> list[Job]:
         steady = self.clock.now()

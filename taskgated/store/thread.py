@@ -21,11 +21,15 @@ from taskgated.errors import StoreError, TaskgateError
 from taskgated.store.contract import Store
 
 GROUP = 500
-"""Verbs in one transaction at most: bounds the time that the first of them waits."""
+"""Verbs in one transaction, about: bounds the time that the first of them waits."""
 RETRY = 1.0
 """Seconds between attempts to write a group that the disk refused."""
 
 _NOTHING = ""
+QUESTIONS = frozenset(
+    {_NOTHING, "fetch", "before", "queues", "counts", "known", "wanted", "show", "list", "oldest_queued"}
+)
+"""The verbs of the contract that change nothing."""
 
 
 @dataclass(slots=True)
@@ -59,7 +63,8 @@ class StoreThread:
     def __init__(self, store: Store, wake: Callable[[], None], name: str = "store") -> None:
         self._store = store
         self._wake = wake
-        self._requests: SimpleQueue[_Request | None] = SimpleQueue()
+        self._requests: SimpleQueue[list[_Request] | None] = SimpleQueue()
+        self._submitted: list[_Request] = []  # not handed over yet
         self._answered: deque[tuple[Callable[[Answer], None], Answer]] = deque()
         self._stopping = False
         self.trouble = ""
@@ -72,6 +77,7 @@ class StoreThread:
 
     def stop(self, timeout: float) -> bool:
         """Do what was asked for so far, then end; False when that took longer than ``timeout`` seconds."""
+        self.flush()
         self._stopping = True
         self._requests.put(None)
         self._thread.join(timeout)
@@ -86,8 +92,17 @@ class StoreThread:
         return self._requests.qsize()
 
     def submit(self, verb: str, *args: Any, done: Callable[[Answer], None] = lambda answer: None) -> None:
-        """Ask for a verb. ``done`` runs on the thread that calls ``deliver``."""
-        self._put(_Request(verb, args, lambda answer: self._answered.append((done, answer))))
+        """Ask for a verb; for the loop's thread alone. ``done`` runs on the thread that calls ``deliver``.
+
+        What is asked for between two calls of ``flush`` goes over together, and so shares a transaction.
+        """
+        self._submitted.append(_Request(verb, args, lambda answer: self._answered.append((done, answer))))
+
+    def flush(self) -> None:
+        """Hand over what was submitted."""
+        if self._submitted:
+            submitted, self._submitted = self._submitted, []
+            self._put(submitted)
 
     def call(self, verb: str, *args: Any, also: Callable[[Answer], None] | None = None) -> Any:
         """Do a verb and wait until it is durable, for as long as that takes; raises what it raised.
@@ -103,7 +118,7 @@ class StoreThread:
             box.append(answer)
             ready.set()
 
-        self._put(_Request(verb, args, done))
+        self._put([_Request(verb, args, done)])
         ready.wait()
         return box[0].get()
 
@@ -115,7 +130,7 @@ class StoreThread:
         moved = self.progress != self._seen
         self._seen = self.progress
         if moved or self._requests.empty():
-            self._put(_Request(_NOTHING, (), lambda answer: None))
+            self._put([_Request(_NOTHING, (), lambda answer: None)])
         return moved and self._thread.is_alive()
 
     def deliver(self) -> None:
@@ -124,33 +139,30 @@ class StoreThread:
             done, answer = self._answered.popleft()
             done(answer)
 
-    def _put(self, request: _Request) -> None:
+    def _put(self, requests: list[_Request]) -> None:
         if self._stopping:
-            request.done(Answer(error=StoreError("the store is closed")))
+            for request in requests:
+                request.done(Answer(error=StoreError("the store is closed")))
         else:
-            self._requests.put(request)
+            self._requests.put(requests)
 
     def _run(self) -> None:
-        more = True
-        while more:
-            group = []
-            request = self._requests.get()
-            while request is not None:
-                group.append(request)
-                if len(group) == GROUP or self._requests.empty():
+        while (requests := self._requests.get()) is not None:
+            group = requests
+            while len(group) < GROUP and not self._requests.empty():
+                more = self._requests.get()
+                if more is None:
+                    self._requests.put(None)  # for the next turn, which will be the last
                     break
-                request = self._requests.get()
-            more = request is not None
-            if group:
-                self._do(group)
+                group += more
+            self._do(group)
         self._store.close()
 
     def _do(self, group: list[_Request]) -> None:
         while True:
             self.progress += 1
             try:
-                if any(request.verb != _NOTHING for request in group):
-                    self._try(group)
+                self._try(group)
                 break
             except (SqliteError, StoreError, OSError) as error:
                 self._roll_back()
@@ -163,7 +175,10 @@ class StoreThread:
         self._wake()
 
     def _try(self, group: list[_Request]) -> None:
-        self._store.begin()
+        # Questions alone need no transaction, and no lock: an idle daemon leaves its database alone.
+        writes = any(request.verb not in QUESTIONS for request in group)
+        if writes:
+            self._store.begin()
         for request in group:
             if request.verb == _NOTHING:
                 continue
@@ -171,7 +186,8 @@ class StoreThread:
                 request.answer = Answer(getattr(self._store, request.verb)(*request.args))
             except TaskgateError as error:  # that verb changed nothing; the others go on
                 request.answer = Answer(error=error)
-        self._store.commit()
+        if writes:
+            self._store.commit()
 
     def _roll_back(self) -> None:
         try:

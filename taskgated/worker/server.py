@@ -118,9 +118,7 @@ class Server:
         """Our children that are no workers. Only dead workers leave us any: live ones adopt themselves."""
         return [pid for pid in sweep.children(os.getpid()) if pid not in self._workers]
 
-    def _begin_burial(
-        self, worker: ProcessId, group: str | None, job: int | None, attempt: int | None
-    ) -> None:
+    def _begin_burial(self, worker: ProcessId, group: str | None, job: int | None, attempt: int | None) -> None:
         if worker.boot != boot_id():
             # Nothing outlives a boot; what bears these names now is something else.
             self._channel.send({"buried": {"pid": worker.pid, "killed": 0}})

@@ -29,7 +29,7 @@ class Gate:
 
     def __enter__(self) -> Gate:
         env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        self._log = open(self.root / "daemon.log", "wb")  # noqa: SIM115
+        self._log = open(self.root / "daemon.log", "wb")
         command = [sys.executable, "-m", "taskgated", "--root", str(self.root)]
         self.process = subprocess.Popen(command, env=env, stderr=self._log)
         self._until(lambda: bool(self.status()["ready"]), 30)
@@ -50,6 +50,13 @@ class Gate:
 
     def wait_for(self, reached: Callable[[dict[str, int]], bool], timeout: float) -> None:
         self._until(lambda: reached(self.status()["counts"]), timeout)
+
+    def drop_and_wait(self, jobs: int) -> None:
+        """Warm up: so many jobs, to their end."""
+        staged = self.root / "warm.tasks"
+        staged.write_text("true\n" * jobs)
+        os.rename(staged, self.spool / staged.name)
+        self.wait_for(lambda counts: counts.get("succeeded", 0) >= jobs, 60)
 
     def cpu(self) -> float:
         """Seconds of CPU that the daemon's own process has used."""

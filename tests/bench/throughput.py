@@ -59,8 +59,12 @@ def main() -> None:
     ours, cpu = gate(options.jobs, options.form)
     again = xargs(options.jobs // 4)
     mean = (reference + again) / 2
-    print(f"xargs {reference:.0f} and {again:.0f} jobs/s; taskgated {ours:.0f} jobs/s ({options.form}); ratio {ours / mean:.2f}")
-    print(f"CPU of the daemon {cpu:.0f} us a job; peak memory {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss} KiB")
+    print(
+        f"xargs {reference:.0f} and {again:.0f} jobs/s; taskgated {ours:.0f} jobs/s ({options.form}); ratio {ours / mean:.2f}"
+    )
+    print(
+        f"CPU of the daemon {cpu:.0f} us a job; peak memory {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss} KiB"
+    )
 
 
 if __name__ == "__main__":
