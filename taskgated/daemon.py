@@ -32,6 +32,7 @@ from taskgated.store.thread import StoreThread
 from taskgated.supervise import Supervisor
 from taskgated.wire import Channel
 from taskgated.worker.spawn import Settings, spawn_server
+from taskgated.workforce import Workforce
 
 EX_OK = os.EX_OK
 EX_UNAVAILABLE = os.EX_UNAVAILABLE  # 69: no worker can be started
@@ -70,11 +71,11 @@ class Daemon:
         self.gate = Gate(_policy(self.config), queues, random.random)
         self.engine = Engine(layout, self._loop, self.gate, self._store, self._journal, self._steady)
         self.engine.queued = store.queued()
-        self.engine.workers_wanted = self.config.workers
-        self._dispatch = Dispatch(self._loop, layout.worker_socket, self.engine)
-        self._supervisor = Supervisor(self._loop, self._spawn, self.engine)
-        self.engine.dispatch = self._dispatch
-        self.engine.supervisor = self._supervisor
+        self.workforce = Workforce(self._loop, self.engine, self._journal, self.config.workers)
+        self._dispatch = Dispatch(self._loop, layout.worker_socket, self.workforce)
+        self._supervisor = Supervisor(self._loop, self._spawn, self.workforce)
+        self.engine.dispatch = self.workforce.dispatch = self._dispatch
+        self.workforce.supervisor = self._supervisor
         self._sink = Sink(self.config, self._store, self.engine, self._loop)
         self._intake = Intake(layout, self.config, self._sink, self._sink.teller(self._journal))
         self._sink.intake = self._intake
@@ -103,7 +104,7 @@ class Daemon:
         self._store.start()
         self._reader.start()
         self._supervisor.start(self.config.workers)
-        self.engine.recover(self._before, boot_id())
+        self.workforce.recover(self._before, boot_id())
         self._intake.start()
         self._retention.start()
         self.engine.wake_at(0)
@@ -112,7 +113,7 @@ class Daemon:
             self._loop.run()
         finally:
             self._close()
-        return EX_UNAVAILABLE if self.engine.unavailable else EX_OK
+        return EX_UNAVAILABLE if self.workforce.unavailable else EX_OK
 
     def now_ready(self) -> None:
         """Recovery is done, workers are up and the spool is watched."""
@@ -138,9 +139,9 @@ class Daemon:
             self._health.bad_configuration = ""
             _make_directories(self._layout, config)
             self.config = config
-            self.engine.workers_wanted = config.workers
+            self.workforce.wanted = config.workers
             self._supervisor.want(config.workers)
-            self.engine.dismiss_idle()
+            self.workforce.dismiss_idle()
             self.engine.do(self.gate.reload(_policy(config), config.queues))
             self._sink.reload(config)
             self._intake.reload(config)
@@ -175,6 +176,7 @@ class Daemon:
         if self.gate.running:
             text = f"stopping: ending {self.gate.running} jobs, they will be put back"
             self._journal.event(Event.STOPPED, text, Priority.NOTICE)
+        self.workforce.ending = True
         self.engine.do(self.gate.stop_all())
 
     def _drain(self) -> None:

@@ -6,22 +6,19 @@ the gate, and the actions that it returns are done here, in order. All of it on 
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterable
 
 from taskgated.clock import MICROSECONDS, wall
 from taskgated.core.gate import Action, Fetch, Finish, Gate, Run, Start, Stop
 from taskgated.core.job import Job, Outcome, Result, State
 from taskgated.core.lifecycle import Verb
-from taskgated.dispatch import Dispatch, Identity, Worker
+from taskgated.dispatch import Dispatch
 from taskgated.journal import Event, Journal, Priority
-from taskgated.loop import FileDescriptor, Loop, Timer
+from taskgated.loop import Loop, Timer
 from taskgated.outcomes import Outcomes
 from taskgated.paths import Layout
-from taskgated.store.contract import Added, Before, Ended, Woken
+from taskgated.store.contract import Added, Ended, Woken
 from taskgated.store.thread import Answer, StoreThread
-from taskgated.supervise import Supervisor
 
 WALL_CHECK = 30.0
 """Seconds between looks at the wall clock while a job waits for a date: a clock may be stepped."""
@@ -36,11 +33,10 @@ _ENDS = {
 class Engine:
     """``over`` is called with the id of each job that is over, ``progressed`` at starts and ends.
 
-    ``dispatch`` and ``supervisor`` are set by who puts the parts together: they need us to be made.
+    ``dispatch`` is set by who puts the parts together.
     """
 
     dispatch: Dispatch
-    supervisor: Supervisor
 
     def __init__(
         self,
@@ -56,19 +52,15 @@ class Engine:
         self.over: list[Callable[[int], None]] = []
         self.progressed: list[Callable[[], None]] = []
         self.release: Callable[[list[str]], None] = lambda claims: None
-        self.workers_wanted = 0
-        self.unavailable = ""
         self._layout = layout
         self._loop = loop
         self._store = store
         self._journal = journal
         self._steady = clock
-        self._outcomes = Outcomes(layout.outcomes)
+        self.outcomes = Outcomes(layout.outcomes)
         self._timer: Timer | None = None
         self._timer_at = 0.0
         self._ending = 0  # ends of attempts that the store has not answered yet
-        self._absent: dict[str, tuple[Identity, Job]] = {}  # run on from before, not connected yet
-        self._dead: dict[str, tuple[Identity, Job | None, bool]] = {}  # being buried
 
     # -- the gate's actions ----------------------------------------------------------------------
 
@@ -129,7 +121,7 @@ class Engine:
         if finish.worker is not None and (worker := self.dispatch.workers.get(finish.worker)):
             self.dispatch.ack(worker, job.id, outcome.attempt)
         if finish.worker is None:  # it may have come from a file
-            self._outcomes.forget(job.id, outcome.attempt)
+            self.outcomes.forget(job.id, outcome.attempt)
         if answer.error is not None:  # the store knows better: a later attempt, or none
             self._journal.event(Event.INTERNAL_ERROR, f"job {job.id}: {answer.error}", Priority.ERROR, job_id=job.id)
             return
@@ -239,139 +231,10 @@ class Engine:
 
         self._store.submit("cancel", job, done=cancelled)
 
-    # -- workers ---------------------------------------------------------------------------------
-
-    def worker_arrived(self, worker: Worker) -> None:
-        self.supervisor.arrived(worker.identity.process.pid)
-        absent = self._absent.pop(worker.key, None)
-        if worker.running is not None:
-            job, attempt = worker.running
-            if absent is None or (absent[1].id, absent[1].attempt) != (job, attempt):
-                self.dispatch.stop(worker, job, attempt, 0)  # nobody counts on that attempt any more
-            elif absent is not None:
-                self._journal.event(
-                    Event.JOB_STARTED,
-                    f"job {job}: still runs on worker {worker.identity.process.pid}",
-                    job_id=job,
-                )
-            self.dispatch.quit(worker)  # when it is done; a fresh one takes its place
-            return
-        if absent is not None:  # it lives, but no longer has the attempt: it said so to a daemon that died
-            self._bury(worker.identity, absent[1], crashed=False)
-            return
-        self._idle(worker)
-
-    def worker_reported(self, worker: Worker, outcome: Outcome) -> None:
-        actions = self.gate.ended(outcome, worker.key)
-        if not any(isinstance(a, Finish) for a in actions):  # a late report of an older attempt changes nothing
-            self.dispatch.ack(worker, outcome.job, outcome.attempt)
-        self.do(actions)
-        if not worker.retiring:
-            self._idle(worker)
-
-    def _idle(self, worker: Worker) -> None:
-        if self._too_many():
-            self.dispatch.quit(worker)
-        else:
-            self.do(self.gate.worker_idle(worker.key))
-
-    def dismiss_idle(self) -> None:
-        """After a reload: send away idle workers that are too many. Busy ones leave when they are done."""
-        for worker in list(self.dispatch.workers.values()):
-            if self._too_many() and not worker.retiring and self.gate.job_of(worker.key) is None:
-                self.gate.worker_retired(worker.key)
-                self.dispatch.quit(worker)
-
-    def _too_many(self) -> bool:
-        return sum(not w.retiring for w in self.dispatch.workers.values()) > self.workers_wanted
-
-    def worker_gone(self, worker: Worker) -> None:
-        expected = worker.retiring and worker.running is None
-        self.supervisor.departed(worker.identity.process.pid, expected=expected)
-        job = self.gate.worker_died(worker.key)
-        if not expected:
-            text = f"worker {worker.identity.process.pid} died"
-            if job is not None:
-                text += f" while it ran job {job.id}"
-            self._journal.event(Event.WORKER_DIED, text, Priority.WARNING, job_id=None if job is None else job.id)
-        self._bury(worker.identity, job, crashed=True)
-
-    def _bury(self, identity: Identity, job: Job | None, *, crashed: bool) -> None:
-        self._dead[identity.key] = (identity, job, crashed)
-        attempt = None if job is None else job.attempt
-        self.supervisor.bury(identity, None if job is None else job.id, attempt)
-
-    def worker_buried(self, identity: Identity, killed: int) -> None:
-        """Nothing of the worker or its attempt is left: now the attempt is over."""
-        _, job, crashed = self._dead.pop(identity.key, (identity, None, False))
-        if job is None:
-            return
-        outcome = self._outcomes.read(job.id, job.attempt)
-        if outcome is None:
-            outcome = Outcome(job.id, job.attempt, Result.LOST, finished=wall(), message="its worker died")
-        self.do(self.gate.ended(outcome, None, crashed=crashed))
-
-    def worker_exited(self, pid: int, status: int) -> None:
-        """The server saw a worker end; its connection's end is what counts, so there is nothing to do."""
-
-    def server_died(self, status: int) -> None:
-        text = f"the worker server ended with status {status}; starting another"
-        self._journal.event(Event.WORKER_DIED, text, Priority.WARNING)
-
-    def workers_unavailable(self, why: str) -> None:
-        self.unavailable = why
-        self._journal.event(Event.WORKERS_UNAVAILABLE, f"no worker can be started: {why}", Priority.CRITICAL)
-        self._loop.stop()
-
-    # -- what ran before -------------------------------------------------------------------------
-
-    def recover(self, before: Iterable[Before], boot: str) -> None:
-        """Count everything that an earlier daemon started, before anything new starts.
-
-        An outcome that a worker put down is taken as it is. A worker that lives is waited for, as long as
-        it lives: the kernel is asked, not the calendar. Of one that died nothing may be left; a reboot has
-        seen to that itself.
-        """
-        for entry in before:
-            job = entry.job
-            identity = Identity.from_json(json.loads(entry.worker))
-            self.gate.adopt(job, identity.key, cancelled=entry.cancelled)
-            outcome = self._outcomes.read(job.id, job.attempt)
-            if outcome is not None:
-                self.do(self.gate.ended(outcome, None))
-            elif identity.process.boot != boot:
-                lost = Outcome(job.id, job.attempt, Result.LOST, finished=wall(), message="the host went down")
-                self.do(self.gate.ended(lost, None))
-            elif identity.process.alive():
-                self._absent[identity.key] = (identity, job)
-                self._watch(identity)
-            else:
-                self._bury(identity, job, crashed=False)
-
-    def _watch(self, identity: Identity) -> None:
-        """Hear of the end of a worker that has not come back to us (pidfd_open(2))."""
-        try:
-            fd = os.pidfd_open(identity.process.pid)
-        except OSError:
-            self._absent_ended(identity)
-            return
-        handle = FileDescriptor(fd)
-
-        def ended() -> None:
-            self._loop.remove(handle)
-            os.close(fd)
-            self._absent_ended(identity)
-
-        self._loop.add(handle, ended)
-
-    def _absent_ended(self, identity: Identity) -> None:
-        if entry := self._absent.pop(identity.key, None):
-            self._bury(identity, entry[1], crashed=True)
-
     @property
     def settled(self) -> bool:
-        """Nothing runs, nobody is being buried, and every end is on stable storage."""
-        return self.gate.running == 0 and not self._dead and not self._ending
+        """Nothing runs, and every end is on stable storage."""
+        return self.gate.running == 0 and not self._ending
 
 
 def describe(outcome: Outcome) -> str:

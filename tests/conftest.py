@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,8 +16,8 @@ def make_gate(tmp_path: Path) -> Iterator[Callable[..., GateEnv]]:
     """Makes gates; at the end they are stopped, and a process that is left fails the test."""
     made: list[GateEnv] = []
 
-    def make(config: str = "workers: 2\n", *, start: bool = True) -> GateEnv:
-        env = GateEnv(tmp_path / f"gate{len(made)}", config)
+    def make(config: str = "workers: 2\n", *, start: bool = True, python: str = sys.executable) -> GateEnv:
+        env = GateEnv(tmp_path / f"gate{len(made)}", config, python)
         made.append(env)
         if start:
             env.start()

@@ -33,8 +33,9 @@ def until(what: Callable[[], T], description: str, timeout: float = 30.0) -> T:
 class GateEnv:
     """One gate under a directory of its own."""
 
-    def __init__(self, root: Path, config: str) -> None:
+    def __init__(self, root: Path, config: str, python: str = sys.executable) -> None:
         self.root = root
+        self.python = python
         self.layout = Layout.under(root)
         self.layout.etc.mkdir(parents=True)
         self.configure(config)
@@ -51,7 +52,7 @@ class GateEnv:
         """Start the daemon; do not wait for it."""
         with open(self.root / "daemon.log", "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "taskgated", "--root", str(self.root), *args],
+                [self.python, "-m", "taskgated", "--root", str(self.root), *args],
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": str(REPOSITORY), **(env or {})},
             )

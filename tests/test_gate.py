@@ -574,6 +574,22 @@ queues:
         assert taken + target.read_text().splitlines() == ["1", "2"]
 
 
+class TestMemory:
+    def test_is_bounded_by_configuration_not_by_backlog(self, gate: GateEnv) -> None:
+        def resident() -> int:
+            assert gate.process
+            return int(Path(f"/proc/{gate.process.pid}/statm").read_text().split()[1]) * 4096
+
+        gate.drop("warm.tasks", "true\n" * 100)
+        gate.until_over(100)
+        before = resident()
+        gate.drop("many.tasks", "sleep 60\n" * 50_000)
+        for n in range(2_000):
+            gate.drop(f"{n}.yaml", "command: sleep 60\n")
+        until(lambda: sum(gate.status()["counts"].values()) == 52_100, "all of them are in the store", 120)
+        assert resident() - before < 30_000_000
+
+
 class TestEnvironment:
     def test_of_a_job(self, gate: GateEnv) -> None:
         gate.drop(

@@ -189,6 +189,20 @@ def test_lines_that_come_late_keep_their_place(gate: Gate, monkeypatch: pytest.M
     assert gate.sink.commands == [f"/bin/consume\0{line}" for line in ("one", "two", "three")]
 
 
+def test_lines_that_are_still_being_written_keep_their_place(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next file of that name waits until nobody writes to the one that is claimed."""
+    monkeypatch.setattr(take, "GRACE", 30.0)
+    gate.drop("lines/list", "one\n")
+    until(lambda: len(gate.sink.commands) == 1)
+    with open(claimed(gate, "list"), "a") as file:
+        file.write("two\n")
+        (gate.spool / "lines" / "list").write_text("three\n")
+        gate.drop("lines/other", "between\n")
+        until(lambda: len(gate.sink.commands) == 2)
+    until(lambda: len(gate.sink.commands) == 4)
+    assert gate.sink.commands == [f"/bin/consume\0{line}" for line in ("one", "between", "two", "three")]
+
+
 def test_concurrent_appends_lose_no_line(gate: Gate) -> None:
     """Shells that append one line at a time, as fast as they can, to the same name, for a while."""
     path = gate.spool / "lines" / "lines.txt"

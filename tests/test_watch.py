@@ -292,8 +292,9 @@ def test_a_hanging_observer_is_replaced(gate: Gate) -> None:
 
 
 def test_a_spool_that_is_replaced(gate: Gate, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
     os.rename(gate.spool, tmp_path / "old")
-    gate.spool.mkdir()
+    os.rename(tmp_path / "new", gate.spool)
     gate.drop("a.yaml", SPEC)
     until(lambda: gate.sink.sources == ["a.yaml"])
     (gate.spool / "etl").mkdir()

@@ -125,6 +125,10 @@ class Gate:
     def runs(self, job: int) -> bool:
         return job in self._running
 
+    def cancelled(self, job: int) -> bool:
+        """Whether it runs, and somebody wants it to end."""
+        return job in self._running and self._running[job].cancelled
+
     # -- events ----------------------------------------------------------------------------------
 
     def reload(self, policy: Policy, queues: Iterable[str]) -> list[Action]:

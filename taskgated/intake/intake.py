@@ -144,10 +144,11 @@ class Intake(threading.Thread):
 
     def _begin(self) -> None:
         """Watch first, then look: what comes in between is seen twice, never not at all."""
-        try:
-            os.mkdir(self._layout.spool, 0o2770)
-        except OSError:
-            pass  # it is there; if not, opening it says what is wrong
+        if self._told:  # not at once: somebody may be about to put another directory in its place
+            try:
+                os.mkdir(self._layout.spool, 0o2770)
+            except OSError:
+                pass  # it is there; if not, opening it says what is wrong
         self._watch.start()
         root = self._watch.places[ROOT]
         self._inlets = {ROOT: Inlet(root, DEFAULT_QUEUE)}
@@ -307,8 +308,8 @@ class Intake(threading.Thread):
             self._taker.refuse(directory, name, inlet.queue, error)
             return
         if isinstance(found, Opened):
-            older, too_many = self._taker.catch_up(name, inlet.queue)
-            if older or too_many:
+            older, wait = self._taker.catch_up(name, inlet.queue)
+            if older or wait:
                 self._resumed.extend(older)
                 found.close()
                 found = CATCH_UP

@@ -98,7 +98,7 @@ class Later:
         self._names.pop(name, None)
 
     def due(self, most: int | None = None) -> tuple[list[bytes], bool]:
-        """Names whose time has come, not more than ``most``, and whether there are any that were forgotten."""
+        """Names whose time has come, at most ``most``, and whether there are some that were forgotten."""
         now = time.monotonic()
         names = [name for name, memory in self._names.items() if memory.due <= now][:most]
         for name in names:

@@ -57,7 +57,8 @@ class Taken:
     """A claimed file on its way.
 
     ``known``: how many of its parts are in the store, None if it never heard of it. ``opened``: the file, if
-    this batch has it open already. ``untold``: jobs that nobody was told of yet.
+    this batch has it open already. ``busy``: somebody was writing to it when it was looked at last.
+    ``untold``: jobs that nobody was told of yet.
     """
 
     claim: str
@@ -67,6 +68,7 @@ class Taken:
     opened: Opened | None = None
     lines: lists.Lines | None = None
     since: float = field(default_factory=time.monotonic)
+    busy: bool = False
     untold: int = 0
 
     @property
@@ -171,12 +173,14 @@ class Taker:
         """Before a file is claimed that has the name of lists which still wait for their end: what somebody
         appended to those, perhaps a moment ago, comes before what is in it.
 
-        Returns those that have more than could be taken in, and whether there are too many of them to ask.
+        Returns those that have more than could be taken in, and whether the file has to wait for others:
+        because somebody is writing to them, or there are too many to ask.
         """
         older = list(self._named.get((queue, name), {}).values())
         if len(older) > NAMESAKES:
             return [], True
-        return [taken for taken in older if self.advance(taken)], False
+        more = [taken for taken in older if self.advance(taken)]
+        return more, any(taken.busy for taken in older)
 
     def refuse(self, directory: int, name: bytes, queue: str, error: Refused) -> None:
         """Move something from the spool to ``rejected``."""
@@ -202,6 +206,7 @@ class Taker:
         self._resume(taken)
         try:
             opened, taken.opened = taken.opened or self._reopen(taken), None
+            taken.busy = isinstance(opened, float)
             if isinstance(opened, Opened):
                 return self._take_in(taken, opened)
             if opened is None:

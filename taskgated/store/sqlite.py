@@ -220,20 +220,15 @@ class SqliteStore:
         return at
 
     def finish(self, outcome: Outcome, verdict: Verdict) -> Ended:
-        job = outcome.job
-        before, attempt, claim = self._place(job)
-        if attempt != outcome.attempt:
-            stale = f"nothing more is heard of attempt {outcome.attempt}"
-            raise IllegalTransition(f"job {job} is at attempt {attempt}: {stale}")
-        state = step(before, verdict.verb)
+        state = step(State.RUNNING, verdict.verb)
         finished = outcome.finished if outcome.finished is not None else wall()
         due = None
         if verdict.delay is not None:
             due = self.clock.now() + int(verdict.delay * MICROSECONDS)
-        self._do(
+        rows = self._do(
             "finish",
-            id=job,
-            attempt=attempt,
+            id=outcome.job,
+            attempt=outcome.attempt,
             state=state,
             job_finished=finished if state.final else None,
             due=due,
@@ -244,11 +239,13 @@ class SqliteStore:
             signal=outcome.signal,
             result=outcome.result,
             reason=verdict.reason,
-        )
+        ).fetchall()
+        if not rows:
+            raise self._no_such_attempt(outcome)
         self._do(
             "finish_attempt",
-            id=job,
-            attempt=attempt,
+            id=outcome.job,
+            attempt=outcome.attempt,
             started=outcome.started,
             finished=finished,
             result=outcome.result,
@@ -261,7 +258,13 @@ class SqliteStore:
             omitted=outcome.omitted,
             message=outcome.message,
         )
-        return Ended(state, claim if state.final else None)
+        return Ended(state, rows[0][0] if state.final else None)
+
+    def _no_such_attempt(self, outcome: Outcome) -> IllegalTransition:
+        state, attempt, _ = self._place(outcome.job)
+        return IllegalTransition(
+            f"job {outcome.job} is {state} at attempt {attempt}: nothing more is heard of attempt {outcome.attempt}"
+        )
 
     def cancel(self, job: int) -> Ended:
         state, _, claim = self._place(job)

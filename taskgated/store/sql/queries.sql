@@ -53,7 +53,8 @@ INSERT INTO attempts (job, number, worker, started) VALUES (:id, :attempt, :work
 UPDATE jobs SET state = :state, ending = NULL, finished = :job_finished, due = :due, due_clock = :due_clock,
        failures = :failures, crashes = :crashes, exit_code = :exit_code, signal = :signal, result = :result,
        reason = :reason
-WHERE id = :id AND state = 'running' AND attempt = :attempt;
+WHERE id = :id AND state = 'running' AND attempt = :attempt
+RETURNING claim;
 
 -- name: finish_attempt
 -- What is kept of the attempt.

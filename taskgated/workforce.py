@@ -1,0 +1,170 @@
+"""The workers as the daemon sees them: they arrive, report, die; they ran on from before, or did not.
+
+What follows for jobs is the gate's to decide and the engine's to carry out. Here is kept who the workers are,
+and that of a dead one nothing is left before anybody hears that its attempt is over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+
+from taskgated.clock import wall
+from taskgated.core.gate import Finish
+from taskgated.core.job import Job, Outcome, Result
+from taskgated.dispatch import Dispatch, Identity, Worker
+from taskgated.engine import Engine
+from taskgated.journal import Event, Journal, Priority
+from taskgated.loop import FileDescriptor, Loop
+from taskgated.store.contract import Before
+from taskgated.supervise import Supervisor
+
+
+class Workforce:
+    """Listens to ``Dispatch`` and ``Supervisor``, which are set by who puts the parts together.
+
+    ``wanted``: how many workers there shall be. ``unavailable``: why there cannot be any.
+    """
+
+    dispatch: Dispatch
+    supervisor: Supervisor
+
+    def __init__(self, loop: Loop, engine: Engine, journal: Journal, wanted: int) -> None:
+        self.wanted = wanted
+        self.unavailable = ""
+        self.ending = False  # no attempt shall go on: also those whose workers come back only now
+        self._loop = loop
+        self._engine = engine
+        self._gate = engine.gate
+        self._journal = journal
+        self._absent: dict[str, tuple[Identity, Job]] = {}  # run on from before, not connected yet
+        self._dead: dict[str, tuple[Job | None, bool]] = {}  # being buried; whether it crashed
+
+    def worker_arrived(self, worker: Worker) -> None:
+        self.supervisor.arrived(worker.identity.process.pid)
+        absent = self._absent.pop(worker.key, None)
+        if worker.running is not None:
+            self._met_again(worker, absent[1] if absent else None, *worker.running)
+        elif absent is not None:  # it lives, but has not got the attempt any more
+            self._bury(worker.identity, absent[1], crashed=False)
+        else:
+            self._idle(worker)
+
+    def _met_again(self, worker: Worker, expected: Job | None, job: int, attempt: int) -> None:
+        """It ran on while no daemon was there. When it is done it leaves, and a fresh one takes its place."""
+        if expected is None or (expected.id, expected.attempt) != (job, attempt):
+            self.dispatch.stop(worker, job, attempt, 0)  # nobody counts on that attempt any more
+        else:
+            pid = worker.identity.process.pid
+            self._journal.event(Event.JOB_STARTED, f"job {job}: still runs on worker {pid}", job_id=job)
+            if self.ending or self._gate.cancelled(job):
+                self.dispatch.stop(worker, job, attempt, None)
+        self.dispatch.quit(worker)
+
+    def worker_reported(self, worker: Worker, outcome: Outcome) -> None:
+        actions = self._gate.ended(outcome, worker.key)
+        if not any(isinstance(a, Finish) for a in actions):  # a late report of an older attempt changes nothing
+            self.dispatch.ack(worker, outcome.job, outcome.attempt)
+        self._engine.do(actions)
+        if not worker.retiring:
+            self._idle(worker)
+
+    def _idle(self, worker: Worker) -> None:
+        if self._too_many():
+            self.dispatch.quit(worker)
+        else:
+            self._engine.do(self._gate.worker_idle(worker.key))
+
+    def dismiss_idle(self) -> None:
+        """After a reload: send away idle workers that are too many. Busy ones leave when they are done."""
+        for worker in list(self.dispatch.workers.values()):
+            if self._too_many() and not worker.retiring and self._gate.job_of(worker.key) is None:
+                self._gate.worker_retired(worker.key)
+                self.dispatch.quit(worker)
+
+    def _too_many(self) -> bool:
+        return sum(not w.retiring for w in self.dispatch.workers.values()) > self.wanted
+
+    def worker_gone(self, worker: Worker) -> None:
+        expected = worker.retiring and worker.running is None
+        self.supervisor.departed(worker.identity.process.pid, expected=expected)
+        job = self._gate.worker_died(worker.key)
+        if not expected:
+            text = f"worker {worker.identity.process.pid} died"
+            if job is not None:
+                text += f" while it ran job {job.id}"
+            self._journal.event(Event.WORKER_DIED, text, Priority.WARNING, job_id=None if job is None else job.id)
+        self._bury(worker.identity, job, crashed=True)
+
+    def _bury(self, identity: Identity, job: Job | None, *, crashed: bool) -> None:
+        self._dead[identity.key] = (job, crashed)
+        attempt = None if job is None else job.attempt
+        self.supervisor.bury(identity, None if job is None else job.id, attempt)
+
+    def worker_buried(self, identity: Identity, killed: int) -> None:
+        """Nothing of the worker or its attempt is left: now the attempt is over."""
+        job, crashed = self._dead.pop(identity.key, (None, False))
+        if job is None:
+            return
+        outcome = self._engine.outcomes.read(job.id, job.attempt)
+        if outcome is None:
+            outcome = Outcome(job.id, job.attempt, Result.LOST, finished=wall(), message="its worker died")
+        self._engine.do(self._gate.ended(outcome, None, crashed=crashed))
+
+    def worker_exited(self, pid: int, status: int) -> None:
+        """The server saw a worker end; its connection's end is what counts, so there is nothing to do."""
+
+    def server_died(self, status: int) -> None:
+        text = f"the worker server ended with status {status}; starting another"
+        self._journal.event(Event.WORKER_DIED, text, Priority.WARNING)
+
+    def workers_unavailable(self, why: str) -> None:
+        self.unavailable = why
+        self._journal.event(Event.WORKERS_UNAVAILABLE, f"no worker can be started: {why}", Priority.CRITICAL)
+        self._loop.stop()
+
+    # -- what ran before -------------------------------------------------------------------------
+
+    def recover(self, before: Iterable[Before], boot: str) -> None:
+        """Count everything that an earlier daemon started, before anything new starts.
+
+        An outcome that a worker put down is taken as it is. A worker that lives is waited for, as long as
+        it lives: the kernel is asked, not the calendar. Of one that died nothing may be left; a reboot has
+        seen to that itself.
+        """
+        for entry in before:
+            job = entry.job
+            identity = Identity.from_json(json.loads(entry.worker))
+            self._gate.adopt(job, identity.key, cancelled=entry.cancelled)
+            outcome = self._engine.outcomes.read(job.id, job.attempt)
+            if outcome is not None:
+                self._engine.do(self._gate.ended(outcome, None))
+            elif identity.process.boot != boot:
+                lost = Outcome(job.id, job.attempt, Result.LOST, finished=wall(), message="the host went down")
+                self._engine.do(self._gate.ended(lost, None))
+            elif identity.process.alive():
+                self._absent[identity.key] = (identity, job)
+                self._watch(identity)
+            else:
+                self._bury(identity, job, crashed=False)
+
+    def _watch(self, identity: Identity) -> None:
+        """Hear of the end of a worker that has not come back to us (pidfd_open(2))."""
+        try:
+            fd = os.pidfd_open(identity.process.pid)
+        except OSError:
+            self._absent_ended(identity)
+            return
+        handle = FileDescriptor(fd)
+
+        def ended() -> None:
+            self._loop.remove(handle)
+            os.close(fd)
+            self._absent_ended(identity)
+
+        self._loop.add(handle, ended)
+
+    def _absent_ended(self, identity: Identity) -> None:
+        if entry := self._absent.pop(identity.key, None):
+            self._bury(identity, entry[1], crashed=True)
