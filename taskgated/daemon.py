@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import random
 import signal
@@ -88,6 +89,7 @@ class Daemon:
         )
         self._before = store.before()
         self._stops = 0
+        self._failed = False
         self._drained: Timer | None = None
         self.serving = False
 
@@ -109,11 +111,21 @@ class Daemon:
         self._retention.start()
         self.engine.wake_at(0)
         self._health.start()
+        gc.collect()
+        gc.freeze()  # what is here now stays: the collector need not look at it again and again
         try:
             self._loop.run()
         finally:
             self._close()
-        return EX_UNAVAILABLE if self.workforce.unavailable else EX_OK
+        if self.workforce.unavailable:
+            return EX_UNAVAILABLE
+        return EX_IOERR if self._failed else EX_OK
+
+    def give_up(self, why: str) -> None:
+        """Nothing can be relied on any more: end at once; running jobs go on, for the next daemon to find."""
+        self._failed = True
+        self._journal.event(Event.INTERNAL_ERROR, f"giving up: {why}", Priority.CRITICAL)
+        self._loop.stop()
 
     def now_ready(self) -> None:
         """Recovery is done, workers are up and the spool is watched."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from taskgated.clock import MICROSECONDS, wall
 from taskgated.core.gate import Action, Fetch, Finish, Gate, Run, Start, Stop
-from taskgated.core.job import Job, Outcome, Result, State
+from taskgated.core.job import Interrupted, Job, Outcome, Result, State
 from taskgated.core.lifecycle import Verb
 from taskgated.dispatch import Dispatch
 from taskgated.journal import Event, Journal, Priority
@@ -83,11 +83,16 @@ class Engine:
         def done(answer: Answer) -> None:
             self.do(self.gate.fetched(answer.get(), asked))
 
-        self._store.submit("fetch", asked.wanted, asked.known, done=done)
+        self._store.submit("fetch", asked.wanted, asked.known, done=done, early=True)
 
     def _start(self, job: Job, key: str) -> None:
+        def done(answer: Answer) -> None:
+            self._started(job, answer)
+
         record = self.dispatch.workers[key].record  # an idle worker is a connected one
-        self._store.submit("start", job.id, job.attempt, record, done=lambda answer: self._started(job, answer))
+        # A power cut ends the job as well. Where it may then run again, its worker need not wait for the disk.
+        early = job.spec.interrupted is Interrupted.RERUN
+        self._store.submit("start", job.id, job.attempt, record, done=done, early=early)
 
     def _finish(self, action: Finish) -> None:
         def done(answer: Answer) -> None:

@@ -93,6 +93,8 @@ class Health:
     def _check(self) -> None:
         self._timer = self._loop.after(self._interval, self._check)
         found = []
+        if not self._store.alive:
+            self._daemon.give_up("the store's thread has ended: the disk failed to sync")
         if not self._store.responsive():
             found.append("the store does not answer")
         if not self._reader.responsive():

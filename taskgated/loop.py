@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import os
-import selectors
+import select
 import signal
 import socket
 import time
@@ -38,7 +38,8 @@ class Timer:
 
 class Loop:
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._epoll = select.epoll()
+        self._watched: dict[int, tuple[Callable[[], None], Callable[[], None] | None]] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -53,22 +54,19 @@ class Loop:
     # -- file descriptors ------------------------------------------------------------------------
 
     def add(self, what: HasFileno, readable: Callable[[], None]) -> None:
-        self._selector.register(what.fileno(), selectors.EVENT_READ, (readable, None))
+        self._watched[what.fileno()] = (readable, None)
+        self._epoll.register(what.fileno(), select.EPOLLIN)
 
     def want_write(self, what: HasFileno, writable: Callable[[], None] | None) -> None:
         """Also (or no longer) call ``writable`` when there is room to write."""
-        key = self._selector.get_key(what.fileno())
-        if (key.data[1] is None) == (writable is None):
-            return
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writable else 0)
-        self._selector.modify(what.fileno(), events, (key.data[0], writable))
+        readable, _ = self._watched[what.fileno()]
+        self._watched[what.fileno()] = (readable, writable)
+        self._epoll.modify(what.fileno(), select.EPOLLIN | (select.EPOLLOUT if writable else 0))
 
     def remove(self, what: HasFileno) -> None:
         """Must be called before the descriptor is closed."""
-        try:
-            self._selector.unregister(what.fileno())
-        except KeyError:
-            pass
+        if self._watched.pop(what.fileno(), None) is not None:
+            self._epoll.unregister(what.fileno())
 
     # -- timers, other threads, signals ----------------------------------------------------------
 
@@ -90,8 +88,10 @@ class Loop:
 
     def post(self, call: Callable[[], None]) -> None:
         """From any thread: do this on the loop's thread."""
+        asleep = not self._posted  # else whoever posted first has woken it, and it is not done yet
         self._posted.append(call)
-        self.wake()
+        if asleep:
+            self.wake()
 
     def handle_signals(self, numbers: Iterable[int], call: Callable[[int], None]) -> None:
         """``call`` runs on the loop for each signal; the handler itself does nothing but note it."""
@@ -117,14 +117,14 @@ class Loop:
 
     def turn(self) -> None:
         self.turns += 1
-        current = self._selector.get_map()
-        for key, events in self._selector.select(self._timeout()):
-            if current.get(key.fd) is not key:  # removed by what came before it in this turn
+        for fd, events in self._epoll.poll(self._timeout()):
+            watched = self._watched.get(fd)
+            if watched is None:  # removed by what came before it in this turn
                 continue
-            readable, writable = key.data
-            if events & selectors.EVENT_READ:
+            readable, writable = watched
+            if events & ~select.EPOLLOUT:  # also the end and errors: reading says which
                 readable()
-            if events & selectors.EVENT_WRITE and writable is not None:
+            if events & select.EPOLLOUT and writable is not None:
                 writable()
         if self._timers:
             self._run_timers()
@@ -143,7 +143,7 @@ class Loop:
             signal.set_wakeup_fd(-1)
             self._reader.close()
             self._writer.close()
-        self._selector.close()
+        self._epoll.close()
         os.close(self._wake_fd)
 
     def _timeout(self) -> float | None:

@@ -34,6 +34,7 @@ class Sink:
         self._store = store
         self._engine = engine
         self._loop = loop
+        self._sent = self._heard_of = 0  # jobs; the first is intake's to write, the second the main loop's
         self.paused = False
         self.blind: list[str] = []
         engine.progressed.append(self._look_for_room)
@@ -45,11 +46,13 @@ class Sink:
     # -- what intake calls -----------------------------------------------------------------------
 
     def room(self) -> int:
-        """How many more jobs may be queued."""
-        return max(0, self._max_backlog - self._engine.queued)
+        """How many more jobs may be queued. What ``add`` took counts from the moment it returns."""
+        return max(0, self._max_backlog - self._engine.queued - (self._sent - self._heard_of))
 
     def add(self, batch: Sequence[Addition]) -> None:
-        self._store.call("add", batch, also=self._added)
+        jobs = sum(len(addition.specs) for addition in batch)
+        self._sent += jobs
+        self._store.call("add", batch, also=lambda answer: self._added(answer, jobs))
 
     def known(self, claim: str) -> int | None:
         parts: int | None = self._store.call("known", claim)
@@ -63,7 +66,8 @@ class Sink:
 
     # -- on the main loop ------------------------------------------------------------------------
 
-    def _added(self, answer: Answer) -> None:
+    def _added(self, answer: Answer, jobs: int) -> None:
+        self._heard_of += jobs
         if answer.error is None:
             self._engine.added(answer.value)
 

@@ -273,11 +273,11 @@ class Gate:
     def _wanted(self) -> dict[str, int]:
         """How many jobs of which queue to ask for: those that could start here soon, none that could not.
 
-        A full ready queue asks only for a newcomer that outranks its worst.
+        It is asked when the ready queue is more than half empty, or when there may be better ones than it has.
         """
         newcomer, self._newcomer = self._newcomer, None
         outranks = newcomer is not None and self.ready.outranked_by(newcomer)
-        if not self._hungry or not (self.ready.room or outranks):
+        if not self._hungry or not (self.ready.room * 2 > self.ready.capacity or outranks):
             return {}
         wanted = {}
         for queue in self._hungry:
@@ -309,6 +309,8 @@ class Gate:
         self._per_queue[entry.job.queue] -= 1
         if not self._per_queue[entry.job.queue]:
             del self._per_queue[entry.job.queue]
+        if entry.job.queue in self._hungry and entry.job.queue in self._policy.limits:
+            self._newcomer = 100  # this queue could not be looked at: the best job of all may wait there
         return entry
 
     def sanity_check(self) -> None:

@@ -416,7 +416,7 @@ def _understand(taken: Taken, read: Callable[[], T]) -> T:
 
 def _read(taken: Taken, opened: Opened, limit: int) -> bytes:
     _check_size(taken, opened, limit)
-    return _understand(taken, lambda: os.pread(opened.fd, limit + 1, 0))
+    return _understand(taken, lambda: os.pread(opened.fd, opened.stat.st_size, 0))
 
 
 def _check_size(taken: Taken, opened: Opened, limit: int) -> None:

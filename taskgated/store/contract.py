@@ -142,11 +142,16 @@ class Store(Protocol):
 
     clock: Steady
 
-    def begin(self) -> None:
-        """Start a group of verbs."""
+    def begin(self, *, early: bool = False) -> None:
+        """Start a group of verbs. ``early``: its ``commit`` shall not wait for the disk, ``sync`` will."""
 
     def commit(self) -> None:
-        """All verbs since ``begin`` are on stable storage when this returns; raises ``StoreError`` if not."""
+        """All verbs since ``begin`` are on stable storage when this returns; or, of an ``early`` group, they
+        are written: no crash of this process undoes them, only a power cut before ``sync`` returned."""
+
+    def sync(self) -> None:
+        """The early groups are on stable storage now. Raises ``OSError``: then nobody knows, and the only
+        way on is to open the store again."""
 
     def rollback(self) -> None:
         """None of the verbs since ``begin`` happened."""

@@ -7,6 +7,7 @@ The statements are in ``sql/queries.sql``, the schema in ``sql/NNN-*.sql``, each
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
@@ -56,6 +57,8 @@ class SqliteStore:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._path = path
         self._sql = _statements()
+        self._early = False
+        self._wal = -1
         self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
         try:
             self._db = sqlite3.connect(
@@ -129,17 +132,28 @@ class SqliteStore:
 
     # -- groups ----------------------------------------------------------------------------------
 
-    def begin(self) -> None:
+    def begin(self, *, early: bool = False) -> None:
+        if early != self._early:
+            self._db.execute(f"PRAGMA synchronous = {'NORMAL' if early else 'FULL'}")
+            self._early = early
         self._db.execute(self._begin)
 
     def commit(self) -> None:
         self._db.execute("COMMIT")
+
+    def sync(self) -> None:
+        # What a commit does at FULL, and leaves out at NORMAL (https://sqlite.org/wal.html): sync the log.
+        if self._wal < 0:
+            self._wal = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        os.fdatasync(self._wal)
 
     def rollback(self) -> None:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
     def close(self) -> None:
+        if self._wal >= 0:
+            os.close(self._wal)
         self._db.close()
 
     # -- verbs -----------------------------------------------------------------------------------

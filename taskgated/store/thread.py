@@ -50,6 +50,7 @@ class _Request:
     verb: str
     args: tuple[Any, ...]
     done: Callable[[Answer], None]
+    early: bool = False
     answer: Answer | None = None
 
 
@@ -91,12 +92,17 @@ class StoreThread:
     def waiting(self) -> int:
         return self._requests.qsize()
 
-    def submit(self, verb: str, *args: Any, done: Callable[[Answer], None] = lambda answer: None) -> None:
+    def submit(
+        self, verb: str, *args: Any, done: Callable[[Answer], None] = lambda answer: None, early: bool = False
+    ) -> None:
         """Ask for a verb; for the loop's thread alone. ``done`` runs on the thread that calls ``deliver``.
 
         What is asked for between two calls of ``flush`` goes over together, and so shares a transaction.
+        ``early``: it is answered when it is written, before it is synced, for whom a crash of the daemon must
+        not undo it, but a power cut may.
         """
-        self._submitted.append(_Request(verb, args, lambda answer: self._answered.append((done, answer))))
+        request = _Request(verb, args, lambda answer: self._answered.append((done, answer)), early)
+        self._submitted.append(request)
 
     def flush(self) -> None:
         """Hand over what was submitted."""
@@ -159,10 +165,11 @@ class StoreThread:
         self._store.close()
 
     def _do(self, group: list[_Request]) -> None:
+        early = [request for request in group if request.early]
         while True:
             self.progress += 1
             try:
-                self._try(group)
+                written = self._try(group, early=bool(early))
                 break
             except (SqliteError, StoreError, OSError) as error:
                 self._roll_back()
@@ -170,15 +177,25 @@ class StoreThread:
                 self._wake()
                 time.sleep(RETRY)
         self.trouble = ""
-        for request in group:
+        if early:
+            self._answer(early)
+        if early and written:
+            # A sync that fails has lost what nobody can name (fsync(2), "errors"): this thread ends here, the
+            # daemon with it, and the next one reads what is really there.
+            self._store.sync()
+        self._answer([request for request in group if not request.early])
+
+    def _answer(self, requests: list[_Request]) -> None:
+        for request in requests:
             request.done(request.answer or Answer())
         self._wake()
 
-    def _try(self, group: list[_Request]) -> None:
+    def _try(self, group: list[_Request], *, early: bool) -> bool:
+        """Whether anything was written."""
         # Questions alone need no transaction, and no lock: an idle daemon leaves its database alone.
         writes = any(request.verb not in QUESTIONS for request in group)
         if writes:
-            self._store.begin()
+            self._store.begin(early=early)
         for request in group:
             if request.verb == _NOTHING:
                 continue
@@ -188,6 +205,7 @@ class StoreThread:
                 request.answer = Answer(error=error)
         if writes:
             self._store.commit()
+        return writes
 
     def _roll_back(self) -> None:
         try:
