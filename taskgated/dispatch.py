@@ -51,21 +51,18 @@ class Identity:
 
 @dataclass(slots=True)
 class Worker:
-    """One connected worker. ``running``: the attempt it said it has, or was given."""
+    """One connected worker. ``record``: how the store remembers it; ``running``: the attempt it said it has,
+    or was given."""
 
     channel: Channel
     identity: Identity
+    record: str
     running: tuple[int, int] | None = None
     retiring: bool = False
 
     @property
     def key(self) -> str:
         return self.identity.key
-
-    @property
-    def record(self) -> str:
-        """How the store remembers who ran an attempt."""
-        return json.dumps(self.identity.to_json(), separators=(",", ":"))
 
 
 class Listener(Protocol):
@@ -87,20 +84,32 @@ class Dispatch:
         self._listener = listener
         self._strangers: set[Channel] = set()  # connected, no hello yet
         self.workers: dict[str, Worker] = {}
-        self._told: dict[str, Worker] = {}  # has messages that were not sent yet
+        self._told: dict[str, Worker] = {}  # has messages that are to be sent in this turn
+        self._acked: dict[str, Worker] = {}  # has an ack that can wait
         loop.at_end_of_turn(self._flush)
         self._sock = listen(path, 0o600)
         loop.add(self._sock, self._accept)
 
-    def run(self, worker: Worker, job: Job, log: Path) -> None:
+    def run(self, worker: Worker, job: Job, log: str) -> None:
         """Hand an attempt over; its start is already durable."""
         worker.running = (job.id, job.attempt)
-        message = {"job": job.id, "attempt": job.attempt, "spec": job.spec.to_json(), "log": str(log)}
+        message = {"job": job.id, "attempt": job.attempt, "spec": job.spec.to_json(), "log": log}
         self._send(worker, {"run": message})
 
     def ack(self, worker: Worker, job: int, attempt: int) -> None:
-        """Its outcome is on stable storage."""
-        self._send(worker, {"ack": {"job": job, "attempt": attempt}})
+        """Its outcome is on stable storage. A busy worker is told with the next thing it is told: nothing hangs on
+        it while this daemon lives, and to a later one it would only report what that one knows."""
+        message = {"ack": {"job": job, "attempt": attempt}}
+        if worker.running is None:
+            self._send(worker, message)
+        else:
+            worker.channel.queue(message)
+            self._acked[worker.key] = worker
+
+    def send_acks(self) -> None:
+        """Tell busy workers after all; called now and then."""
+        self._told |= self._acked
+        self._acked.clear()
 
     def stop(self, worker: Worker, job: int, attempt: int, grace: float | None) -> None:
         self._send(worker, {"stop": {"job": job, "attempt": attempt, "grace": grace}})
@@ -128,7 +137,8 @@ class Dispatch:
 
     def _flush(self) -> None:
         while self._told:
-            _, worker = self._told.popitem()
+            key, worker = self._told.popitem()
+            self._acked.pop(key, None)
             worker.channel.flush()
             if worker.channel.pending and worker.key in self.workers:
                 self._want_write(worker.channel)
@@ -180,7 +190,8 @@ class Dispatch:
             raise ProtocolError(f"pid {pid} says it is {identity.process.pid}")
         running = hello.get("running")
         attempt = (int(running["job"]), int(running["attempt"])) if isinstance(running, dict) else None
-        worker = Worker(channel, identity, attempt)
+        record = json.dumps(identity.to_json(), separators=(",", ":"))
+        worker = Worker(channel, identity, record, attempt)
         self._strangers.discard(channel)
         self._loop.remove(channel)
         self._loop.add(channel, lambda: self._readable(worker))
@@ -208,6 +219,7 @@ class Dispatch:
     def _lost(self, worker: Worker) -> None:
         if self.workers.pop(worker.key, None) is None:
             return
+        self._acked.pop(worker.key, None)
         self._loop.remove(worker.channel)
         worker.channel.close()
         self._listener.worker_gone(worker)

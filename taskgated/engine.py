@@ -117,7 +117,7 @@ class Engine:
         worker = self.dispatch.workers.get(key)
         if worker is None:  # it died in this very moment; worker_gone has been told, and will end the attempt
             return
-        self.dispatch.run(worker, job, self._layout.output_file(job.id, job.attempt))
+        self.dispatch.run(worker, job, self._layout.output_path(job.id, job.attempt))
         self._job_event(Event.JOB_STARTED, job, f"started on worker {worker.identity.process.pid}")
 
     def _finished(self, finish: Finish, answer: Answer) -> None:

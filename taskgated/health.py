@@ -92,6 +92,7 @@ class Health:
 
     def _check(self) -> None:
         self._timer = self._loop.after(self._interval, self._check)
+        self._daemon.engine.dispatch.send_acks()
         found = []
         if not self._store.alive:
             self._daemon.give_up("the store's thread has ended: the disk failed to sync")

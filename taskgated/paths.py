@@ -84,4 +84,8 @@ class Layout:
 
     def output_file(self, job: int, attempt: int) -> Path:
         """The output of one attempt; a thousand jobs share a directory, so that none grows without end."""
-        return Path(f"{self.log}/{job // 1000:06d}/{job}.{attempt}.log")
+        return Path(self.output_path(job, attempt))
+
+    def output_path(self, job: int, attempt: int) -> str:
+        """The same as text, for whom making a ``Path`` for each job is too dear."""
+        return f"{self.log}/{job // 1000:06d}/{job}.{attempt}.log"
