@@ -49,7 +49,9 @@ class Systemd:
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def alive(self) -> None:
-        self._send("WATCHDOG=1")
+        """The ping that the watchdog waits for, if there is one and it is ours to feed."""
+        if self.watchdog_interval is not None:
+            self._send("WATCHDOG=1")
 
     def _send(self, *lines: str) -> None:
         if not self.managed:

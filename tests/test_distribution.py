@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+
 from gate_env import GateEnv, until
 
 PYTHON = "/usr/bin/python3"

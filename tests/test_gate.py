@@ -67,7 +67,9 @@ class TestForms:
         assert {job["state"] for job in jobs} == {"succeeded"}
         outputs = {gate.ctl("logs", str(job["id"])).stdout for job in jobs}
         assert outputs == {b"\0\xffdata", b"<a: b>\n", b"<# c>\n"}
-        until(lambda: not any(p.is_file() for p in gate.layout.claims.rglob("*")), "the kept file is gone after its job")
+        until(
+            lambda: not any(p.is_file() for p in gate.layout.claims.rglob("*")), "the kept file is gone after its job"
+        )
 
     def test_a_queue_directory_made_while_it_runs(self, gate: GateEnv) -> None:
         (gate.layout.spool / "etl").mkdir()
@@ -102,7 +104,8 @@ class TestContract:
         gate.until_over(1)
         (job,) = gate.ctl_json("list")
         assert {k: job[k] for k in ("id", "name", "queue", "state", "attempt", "exit_code", "source")} == {
-            "id": 1, "name": "n", "queue": "default", "state": "failed", "attempt": 1, "exit_code": 3, "source": "a.yaml",
+            "id": 1, "name": "n", "queue": "default", "state": "failed", "attempt": 1, "exit_code": 3,
+            "source": "a.yaml",
         }  # fmt: skip
         for key in ("submitted", "started", "finished"):
             assert TIME.fullmatch(job[key])
@@ -287,7 +290,8 @@ class TestCrashes:
             f"open('{gate.scratch}/pids', 'a').write(f'{{os.getpid()}}\\n')\n"
             "time.sleep(60)\n"
         )
-        check = f"for p in $(cat {gate.scratch}/pids); do kill -0 $p && echo alive; done >> {gate.scratch}/alive 2>/dev/null; exit 0"
+        test = "for p in $(cat pids); do kill -0 $p && echo alive; done >> alive 2>/dev/null"
+        check = f"cd {gate.scratch}; {test}; exit 0"
         first = f"exec python3 {spawn}"
         gate.drop("a.yaml", f"name: a\ncommand: |\n  [ $TASKGATE_ATTEMPT = 1 ] && {first}\n  {check}\n")
         gate.until_running("a")
@@ -382,7 +386,8 @@ class TestCrashes:
 class TestLeavesNothing:
     def test_what_daemonizes_is_gone_when_the_job_is_over(self, gate: GateEnv) -> None:
         pids = gate.scratch / "pids"
-        command = f"setsid sh -c 'echo $$ >> {pids}; sleep 60' & setsid -f sleep 61; while [ ! -s {pids} ]; do sleep 0.01; done"
+        daemons = f"setsid sh -c 'echo $$ >> {pids}; sleep 60' & setsid -f sleep 61"
+        command = f"{daemons}; while [ ! -s {pids} ]; do sleep 0.01; done"
         gate.drop("a.yaml", f"command: |\n  {command}\n")
         (job,) = gate.until_over(1)
         assert job["state"] == "succeeded"
@@ -521,7 +526,9 @@ class TestOldWay:
 workers: 4
 max_backlog: 5
 queues:
-  lines: {limit: 2, handler: {command: [sh, -c, 'echo "start $0" >> LOG; sleep 0.02; echo "end $0" >> LOG', "{line}"]}}
+  lines:
+    limit: 2
+    handler: {command: [sh, -c, 'echo "start $0" >> LOG; sleep 0.02; echo "end $0" >> LOG', "{line}"]}
 """
 
     def test_every_line_once_never_more_than_two_in_order(self, make_gate: MakeGate) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import traceback
 from collections.abc import Callable
 from importlib import resources
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from taskgated.control.varlink import Call, Method, VarlinkError, invalid
 from taskgated.core.gates import Reason, reasons
 from taskgated.core.job import State
 from taskgated.engine import Engine
-from taskgated.errors import IllegalTransition, NoSuchJob
+from taskgated.errors import IllegalTransition, NoSuchJob, TaskgateError
 from taskgated.output import read
 from taskgated.paths import Layout
 from taskgated.store.contract import Attempt, Details, Filter, Record
@@ -289,7 +290,9 @@ def _named(error: Exception) -> VarlinkError:
         return VarlinkError(f"{INTERFACE}.NoSuchJob", id=error.job, message=str(error))
     if isinstance(error, IllegalTransition):
         return VarlinkError(f"{INTERFACE}.NotPossible", message=str(error))
-    return VarlinkError(f"{INTERFACE}.Unavailable", message=str(error))
+    if not isinstance(error, TaskgateError):  # a bug: the client is told, and so is the journal; the gate goes on
+        traceback.print_exception(error)
+    return VarlinkError(f"{INTERFACE}.Unavailable", message=str(error) or repr(error))
 
 
 def _guarded(method: Method) -> Method:

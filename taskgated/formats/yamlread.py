@@ -222,6 +222,6 @@ def _scalar(event: Any) -> Scalar:
         return _CONSTANTS[text]
     if _INTEGER.fullmatch(text):
         return int(text, 0 if text[:2] in ("0o", "0x") else 10)
-    if _FLOAT.fullmatch(text) and len(text) < 64:
+    if _FLOAT.fullmatch(text) and not text.lstrip("+-").isdigit() and len(text) < 64:
         return float(text)
     return text

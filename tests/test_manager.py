@@ -1,0 +1,148 @@
+"""Speaking to the service manager: on real datagram sockets, with the real daemon."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gate_env import GateEnv, until
+from taskgated.notify import Systemd
+
+MakeGate = Callable[..., GateEnv]
+
+
+class Manager:
+    """The manager's end: collects what it is told."""
+
+    def __init__(self, address: str) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(address.replace("@", "\0", 1) if address.startswith("@") else address)
+        self.sock.setblocking(False)
+        self.env = {"NOTIFY_SOCKET": address}
+        self.heard: list[dict[str, str]] = []
+
+    def listen(self) -> list[dict[str, str]]:
+        while True:
+            try:
+                data = self.sock.recv(65536).decode()
+            except BlockingIOError:
+                return self.heard
+            self.heard.append(dict(line.split("=", 1) for line in data.splitlines()))
+
+    def count(self, key: str) -> int:
+        return sum(key in message for message in self.listen())
+
+    def until(self, key: str, times: int = 1) -> None:
+        until(lambda: self.count(key) >= times, f"{key} is said {times} times; heard {self.heard}")
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
+    address = str(tmp_path / "notify") if request.param == "path" else f"@taskgated-test-{os.getpid()}"
+    made = Manager(address)
+    yield made
+    made.sock.close()
+
+
+def test_the_whole_life(make_gate: MakeGate, manager: Manager) -> None:
+    gate = make_gate(start=False)
+    gate.start({**manager.env, "WATCHDOG_USEC": "400000"})
+    manager.until("READY")
+    ready = next(message for message in manager.heard if "READY" in message)
+    assert re.fullmatch(r"running 0 of 2, 0 queued", ready["STATUS"])
+    manager.until("WATCHDOG", 3)
+    gate.drop("a.yaml", "name: a\ncommand: sleep 1.5\n")
+    gate.until_running("a")
+    until(lambda: any("running 1 of 2" in m.get("STATUS", "") for m in manager.listen()), "the status tells")
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    gate.signal(signal.SIGHUP)
+    manager.until("RELOADING")
+    reloading = next(message for message in manager.heard if "RELOADING" in message)
+    assert before <= int(reloading["MONOTONIC_USEC"]) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    manager.until("READY", 2)
+    gate.signal(signal.SIGTERM)
+    manager.until("STOPPING")
+    manager.until("EXTEND_TIMEOUT_USEC")
+    pings = manager.count("WATCHDOG")
+    manager.until("WATCHDOG", pings + 1)
+    assert gate.wait() == 0
+
+
+def test_not_ready_before_workers_are_up(make_gate: MakeGate, manager: Manager) -> None:
+    gate = make_gate(start=False)
+    broken = gate.root / "broken"
+    broken.mkdir()
+    (broken / "sitecustomize.py").write_text(
+        "import sys, time\nif 'taskgated.worker' in ' '.join(sys.orig_argv): time.sleep(1.5)\n"
+    )
+    path = f"{broken}:{Path(__file__).resolve().parents[1]}"
+    gate.launch({**manager.env, "PYTHONPATH": path})
+    until(lambda: gate.status()["workers"] == [] and gate.layout.control_socket.exists(), "it serves control")
+    assert manager.count("READY") == 0
+    assert gate.ctl("status").returncode == 1
+    manager.until("READY")
+    assert gate.status()["workers"]
+
+
+def test_no_ping_for_a_worker_server_that_hangs(make_gate: MakeGate, manager: Manager) -> None:
+    """It is said, it is replaced, and the pings come back."""
+    gate = make_gate(start=False)
+    gate.start({**manager.env, "WATCHDOG_USEC": "400000"})
+    manager.until("WATCHDOG", 2)
+    server = gate.server()
+    os.kill(server, signal.SIGSTOP)
+    until(lambda: "worker server does not answer" in gate.log(), "it is noticed")
+    until(lambda: "starting another" in gate.log(), "it is replaced")
+    pings = manager.count("WATCHDOG")
+    manager.until("WATCHDOG", pings + 2)
+    assert gate.server() != server
+
+
+def test_the_watchdog_of_another_process(make_gate: MakeGate, manager: Manager) -> None:
+    gate = make_gate(start=False)
+    gate.start({**manager.env, "WATCHDOG_USEC": "200000", "WATCHDOG_PID": "1"})
+    gate.drop("a.yaml", "command: sleep 1\n")
+    gate.until_over(1)
+    assert manager.count("WATCHDOG") == 0
+
+
+def test_jobs_and_workers_know_nothing_of_it(make_gate: MakeGate, manager: Manager) -> None:
+    gate = make_gate(start=False)
+    gate.start({**manager.env, "WATCHDOG_USEC": "30000000"})
+    gate.drop("a.yaml", "name: a\ncommand: env; sleep 2\n")
+    gate.until_running("a")
+    daemon = gate.process
+    assert daemon
+    for pid in gate.processes():
+        if pid != daemon.pid:
+            assert b"NOTIFY_SOCKET" not in Path(f"/proc/{pid}/environ").read_bytes()
+            assert b"WATCHDOG" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+class TestMessenger:
+    def test_any_text_survives(self, manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The library encodes latin-1 and swallows the error: a message with a dash would vanish whole."""
+        monkeypatch.setenv("NOTIFY_SOCKET", manager.env["NOTIFY_SOCKET"])
+        Systemd().ready("läuft – \U0001f600\nzweite Zeile")
+        assert manager.listen() == [{"READY": "1", "STATUS": "läuft – \U0001f600 zweite Zeile"}]
+
+    def test_a_full_queue_blocks_nobody(self, manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NOTIFY_SOCKET", manager.env["NOTIFY_SOCKET"])
+        monkeypatch.setattr("taskgated.notify.TIMEOUT", 0.001)
+        systemd = Systemd()
+        for _ in range(1000):
+            systemd.extend(1)
+        assert 0 < len(manager.listen()) < 1000
+
+    def test_nobody_there(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+        Systemd().ready("x")
+        monkeypatch.delenv("NOTIFY_SOCKET")
+        assert not Systemd().managed
