@@ -59,4 +59,4 @@ def test_nothing_else_at_the_top() -> None:
 
 def test_modules_stay_small_enough_to_hold_in_the_head() -> None:
     lines = {path: len(path.read_text().splitlines()) for path in (REPOSITORY / "taskgated").rglob("*.py")}
-    assert not {str(path): n for path, n in lines.items() if n > 420}
+    assert not {str(path): n for path, n in lines.items() if n > 410}

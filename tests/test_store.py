@@ -388,8 +388,8 @@ class TestSqlite:
     def test_a_failed_migration_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from taskgated.store import sqlite
 
-        good = sqlite._migrations()
-        monkeypatch.setattr(sqlite, "_migrations", lambda: [(1, good[0][1] + "\nCREATE TABLE jobs (x);\n")])
+        good = sqlite.migrations()
+        monkeypatch.setattr(sqlite, "migrations", lambda: [(1, good[0][1] + "\nCREATE TABLE jobs (x);\n")])
         with pytest.raises(StoreError):
             SqliteStore(tmp_path / "db")
         monkeypatch.undo()
@@ -418,11 +418,11 @@ class TestSqlite:
     def test_every_statement_is_used_and_explained(self) -> None:
         from importlib import resources
 
-        from taskgated.store import sqlite
+        from taskgated.store.sqlfiles import statements
 
         package = resources.files("taskgated.store")
         code = package.joinpath("sqlite.py").read_text()
-        assert not [name for name in sqlite._statements() if f'"{name}"' not in code]
+        assert not [name for name in statements() if f'"{name}"' not in code]
         text = package.joinpath("sql/queries.sql").read_text().splitlines()
         for number, line in enumerate(text):
             if line.startswith("-- name:"):

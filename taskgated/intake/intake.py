@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -21,11 +20,11 @@ from taskgated.errors import Refused, TaskgateError
 from taskgated.intake import scan
 from taskgated.intake.claim import Claims
 from taskgated.intake.events import Blind, IntakeEvent, Paused, Repaired, Resumed, Sink
+from taskgated.intake.patient import Patient
 from taskgated.intake.settle import Later, Opened
 from taskgated.intake.take import FILES, Taken, Taker
 from taskgated.intake.watch import ROOT, Place, Watch
 from taskgated.paths import Layout
-from taskgated.store.contract import Addition
 
 DEFAULT_QUEUE = "default"
 MAX_PAUSE = 30.0
@@ -61,7 +60,7 @@ class Intake(threading.Thread):
         super().__init__(name="intake", daemon=True)
         self._layout = layout
         self._config = config
-        self._sink = _Patient(sink)
+        self._sink = Patient(sink)
         self._tell = tell
         self._wake = threading.Event()
         self._stopping = False
@@ -385,38 +384,3 @@ class Intake(threading.Thread):
         elif self._paused and not full:
             self._paused = False
             self._tell(Resumed())
-
-
-class _Patient:
-    """A sink that says whether somebody is waiting for it."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self.busy = False
-
-    def room(self) -> int:
-        return self._sink.room()
-
-    def add(self, batch: Sequence[Addition]) -> None:
-        with self._waiting():
-            self._sink.add(batch)
-
-    def known(self, claim: str) -> int | None:
-        with self._waiting():
-            return self._sink.known(claim)
-
-    def wanted(self, claim: str) -> bool:
-        with self._waiting():
-            return self._sink.wanted(claim)
-
-    def settle(self, claims: Sequence[str]) -> None:
-        with self._waiting():
-            self._sink.settle(claims)
-
-    @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        self.busy = True
-        try:
-            yield
-        finally:
-            self.busy = False

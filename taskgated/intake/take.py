@@ -23,7 +23,7 @@ from typing import TypeVar
 
 from taskgated.config import Config
 from taskgated.core.job import Spec, to_text
-from taskgated.errors import Problem, Refused
+from taskgated.errors import Refused
 from taskgated.formats import jobfile
 from taskgated.formats.jobfile import Kind
 from taskgated.intake import lists, settle
@@ -31,6 +31,7 @@ from taskgated.intake.claim import Claims, inside, queue_of
 from taskgated.intake.events import Accepted, FileRefused, FileStuck, IntakeEvent, Sink
 from taskgated.intake.reject import put_aside, sync
 from taskgated.intake.settle import Later, Opened
+from taskgated.intake.understand import check_size, read_all, understand
 from taskgated.store.contract import Addition
 from taskgated.trace import point
 
@@ -264,21 +265,21 @@ class Taker:
 
     def _take_in(self, taken: Taken, opened: Opened) -> bool:
         queue = self.config.queue(taken.queue)
-        kind = _understand(taken, lambda: jobfile.kind_of(taken.source, os.pread(opened.fd, 256, 0), queue))
+        kind = understand(taken.name, lambda: jobfile.kind_of(taken.source, os.pread(opened.fd, 256, 0), queue))
         if kind in (Kind.TASKS, Kind.LINES):
             return self._list(taken, opened)
         if taken.known is not None:
             self._finish(taken)  # all its jobs are in the store, and none of them needs it
             return False
         if kind is Kind.FILE:
-            _check_size(taken, opened, self.config.max_list_size)
+            check_size(taken.name, opened, self.config.max_list_size)
             path = to_text(self._claims.path + b"/" + inside(taken.claim, taken.name))
-            specs = [_understand(taken, lambda: jobfile.file_spec(taken.source, path, taken.queue, self.config))]
+            specs = [understand(taken.name, lambda: jobfile.file_spec(taken.source, path, taken.queue, self.config))]
         else:
-            data = _read(taken, opened, self.config.max_file_size)
+            data = read_all(taken.name, opened, self.config.max_file_size)
             self._bytes += len(data)
             read = jobfile.read_specs if kind is Kind.SPEC else self._read_script
-            specs = list(_understand(taken, lambda: read(taken.source, data, taken.queue, self.config)))
+            specs = list(understand(taken.name, lambda: read(taken.source, data, taken.queue, self.config)))
         keep = kind is Kind.FILE
         self._add(taken, opened, 0, specs, keep)
 
@@ -299,22 +300,24 @@ class Taker:
 
         def parse(number: int, line: bytes) -> Spec | None:
             lists.too_long(taken.source, number, line)
-            return _understand(taken, lambda: jobfile.line_spec(taken.source, number, line, taken.queue, self.config))
+            return understand(
+                taken.name, lambda: jobfile.line_spec(taken.source, number, line, taken.queue, self.config)
+            )
 
         lines = taken.lines
         if lines is None:
-            _check_size(taken, opened, self.config.max_list_size)
+            check_size(taken.name, opened, self.config.max_list_size)
             lines = taken.lines = lists.Lines(taken.source, taken.known or 0)
         lines.notice(opened.stat.st_size)
         while not lines.checked:
-            _understand(taken, lambda: lines.check(opened.fd, parse))
+            understand(taken.name, lambda: lines.check(opened.fd, parse))
             if not lines.checked and opened.stat.st_size > lists.CHUNK:
                 return True
         room = max(0, min(SPECS, self.room))
         age = time.monotonic() - taken.since
         final = age >= GRACE and opened.undisturbed()
         first = lines.parts
-        specs, at_end = _understand(taken, lambda: lines.read(opened.fd, parse, room, final))
+        specs, at_end = understand(taken.name, lambda: lines.read(opened.fd, parse, room, final))
         lines.parts += len(specs)
         taken.untold += len(specs)
         if specs:
@@ -396,29 +399,3 @@ class Taker:
         if not self._done:
             self._settle_at = time.monotonic() + SETTLE_AFTER
         self._done[claim] = name
-
-
-def _understand(taken: Taken, read: Callable[[], T]) -> T:
-    """What ``read`` returns; any way in which it fails is the fault of the file, or of the disk under it.
-
-    A reader that trips over one file must not take the gate with it, now and at each start.
-    """
-    try:
-        return read()
-    except Refused:
-        raise
-    except OSError as error:
-        raise settle.unfit(taken.name, f"cannot be read: {error.strerror}", "look at the disk") from None
-    except Exception as error:
-        problem = Problem(taken.source, 0, 0, f"cannot be understood: {error!r}", hint="a bug in taskgated")
-        raise Refused([problem]) from error
-
-
-def _read(taken: Taken, opened: Opened, limit: int) -> bytes:
-    _check_size(taken, opened, limit)
-    return _understand(taken, lambda: os.pread(opened.fd, opened.stat.st_size, 0))
-
-
-def _check_size(taken: Taken, opened: Opened, limit: int) -> None:
-    if (size := opened.stat.st_size) > limit:
-        raise settle.unfit(taken.name, f"is too large: {size} bytes, the limit is {limit}", "split it")

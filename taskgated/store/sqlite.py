@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields, replace
-from importlib import resources
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from taskgated.clock import MICROSECONDS, Steady, boot_id, wall
-from taskgated.core.job import Clock, Job, Outcome, Result, Spec, State, to_bytes, to_text
+from taskgated.core.job import Clock, Job, Outcome, Spec, State, to_bytes, to_text
 from taskgated.core.lifecycle import Verb, Verdict, step
 from taskgated.errors import IllegalTransition, NoSuchJob, StoreError
 from taskgated.store.contract import (
     Added,
     Addition,
-    Attempt,
     Before,
     Details,
     Ended,
@@ -31,23 +28,11 @@ from taskgated.store.contract import (
     Record,
     Woken,
 )
+from taskgated.store.rows import attempt_of, job_of, record_of
+from taskgated.store.sqlfiles import migrations, statements
 
 FRESH = 16
 """New jobs that an ``add`` hands back whole, so that few jobs need not be asked for again."""
-
-
-def _statements() -> dict[str, str]:
-    text = resources.files(__package__).joinpath("sql/queries.sql").read_text("utf-8")
-    pieces = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
-    return {name: body.strip() for name, body in zip(pieces[::2], pieces[1::2], strict=True)}
-
-
-def _migrations() -> list[tuple[int, str]]:
-    found = []
-    for entry in resources.files(__package__).joinpath("sql").iterdir():
-        if match := re.fullmatch(r"(\d{3})-.*\.sql", entry.name):
-            found.append((int(match[1]), entry.read_text("utf-8")))
-    return sorted(found)
 
 
 class SqliteStore:
@@ -56,7 +41,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._path = path
-        self._sql = _statements()
+        self._sql = statements()
         self._early = False
         self._wal = -1
         self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
@@ -89,14 +74,14 @@ class SqliteStore:
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        migrations = _migrations()
-        newest = migrations[-1][0]
+        known = migrations()
+        newest = known[-1][0]
         if version > newest:
             raise StoreError(
                 f"the database {self._path} has schema {version}, this program knows up to {newest}: "
                 "it was written by a newer taskgated; install that version again, or move the database away"
             )
-        for number, script in migrations:
+        for number, script in known:
             if number <= version:
                 continue
             self._db.execute("BEGIN EXCLUSIVE")
@@ -222,7 +207,7 @@ class SqliteStore:
         rows: list[Any] = []
         for queue, limit in wanted.items():
             rows += self._do("fetch", queue=queue, steady=steady, limit=limit)
-        return [_job(row) for row in rows if row[0] not in known]
+        return [job_of(row) for row in rows if row[0] not in known]
 
     def start(self, job: int, attempt: int, worker: str) -> int:
         at = wall()
@@ -342,7 +327,7 @@ class SqliteStore:
     # -- questions -------------------------------------------------------------------------------
 
     def before(self) -> list[Before]:
-        return [Before(_job(row[:-2]), row[-1], row[-2] is not None) for row in self._do("before").fetchall()]
+        return [Before(job_of(row[:-2]), row[-1], row[-2] is not None) for row in self._do("before").fetchall()]
 
     def queued(self) -> int:
         """Queued jobs in all queues."""
@@ -367,8 +352,8 @@ class SqliteStore:
 
     def show(self, job: int) -> Details:
         current, cancelled = self._job(job)
-        attempts = [_attempt(row) for row in self._do("attempts", id=job)]
-        return Details(_record(self._one("record", id=job)), current, attempts, cancelled)
+        attempts = [attempt_of(row) for row in self._do("attempts", id=job)]
+        return Details(record_of(self._one("record", id=job)), current, attempts, cancelled)
 
     def list(self, after: int, limit: int, only: Filter) -> Sequence[Record]:
         rows = self._do(
@@ -378,7 +363,7 @@ class SqliteStore:
             states=json.dumps(list(only.states)),
             queues=json.dumps(list(only.queues)),
         )
-        return [_record(row) for row in rows]
+        return [record_of(row) for row in rows]
 
     def oldest_queued(self) -> int | None:
         row = self._one("oldest_queued")
@@ -388,42 +373,4 @@ class SqliteStore:
         row = self._one("job", id=job)
         if row is None:
             raise NoSuchJob(job)
-        return _job(row[:-1]), row[-1] is not None
-
-
-def _job(row: Sequence[Any]) -> Job:
-    id_, queue, priority, state, spec, source, *counters, submitted, due, clock, expires, claim = row
-    attempt, failures, crashes = counters
-    return Job(
-        id=id_,
-        queue=queue,
-        priority=priority,
-        state=State(state),
-        spec=Spec.from_json(json.loads(spec)),
-        source=to_text(source),
-        attempt=attempt,
-        failures=failures,
-        crashes=crashes,
-        submitted=submitted,
-        due=due,
-        due_clock=Clock(clock) if clock else Clock.STEADY,
-        expires=expires,
-        claim=claim,
-    )
-
-
-def _attempt(row: Sequence[Any]) -> Attempt:
-    number, worker, started, finished, result, *rest = row
-    return Attempt(number, worker, started, finished, Result(result) if result else None, *rest)
-
-
-def _record(row: Sequence[Any]) -> Record:
-    """The columns of the queries ``record`` and ``list`` are the fields of a record, in order."""
-    values = dict(zip(_RECORD_FIELDS, row, strict=True))
-    values["name"], values["source"] = to_text(values["name"]), to_text(values["source"])
-    values["state"] = State(values["state"])
-    values["result"] = Result(values["result"]) if values["result"] else None
-    return Record(**values)
-
-
-_RECORD_FIELDS = tuple(f.name for f in fields(Record))
+        return job_of(row[:-1]), row[-1] is not None
