@@ -102,7 +102,7 @@ class Daemon:
         # A writer that meets our lease makes the kernel signal us, and by default that kills (fcntl(2)).
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         # The loop must not wait long for its turn while another thread computes (the default is 5 ms).
-        sys.setswitchinterval(0.0005)
+        sys.setswitchinterval(0.0001)
         self._store.start()
         self._reader.start()
         self._supervisor.start(self.config.workers)

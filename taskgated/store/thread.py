@@ -51,6 +51,7 @@ class _Request:
     args: tuple[Any, ...]
     done: Callable[[Answer], None]
     early: bool = False
+    released: Callable[[], None] | None = None  # lets go whoever waits, once the loop has been woken
     answer: Answer | None = None
 
 
@@ -122,9 +123,8 @@ class StoreThread:
             if also is not None:
                 self._answered.append((also, answer))
             box.append(answer)
-            ready.set()
 
-        self._put([_Request(verb, args, done)])
+        self._put([_Request(verb, args, done, released=ready.set)])
         ready.wait()
         return box[0].get()
 
@@ -149,6 +149,8 @@ class StoreThread:
         if self._stopping:
             for request in requests:
                 request.done(Answer(error=StoreError("the store is closed")))
+                if request.released is not None:
+                    request.released()
         else:
             self._requests.put(requests)
 
@@ -188,7 +190,10 @@ class StoreThread:
     def _answer(self, requests: list[_Request]) -> None:
         for request in requests:
             request.done(request.answer or Answer())
-        self._wake()
+        self._wake()  # first: the loop has the next job to start, who waits has only to clean up
+        for request in requests:
+            if request.released is not None:
+                request.released()
 
     def _try(self, group: list[_Request], *, early: bool) -> bool:
         """Whether anything was written."""
