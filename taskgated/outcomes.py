@@ -19,6 +19,7 @@ class Outcomes:
 
     def write(self, outcome: Outcome) -> None:
         """On stable storage when this returns; raises ``OSError``."""
+        self._directory.mkdir(0o700, exist_ok=True)
         target = self._path(outcome.job, outcome.attempt)
         fresh = target.with_suffix(".tmp")
         with open(fresh, "w", encoding="ascii") as file:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from taskgated.core.job import Output, Result, Spec
+from taskgated.outcomes import Outcomes
 from taskgated.output import pieces
-from taskgated.worker import outcomes
 from worker_env import DAEMON, HOPPERS, Env, WorkerPeer, alive, proof, python, wait_until, written_pid
 
 WAIT = "until [ -e go ]; do sleep 0.01; done"
@@ -377,7 +377,7 @@ def test_a_job_survives_the_daemon_and_its_outcome_is_kept(env: Env, tmp_path: P
     file = env.layout.outcomes / "6.2.json"
     wait_until(file.exists, "the outcome file")
     assert json.loads(file.read_bytes())["exit_code"] == 4
-    (kept,) = outcomes.saved(str(env.layout.outcomes))
+    kept = Outcomes(env.layout.outcomes).read(6, 2)
 
     env.listen()
     back = env.accept()
@@ -423,7 +423,8 @@ def test_a_worker_does_not_wait_for_a_daemon_for_ever(tmp_path: Path) -> None:
         worker.drop()
         env.listener.close()
         assert env.server.expect("exited") == {"pid": worker.id.pid, "status": 0}
-        (kept,) = outcomes.saved(str(env.layout.outcomes))
+        kept = Outcomes(env.layout.outcomes).read(1, 1)
+        assert kept is not None
         assert kept.exit_code == 5
 
 

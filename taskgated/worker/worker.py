@@ -19,8 +19,9 @@ from taskgated import __version__, sockets
 from taskgated.clock import ProcessId
 from taskgated.core.job import Outcome, Result, Spec
 from taskgated.errors import ProtocolError
+from taskgated.outcomes import Outcomes
 from taskgated.wire import Channel, Message
-from taskgated.worker import kernel, outcomes
+from taskgated.worker import kernel
 from taskgated.worker.attempt import Attempt, CannotRun, Host
 from taskgated.worker.cgroup import Cgroup
 from taskgated.worker.spawn import Settings
@@ -37,6 +38,7 @@ class Worker:
         kernel.set_name("taskgate-worker")
         kernel.become_subreaper()
         self._settings = settings
+        self._outcomes = Outcomes(Path(settings.outcomes))
         self._me = ProcessId.own()
         self._host = Host(settings, Cgroup.create(self._me), env)
         self._wakeup = kernel.catch_signals()
@@ -132,7 +134,7 @@ class Worker:
         for key, outcome in self._unacknowledged.items():
             if key not in self._saved:
                 try:
-                    outcomes.save(self._settings.outcomes, outcome)
+                    self._outcomes.write(outcome)
                 except OSError as error:
                     _say(f"cannot keep the outcome of {key[0]}.{key[1]}, trying again: {error}")
                 else:
@@ -206,7 +208,7 @@ class Worker:
         self._unacknowledged.pop(key, None)
         if key in self._saved:
             self._saved.discard(key)
-            outcomes.remove(self._settings.outcomes, *key)
+            self._outcomes.forget(*key)
 
     def _look_after_channel(self) -> None:
         """Notice that it has ended, poll for writing while something waits for it, or look for a new one."""
