@@ -7,7 +7,7 @@ key. Everything that is wrong, in all files, is said at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from taskgated.formats.declare import (
     size,
     text,
 )
-from taskgated.formats.keys import DEFAULTS, OUTPUT, QUEUE_NAME, merge
+from taskgated.formats.keys import DEFAULTS, EXCLUSIVE, OUTPUT, QUEUE_NAME, merge
 from taskgated.formats.yamlread import Source, decode, read_yaml
 
 MAX_SIZE = 1024 * 1024
@@ -78,7 +78,7 @@ class Config:
 QUEUE = (
     Key("limit", integer(1, 100_000), "how many of its jobs may run at once (as many as there are workers)"),
     Key("defaults", section(DEFAULTS), "keys for jobs that leave them out"),
-    Key("handler", section((Key("command", argv, "program and arguments, with {file} or {line}"),)),
+    Key("handler", section((Key("command", argv, "program and arguments, with {file} or {line}"),), "command"),
         "the command for whatever is dropped here: once for each {file}, or for each {line} of it"),
 )  # fmt: skip
 
@@ -109,15 +109,15 @@ def load(layout: Any, main: Path | None = None) -> Config:
     """
     values: dict[str, Any] = {}
     problems: list[Problem] = []
-    drop_ins = sorted(layout.config_drop_ins.glob("*.yaml")) if layout.config_drop_ins.is_dir() else []
-    for path in [main or layout.config_file, *drop_ins]:
+    usual: Path = layout.config_file
+    for path in [main or usual, *_drop_ins(layout.config_drop_ins, problems)]:
         try:
-            values = merge(values, _read(path))
+            values = _over(values, _read(path))
         except FileNotFoundError:
-            if path == main:
-                problems.append(Problem(str(path), 0, 0, "there is no such file"))
+            if path != usual or main is not None:
+                problems.append(Problem(_name(path), 0, 0, "there is no such file"))
         except OSError as error:
-            problems.append(Problem(str(path), 0, 0, f"cannot be read: {error.strerror}"))
+            problems.append(Problem(_name(path), 0, 0, f"cannot be read: {error.strerror}"))
         except Refused as error:
             problems += error.problems
     if problems:
@@ -125,9 +125,37 @@ def load(layout: Any, main: Path | None = None) -> Config:
     return from_values(values)
 
 
+def _drop_ins(directory: Path, problems: list[Problem]) -> list[Path]:
+    """In the order of their names; hidden files belong to an editor or to nobody."""
+    try:
+        names = sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        problems.append(Problem(_name(directory), 0, 0, f"cannot be read: {error.strerror}"))
+        return []
+    return [directory / name for name in names if name.endswith(".yaml") and not name.startswith(".")]
+
+
+def _over(values: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, where ``later`` wins; of two keys that exclude each other it puts one in the place of the other."""
+    out = merge(values, later)
+    for name, queue in later.get("queues", {}).items():
+        given = queue.get("defaults", {})
+        gone = "not_before" if "delay" in given else "delay" if "not_before" in given else None
+        if gone is not None:
+            out["queues"][name]["defaults"].pop(gone, None)
+    return out
+
+
+def _name(path: Path) -> str:
+    return to_text(os.fsencode(path))
+
+
 def _read(path: Path) -> dict[str, Any]:
-    where = to_text(os.fsencode(path))
-    content = decode(where, path.read_bytes(), MAX_SIZE)
+    where = _name(path)
+    with open(path, "rb") as file:
+        content = decode(where, file.read(MAX_SIZE + 1), MAX_SIZE, "split it into drop-ins")
     source = Source.of(where, content)
     documents = read_yaml(source, content)
     if len(documents) > 1:
@@ -138,9 +166,11 @@ def _read(path: Path) -> dict[str, Any]:
     check = Check(source)
     values = read_section(documents[0], check, KEYS)
     for name, (_, queue) in _queues_of(documents[0]).items():
-        handler = values.get("queues", {}).get(name, {}).get("handler")
-        if handler is not None:
-            _check_handler(handler, check, queue.value["handler"][1])
+        read = values.get("queues", {}).get(name, {})
+        if "command" in read.get("handler", {}):
+            _check_handler(read["handler"]["command"], check, queue.value["handler"][1])
+        if {"delay", "not_before"} <= read.get("defaults", {}).keys():
+            check.wrong(queue.value["defaults"][1], EXCLUSIVE)
     if check.problems:
         raise Refused(check.problems)
     return values
@@ -152,12 +182,8 @@ def _queues_of(document: Any) -> Mapping[str, Any]:
     return {name: pair for name, pair in found.items() if isinstance(pair[1].value, dict)}
 
 
-def _check_handler(handler: Mapping[str, Any], check: Check, node: Any) -> None:
-    if "command" not in handler:
-        if not check.problems:
-            check.wrong(node, "handler: 'command' is missing")
-        return
-    marks = [mark for mark in ("{file}", "{line}") if any(mark in part for part in handler["command"])]
+def _check_handler(command: Sequence[str], check: Check, node: Any) -> None:
+    marks = [mark for mark in ("{file}", "{line}") if any(mark in part for part in command)]
     if len(marks) != 1:
         check.wrong(node, "handler: its command must hold either {file} or {line}, and not both")
 

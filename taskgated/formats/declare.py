@@ -12,11 +12,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from taskgated.errors import Problem
+from taskgated.errors import Problem, Refused
 from taskgated.formats import units
-from taskgated.formats.yamlread import Mapping, Node, Source
+from taskgated.formats.yamlread import Mapping, Node, Source, quoted
 
 Schema = dict[str, Any]
+
+MAX_PROBLEMS = 100
+"""What is wrong with one file beyond this is not looked for: nobody reads it, and it would take long."""
+MAX_ARGUMENT = 128 * 1024 - 1
+"""One argument of a program is at most this long (MAX_ARG_STRLEN, execve(2)), its final NUL not counted."""
 
 
 class Mismatch(Exception):
@@ -35,7 +40,13 @@ class Check:
     problems: list[Problem] = field(default_factory=list)
 
     def wrong(self, node: Node, message: str, hint: str = "") -> None:
-        self.problems.append(self.source.problem(node.line, node.column, message, hint))
+        self.add([self.source.problem(node.line, node.column, message, hint)])
+
+    def add(self, problems: Iterable[Problem]) -> None:
+        self.problems += problems
+        if len(self.problems) >= MAX_PROBLEMS:
+            last = Problem(self.source.where, 0, 0, f"these are the first {MAX_PROBLEMS}; there may be more")
+            raise Refused([*self.problems[:MAX_PROBLEMS], last])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +68,19 @@ class Key:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, 1, 0.6)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+    return _close(word, known) or f"known: {', '.join(known)}"
+
+
+def _close(word: str, known: Sequence[str]) -> str:
+    if len(word) > 100:
+        return ""
+    close = difflib.get_close_matches(word, known, 1, 0.6) or difflib.get_close_matches(word.lower(), known, 1, 0.6)
+    return f"did you mean '{close[0]}'?" if close else ""
 
 
 def expected(what: str, node: Node) -> Mismatch:
-    shown = f" '{node.value}'" if isinstance(node.value, str | int | float) and len(str(node.value)) < 40 else ""
+    word = node.spelled or (node.value if isinstance(node.value, str) else "")
+    shown = f" {quoted(word)}" if word and not isinstance(node.value, bool) else ""
     return Mismatch(f"expected {what}, not {node.kind}{shown}")
 
 
@@ -77,7 +95,7 @@ def read_section(node: Node, check: Check, keys: Sequence[Key], later: Sequence[
         if name in later:
             check.wrong(at, f"the key '{name}' is not supported by this version")
         elif name not in table:
-            check.wrong(at, f"unknown key '{name}'", did_you_mean(name, table))
+            check.wrong(at, f"unknown key {quoted(name)}", did_you_mean(name, table))
         else:
             try:
                 out[name] = table[name].type.read(value, check)
@@ -86,8 +104,19 @@ def read_section(node: Node, check: Check, keys: Sequence[Key], later: Sequence[
     return out
 
 
-def section(keys: Sequence[Key]) -> Type:
-    return Type(lambda node, check: read_section(node, check, keys), schema_of(keys))
+def section(keys: Sequence[Key], required: str = "") -> Type:
+    """A mapping with these keys, of which one must be there."""
+    schema = schema_of(keys)
+    if required:
+        schema["required"] = [required]
+
+    def read(node: Node, check: Check) -> dict[str, Any]:
+        out = read_section(node, check, keys)
+        if required and isinstance(node.value, Mapping) and required not in node.value:
+            check.wrong(node, f"'{required}' is missing")
+        return out
+
+    return Type(read, schema)
 
 
 def schema_of(keys: Sequence[Key]) -> Schema:
@@ -110,7 +139,7 @@ def text(pattern: str = "", what: str = "text", longest: int = 200) -> Type:
             raise Mismatch(f"longer than {longest} characters")
         if compiled is not None and not compiled.fullmatch(node.value):
             raise Mismatch(f"expected {what}, not '{node.value}'")
-        if any(ord(c) < 32 or ord(c) == 127 for c in node.value):
+        if any(c < " " or "\x7f" <= c <= "\x9f" for c in node.value):
             raise Mismatch("a control character has no place here")
         return node.value
 
@@ -144,31 +173,33 @@ def number(low: float, high: float) -> Type:
 def choice(*words: str) -> Type:
     def read(node: Node, check: Check) -> str:
         if node.value not in words:
-            hint = did_you_mean(node.value, words) if isinstance(node.value, str) else ""
-            raise Mismatch(f"expected one of {', '.join(words)}", hint)
+            hint = _close(node.value, words) if isinstance(node.value, str) else ""
+            raise Mismatch(str(expected(f"one of {', '.join(words)}", node)), hint)
         return str(node.value)
 
     return Type(read, {"enum": list(words)})
 
 
-def _by(parse: Callable[[str], Any], what: str, schema: Schema) -> Type:
+def _by(parse: Callable[[str], Any], what: str, kinds: list[str]) -> Type:
     """A unit: text that ``parse`` understands, or a bare number."""
 
     def read(node: Node, check: Check) -> Any:
-        if isinstance(node.value, bool) or not isinstance(node.value, str | int | float):
+        value = node.value
+        number = isinstance(value, int | float) and not isinstance(value, bool) and "number" in kinds
+        if not (number or isinstance(value, str)) or len(str(value)) > 100:
             raise expected(what, node)
         try:
-            return parse(str(node.value))
+            return parse(f"{value:.6f}" if isinstance(value, float) else str(value))
         except ValueError as error:
-            raise Mismatch(f"{error}, not '{node.value}'") from None
+            written = f", not {quoted(node.spelled or str(value))}" if str(error).startswith("expected") else ""
+            raise Mismatch(f"{error}{written}") from None
 
-    return Type(read, schema)
+    return Type(read, {"type": kinds if len(kinds) > 1 else kinds[0]})
 
 
-_UNIT: Schema = {"type": ["string", "number"]}
-duration = _by(units.duration, "a duration such as 90s or 2h 30min", _UNIT)
-size = _by(units.size, "a size such as 512K, 16M or 4G", _UNIT)
-timestamp = _by(units.timestamp, "a time such as 2027-01-31T02:00:00+01:00", {"type": "string"})
+duration = _by(units.duration, "a duration such as 90s or 2h 30min", ["string", "number"])
+size = _by(units.size, "a size such as 512K, 16M or 4G", ["string", "number"])
+timestamp = _by(units.timestamp, "a time such as 2027-01-31T02:00:00+01:00", ["string"])
 
 
 def or_word(word: str, type_: Type, value: Any) -> Type:
@@ -200,7 +231,7 @@ def long_text(what: str) -> Type:
             raise Mismatch("is empty")
         return node.value
 
-    return Type(read, {"type": "string", "minLength": 1})
+    return Type(read, {"type": "string", "pattern": "\\S"})
 
 
 def list_of(item: Type, what: str, least: int = 1) -> Type:
@@ -222,24 +253,36 @@ def list_of(item: Type, what: str, least: int = 1) -> Type:
 
 def _argument(node: Node, check: Check) -> str:
     if not isinstance(node.value, str):
-        raise Mismatch(str(expected("text", node)), "put it in quotes")
-    return node.value
+        raise Mismatch(str(expected("text", node)), "put it in quotes" if node.spelled else "")
+    return _argument_that_fits(node.value)
 
 
-argv = list_of(Type(_argument, {"type": "string"}), "a list of arguments")
+def _argument_that_fits(value: str) -> str:
+    if len(value) * 4 > MAX_ARGUMENT and len(value.encode()) > MAX_ARGUMENT:
+        raise Mismatch(f"longer than {MAX_ARGUMENT} bytes: no program can be given that")
+    return value
+
+
+_arguments = list_of(Type(_argument, {"type": "string"}), "a list of arguments")
 
 
 def _command(node: Node, check: Check) -> tuple[str, ...] | str:
     if isinstance(node.value, list):
-        value: tuple[str, ...] = argv.read(node, check)
-        if value and not value[0]:
-            raise Mismatch("its first argument, the program, is empty")
-        return value
-    line: str = long_text("a list of arguments, or text for /bin/sh -c").read(node, check)
-    return line
+        return _program(node, check)
+    line: str = _line.read(node, check)
+    return _argument_that_fits(line)
 
 
-command = Type(_command, {"anyOf": [argv.schema, {"type": "string", "minLength": 1}]})
+def _program(node: Node, check: Check) -> tuple[str, ...]:
+    value: tuple[str, ...] = _arguments.read(node, check)
+    if isinstance(node.value, list) and node.value[0].value == "":
+        raise Mismatch("its first argument, the program, is empty")
+    return value
+
+
+_line = long_text("a list of arguments, or text for /bin/sh -c")
+argv = Type(_program, {**_arguments.schema, "prefixItems": [{"type": "string", "minLength": 1}]})
+command = Type(_command, {"anyOf": [argv.schema, _line.schema]})
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -250,17 +293,24 @@ def _environment(node: Node, check: Check) -> dict[str, str]:
     out = {}
     for name, (at, value) in node.value.items():
         if not _VARIABLE.fullmatch(name):
-            check.wrong(at, f"'{name}' is not a name for a variable")
+            check.wrong(at, f"{quoted(name)} is not a name for a variable")
         elif isinstance(value.value, bool) or not isinstance(value.value, str | int | float):
             check.wrong(value, f"{name}: {expected('text', value)}", "put it in quotes")
         else:
-            out[name] = str(value.value)
+            try:
+                out[name] = _argument_that_fits(value.spelled or str(value.value))
+            except Mismatch as wrong:
+                check.wrong(value, f"{name}: {wrong}")
     return out
 
 
 environment = Type(
     _environment,
-    {"type": "object", "additionalProperties": {"type": ["string", "number"]}},
+    {
+        "type": "object",
+        "propertyNames": {"pattern": f"^({_VARIABLE.pattern})$"},
+        "additionalProperties": {"type": ["string", "number"]},
+    },
 )
 
 
@@ -274,7 +324,7 @@ def mapping_of(names: str, what: str, item: Type) -> Type:
         out = {}
         for name, (at, value) in node.value.items():
             if not pattern.fullmatch(name):
-                check.wrong(at, f"'{name}' cannot be used: {what}")
+                check.wrong(at, f"{quoted(name)} cannot be used: {what}")
                 continue
             try:
                 out[name] = item.read(value, check)
@@ -282,4 +332,5 @@ def mapping_of(names: str, what: str, item: Type) -> Type:
                 check.wrong(value, f"{name}: {wrong}", wrong.hint)
         return out
 
-    return Type(read, {"type": "object", "patternProperties": {f"^({names})$": item.schema}})
+    properties = {f"^({names})$": item.schema}
+    return Type(read, {"type": "object", "additionalProperties": False, "patternProperties": properties})

@@ -14,13 +14,13 @@ from typing import Any
 from taskgated.config import Config, QueueConfig
 from taskgated.core.job import Spec, to_text
 from taskgated.errors import Problem, Refused
-from taskgated.formats.declare import Check, Mismatch, did_you_mean, read_section
-from taskgated.formats.keys import JOB, LATER, build, merge
+from taskgated.formats.declare import MAX_ARGUMENT, Check, did_you_mean, read_section
+from taskgated.formats.jsonread import read_json
+from taskgated.formats.keys import EXCLUSIVE, JOB, LATER, build, merge
 from taskgated.formats.yamlread import Mapping as YamlMapping
-from taskgated.formats.yamlread import Node, Source, decode, read_json, read_yaml
+from taskgated.formats.yamlread import Node, Source, decode, forbidden, quoted, read_yaml
 
-MAX_LINE = 128 * 1024 - 1
-"""One argument of a program is at most this long (MAX_ARG_STRLEN, execve(2)), its final NUL not counted."""
+MAX_LINE = MAX_ARGUMENT
 DIRECTIVE = "#TASKGATE"
 
 
@@ -75,49 +75,67 @@ def read_script(name: str, data: bytes, queue: str, config: Config) -> Spec:
     """The job of a script: its directives, and its text, to be run from a private copy."""
     if len(data) > config.max_file_size:
         raise Refused([Problem(name, 0, 0, f"larger than {config.max_file_size} bytes", hint="see max_file_size")])
-    if b"\0" in data[:1024]:
-        raise Refused([Problem(name, 1, 0, "a NUL in its first kilobyte: this is no script")])
+    if (at := data.find(b"\0", 0, 1024)) >= 0:
+        place = data.count(b"\n", 0, at) + 1, at - data.rfind(b"\n", 0, at)
+        raise Refused([Problem(name, *place, "a NUL in its first kilobyte: this is no script")])
     script = to_text(data)
     lines = script.split("\n")
     source = Source(name, tuple(lines))
     check = Check(source)
     values: dict[str, Any] = {}
-    seen: dict[str, int] = {}
+    seen = YamlMapping()
     for number, line in enumerate(lines[1:], 2):
         stripped = line.strip()
         if stripped and not stripped.startswith("#"):
             break  # the first line that is neither blank nor a comment ends the directives
         if stripped.startswith(DIRECTIVE) and not stripped[len(DIRECTIVE) :][:1].strip():
             try:
-                values |= _directive(line, number, check, seen)
+                directive = _directive(source, line, number)
             except Refused as error:
-                check.problems += error.problems
-    _check_queue(Node(None, seen.get("queue", 1), 1), values, check, queue, config)
-    _check_times(Node(None, seen.get("delay", 1), 1), values, check)
+                check.add(error.problems)
+            else:
+                _check_directive(directive, check, seen)
+                values |= read_section(directive, check, JOB, LATER)
+    node = Node(seen, 1, 1)
+    _check_queue(_value(node, "queue"), values, check, queue, config)
+    _check_times(_value(node, "delay"), values, check)
     if check.problems:
         raise Refused(check.problems)
     return _finish({**values, "script": script}, queue, config, _stem(name))
 
 
-def _directive(line: str, number: int, check: Check, seen: dict[str, int]) -> dict[str, Any]:
-    """The values of one ``#TASKGATE key: value`` line, read as YAML at its own place in the script."""
-    indent = line.index(DIRECTIVE) + len(DIRECTIVE)
-    content = " " * indent + line[indent:].rstrip("\r")
-    source = Source(check.source.where, check.source.lines[number - 1 : number], number)
+def _directive(script: Source, line: str, number: int) -> Node:
+    """The mapping of one ``#TASKGATE key: value`` line, read as YAML at its own place in the script."""
+    line = line.rstrip("\r")
+    rest = line[line.index(DIRECTIVE) + len(DIRECTIVE) :].lstrip(" \t")
+    indent = len(line) - len(rest)
+    content = " " * indent + rest
+    source = Source(script.where, script.lines[number - 1 : number], number)
     try:
         content.encode()
     except UnicodeEncodeError as error:
         raise source.refuse(number, error.start + 1, "a directive must be UTF-8") from None
-    documents = read_yaml(source, content)
+    if found := forbidden(content.replace("\r", "\0")):
+        raise source.refuse(number, found[0] + 1, "a control character has no place in a directive")
+    try:
+        documents = read_yaml(source, content)
+    except Refused as error:  # what is missing at the end of a directive is missing in its line
+        (wrong,) = error.problems
+        column = wrong.column if wrong.line == number else len(line) + 1
+        raise source.refuse(number, column, wrong.message, wrong.hint) from None
     if len(documents) != 1 or not isinstance(documents[0].value, YamlMapping):
-        raise source.refuse(number, indent + 2, "expected 'key: value'")
-    for key, (at, _) in documents[0].value.items():
+        raise source.refuse(number, indent + 1, "expected 'key: value'")
+    return documents[0]
+
+
+def _check_directive(directive: Node, check: Check, seen: YamlMapping) -> None:
+    assert isinstance(directive.value, YamlMapping)
+    for key, (at, value) in directive.value.items():
         if key in ("command", "script"):
             check.wrong(at, f"'{key}' has no place in a script: the script is what runs")
         if key in seen:
-            check.wrong(at, f"'{key}' is given twice", f"first in line {seen[key]}")
-        seen.setdefault(key, number)
-    return read_section(documents[0], check, JOB, LATER)
+            check.wrong(at, f"{quoted(key)} is given twice", f"first in line {seen[key][0].line}")
+        seen.setdefault(key, (at, value))
 
 
 def line_spec(name: str, number: int, line: bytes, queue: str, config: Config) -> Spec | None:
@@ -208,7 +226,7 @@ def _check_queue(node: Node, values: Mapping[str, Any], check: Check, queue: str
 
 def _check_times(node: Node, values: Mapping[str, Any], check: Check) -> None:
     if "delay" in values and "not_before" in values:
-        check.wrong(node, "'delay' and 'not_before' exclude each other")
+        check.wrong(node, EXCLUSIVE)
 
 
 def _finish(values: Mapping[str, Any], queue: str, config: Config, name: str) -> Spec:
@@ -223,7 +241,7 @@ def _finish(values: Mapping[str, Any], queue: str, config: Config, name: str) ->
 def _default_name(values: Mapping[str, Any]) -> str:
     command = values.get("command")
     if isinstance(command, tuple):
-        return _clean(command[0].rsplit("/", 1)[-1])
+        return _clean(command[0].rstrip("/").rsplit("/", 1)[-1] or command[0])
     return _first_word(command) if command else "script"
 
 
@@ -242,13 +260,12 @@ def _stem(name: str) -> str:
 
 def _clean(name: str) -> str:
     """A default name is for people: no control characters."""
-    return "".join(c if c >= " " and c != "\x7f" else "?" for c in name)
+    return "".join("?" if c < " " or "\x7f" <= c <= "\x9f" else c for c in name)
 
 
 __all__ = [
     "MAX_LINE",
     "Kind",
-    "Mismatch",
     "file_spec",
     "kind_of",
     "line_spec",

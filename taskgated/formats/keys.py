@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from taskgated.core.job import Interrupted, Output, Retry, Spec
@@ -79,6 +79,8 @@ JOB = (
 LATER = ("after", "key", "on_conflict", "tokens", "locks", "limits")
 """Keys of the design that this version cannot honour; they are refused rather than ignored."""
 
+EXCLUSIVE = "'delay' and 'not_before' exclude each other"
+
 DEFAULTS = tuple(key for key in JOB if key.name not in NOT_DEFAULTS)
 
 _FIELDS = {f.name for f in fields(Spec)}
@@ -93,11 +95,19 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def _retry(values: Mapping[str, Any]) -> Retry:
+    """A delay that is longer than the longest by default is what is meant, and not cut."""
+    retry = Retry(**values)
+    if "max_delay" not in values and retry.delay > retry.max_delay:
+        return replace(retry, max_delay=retry.delay)
+    return retry
+
+
 def build(values: Mapping[str, Any]) -> Spec:
     """A spec from checked values."""
     out = {name: value for name, value in values.items() if name in _FIELDS}
     if "retry" in out:
-        out["retry"] = Retry(**out["retry"])
+        out["retry"] = _retry(out["retry"])
     if "output" in out:
         out["output"] = Output(**out["output"])
     if "interrupted" in out:

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 _DURATIONS = {
-    "us": 1e-6, "usec": 1e-6, "µs": 1e-6, "ms": 1e-3, "msec": 1e-3,
+    "us": 1e-6, "usec": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "msec": 1e-3,
     "s": 1, "sec": 1, "second": 1, "seconds": 1,
     "m": 60, "min": 60, "minute": 60, "minutes": 60,
     "h": 3600, "hr": 3600, "hour": 3600, "hours": 3600,
     "d": 86400, "day": 86400, "days": 86400,
     "w": 604800, "week": 604800, "weeks": 604800,
+    "month": 2629800, "months": 2629800, "y": 31557600, "year": 31557600, "years": 31557600,
 }  # fmt: skip
-_SIZES = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)")
+_SIZES = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50, "E": 2**60}
+_NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµμ]*)")
+_SIZE = re.compile(r"\s*([0-9]{1,30})(?:\.([0-9]{1,30}))?\s*([BKMGTPE]?)\s*")
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})?)?"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST = 100 * 365 * 86400.0
 """Seconds; what is longer is a slip of the keyboard."""
 
@@ -33,7 +39,9 @@ def duration(text: str) -> float:
             raise ValueError("expected a duration such as 90s or 2h 30min")
         factor = _DURATIONS.get(match[2] or "s")
         if factor is None:
-            raise ValueError(f"unknown unit of time '{match[2]}' (us ms s min h d w)")
+            raise ValueError(f"unknown unit of time '{match[2]}' (us ms s min h d w month y)")
+        if not match[2] and match[0] != stripped:
+            raise ValueError(f"'{match[1]}' has no unit of time (us ms s min h d w month y)")
         total += float(match[1]) * factor
         at = match.end()
     if not stripped:
@@ -45,10 +53,13 @@ def duration(text: str) -> float:
 
 def size(text: str) -> int:
     """Bytes of ``4G``, ``16M``, ``1024``; to the base of 1024."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([BKMGT]?)\s*", text)
+    match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError("expected a size such as 512K, 16M or 4G")
-    value = int(float(match[1]) * _SIZES[match[2]])
+    whole, fraction, unit = match.groups()
+    value = int(whole) * _SIZES[unit]
+    if fraction:
+        value += int(fraction) * _SIZES[unit] // 10 ** len(fraction)
     if value >= 2**62:
         raise ValueError("larger than any disk")
     return value
@@ -83,7 +94,8 @@ def format_size(number: int) -> str:
 def timestamp(text: str) -> int:
     """Microseconds since the epoch of an RFC 3339 time; without an offset it is local time."""
     try:
-        moment = datetime.fromisoformat(text.strip())
-        return round(moment.timestamp() * 1_000_000)
+        if not _TIME.fullmatch(text):
+            raise ValueError
+        return (datetime.fromisoformat(text.upper()).astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
     except (ValueError, OverflowError, OSError):
         raise ValueError("expected a time such as 2027-01-31T02:00:00+01:00") from None

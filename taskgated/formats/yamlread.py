@@ -9,7 +9,7 @@ are bounded.
 
 from __future__ import annotations
 
-import json
+import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,17 +32,24 @@ _CONSTANTS: dict[str, Scalar] = {
 }  # fmt: skip
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SURROGATES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""Beside control characters: U+0085, U+2028 and U+2029, which end a line for some programs and not for others,
+and U+FEFF, which nobody sees."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_TAB_HINT = "YAML is indented with spaces, not tabs"
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value and where it stands (from 1). ``value`` is a scalar, a list of nodes, or a ``Mapping``."""
+    """A value and where it stands (from 1). ``value`` is a scalar, a list of nodes, or a ``Mapping``.
+
+    ``spelled``: how a value without quotes was written (1.10 is not 1.1 for everybody).
+    """
 
     value: Scalar | list[Node] | Mapping
     line: int
     column: int
+    spelled: str = ""
 
     @property
     def kind(self) -> str:
@@ -67,6 +74,25 @@ class Node:
 class Mapping(dict[str, tuple[Node, Node]]):
     """Key to (node of the key, node of the value), in the order of the file."""
 
+    def add(self, source: Source, key: Node, value: Node) -> None:
+        name = key.spelled or str(key.value or "")
+        if name in self:
+            first = self[name][0].line
+            raise source.refuse(key.line, key.column, f"{quoted(name)} is given twice", f"first in line {first}")
+        self[name] = (key, value)
+
+
+def quoted(word: str, longest: int = 60) -> str:
+    """A word that somebody wrote, for a message: in quotes, and not too much of it."""
+    return f"'{word if len(word) <= longest else word[: longest - 3] + '...'}'"
+
+
+def printable(text: str) -> str:
+    """Nothing that somebody wrote moves a cursor, or ends a line of a message."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -83,8 +109,9 @@ class Source:
     def problem(self, line: int, column: int, message: str, hint: str = "") -> Problem:
         index = line - self.first
         text = self.lines[index].rstrip("\r") if 0 <= index < len(self.lines) else ""
+        message = printable(message)
         start = max(0, column - 60)  # a line of a megabyte is shown around the fault only
-        shown = text[start : start + 100].replace("\t", " ")
+        shown = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[start : start + 100])
         return _Shown(self.where, line, column, message, shown, hint, column - start)
 
     def refuse(self, line: int, column: int, message: str, hint: str = "") -> Refused:
@@ -106,22 +133,30 @@ class _Shown(Problem):
         return out
 
 
-def decode(where: str, data: bytes, max_size: int) -> str:
-    """The text of a file, or ``Refused`` with the place of the first byte or character that is none."""
+def decode(where: str, data: bytes, max_size: int, hint: str = "see max_file_size") -> str:
+    """The text of a file, its lines ended by newlines, or ``Refused`` with the place of what is no text."""
     if len(data) > max_size:
-        raise Refused([Problem(where, 0, 0, f"larger than {max_size} bytes", hint="see max_file_size")])
+        raise Refused([Problem(where, 0, 0, f"larger than {max_size} bytes", hint=hint)])
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        text = data.decode("utf-8-sig")
+        text = _lines(data.decode())
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8", "replace")
-        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
-        raise Refused([Problem(where, line, column, f"byte 0x{data[error.start]:02x} is not UTF-8")]) from None
-    if match := _FORBIDDEN.search(text):
-        before = text[: match.start()]
-        line, column = before.count("\n") + 1, match.start() - (before.rfind("\n") + 1) + 1
-        name = "NUL" if match[0] == "\0" else f"character U+{ord(match[0]):04X}"
-        raise Source.of(where, text).refuse(line, column, f"{name} has no place in a text")
-    return text
+        text = _lines(data.decode("utf-8", "replace"))
+        found: tuple[int, str] | None = (
+            len(_lines(data[: error.start].decode())),
+            f"byte 0x{data[error.start]:02x} is not UTF-8",
+        )
+    else:
+        found = forbidden(text)
+    if found is None:
+        return text
+    at, message = found
+    raise Source.of(where, text).refuse(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at), message)
+
+
+def _lines(text: str) -> str:
+    """Whatever ends its lines: newlines, so that everybody counts the same."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def read_yaml(source: Source, text: str) -> list[Node]:
@@ -132,25 +167,27 @@ def read_yaml(source: Source, text: str) -> list[Node]:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
         message = f"not YAML: {error.problem or error.context}"
-        raise source.refuse(line + source.first, column + 1, message) from None
+        at_tab = _character(source, line, column) == "\t"
+        raise source.refuse(line + source.first, column + 1, message, _TAB_HINT if at_tab else "") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Refused([Problem(source.where, 0, 0, f"not YAML: {error}")]) from None
 
 
-def read_json(source: Source, text: str) -> list[Node]:
-    """The one value in a JSON text, as a list of one document.
+def forbidden(text: str) -> tuple[int, str] | None:
+    """Where in a text the first character is that has no place there, and what is wrong with it."""
+    match = _FORBIDDEN.search(text)
+    if match is None:
+        return None
+    name = "NUL" if match[0] == "\0" else f"character U+{ord(match[0]):04X}"
+    return match.start(), f"{name} has no place in a text"
 
-    The syntax is judged by ``json``. The positions come from the YAML reader, for which two things that JSON
-    has and YAML 1.1 has not are spelled differently first.
-    """
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        raise source.refuse(error.lineno, error.colno, f"not JSON: {error.msg}") from None
-    except (ValueError, RecursionError) as error:
-        raise Refused([Problem(source.where, 0, 0, f"not JSON: {error}")]) from None
-    as_yaml = _SURROGATES.sub(lambda match: json.loads(f'"{match[0]}"'), text.replace("\t", " "))
-    return read_yaml(source, as_yaml)
+
+def refuse_characters(source: Source, value: str, line: int, column: int) -> None:
+    """A value that was written with escapes may hold what no file name, argument or variable can."""
+    if "\0" in value:
+        raise source.refuse(line, column, "NUL has no place in a text")
+    if not value.isascii() and _SURROGATE.search(value):
+        raise source.refuse(line, column, "half of a surrogate pair is no character")
 
 
 class _Reader:
@@ -181,9 +218,8 @@ class _Reader:
         if event.tag is not None:
             raise self.source.refuse(line, column, "tags are not supported", "leave it out")
         if isinstance(event, yaml.ScalarEvent):
-            if "\0" in event.value:
-                raise self.source.refuse(line, column, "NUL has no place in a text")
-            return Node(_scalar(event), line, column)
+            refuse_characters(self.source, event.value, line, column)
+            return Node(_scalar(event), line, column, "" if event.style else event.value)
         if isinstance(event, yaml.SequenceStartEvent):
             items = []
             while not isinstance(item := self.next(), yaml.SequenceEndEvent):
@@ -197,13 +233,9 @@ class _Reader:
             key = self.node(event, depth + 1)
             if isinstance(key.value, list | Mapping):
                 raise self.source.refuse(key.line, key.column, f"a key must be text, not {key.kind}")
-            name = event.value
-            if name == "<<":
+            if key.spelled == "<<":
                 raise self.source.refuse(key.line, key.column, "merge keys are not supported", "write it out")
-            if name in out:
-                first = out[name][0].line
-                raise self.source.refuse(key.line, key.column, f"'{name}' is given twice", f"first in line {first}")
-            out[name] = (key, self.node(self.next(), depth + 1))
+            out.add(self.source, key, self.node(self.next(), depth + 1))
         return out
 
 
@@ -212,6 +244,10 @@ def _documents(reader: _Reader) -> Iterator[Node]:
         if isinstance(event, yaml.StreamStartEvent | yaml.DocumentStartEvent | yaml.DocumentEndEvent):
             continue
         yield reader.node(event, 1)
+
+
+def _character(source: Source, index: int, column: int) -> str:
+    return source.lines[index][column : column + 1] if index < len(source.lines) else ""
 
 
 def _scalar(event: Any) -> Scalar:

@@ -1,0 +1,269 @@
+"""Job files of every kind: what they say is what is run, and what they should not say is refused at its place."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from jobfile_env import CONFIG, FULL, read, refused, round_trips
+from taskgated.core.job import Interrupted, Output, Retry, Spec, to_bytes
+from taskgated.formats.declare import MAX_PROBLEMS
+from taskgated.formats.jobfile import MAX_LINE, Kind, file_spec, kind_of, line_spec
+from taskgated.formats.schema import dump, job_schema
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+class TestSpec:
+    @pytest.mark.parametrize("name", ["x.yaml", "x.json"])
+    def test_everything(self, name: str) -> None:
+        assert read(json.dumps(FULL), name) == [
+            Spec(
+                command=("a", "b c", ""), name="n", env={"A": "x"}, cwd="/tmp", priority=7, timeout=5400.0,
+                kill_after=5.0, retry=Retry(3, 60.0, 3.0, 7200.0, 0.0), success_exit_codes=(0, 3), delay=5.0,
+                expires=86400.0, interrupted=Interrupted.FAIL, output=Output(4096),
+            )
+        ]  # fmt: skip
+
+    def test_only_a_command(self) -> None:
+        assert read("command: echo hi\n") == [Spec(command="echo hi", name="echo")]
+
+    @pytest.mark.parametrize(
+        ("text", "commands"),
+        [
+            ("- command: a\n- command: b\n", ["a", "b"]),
+            ("command: a\n---\n- command: b\n- command: c\n---\n", ["a", "b", "c"]),
+            (b"\xef\xbb\xbfcommand: a\r\nname: b\r\n", ["a"]),
+            ("command: no\n", ["no"]),
+            ("command: 1:30\n", ["1:30"]),
+        ],
+    )
+    def test_one_or_many(self, text: str | bytes, commands: list[str]) -> None:
+        assert [spec.command for spec in read(text)] == commands
+
+    def test_a_variable_is_what_was_written(self) -> None:
+        env = "{V: 1.10, M: 0755, B: 9_0, E: 1e3, N: 'null', O: on, X: 0x1F, L: 99999999999999999999}"
+        assert read(f"command: x\nenv: {env}\n")[0].env == {
+            "V": "1.10", "M": "0755", "B": "9_0", "E": "1e3", "N": "null", "O": "on", "X": "0x1F",
+            "L": "99999999999999999999",
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("command", "name"),
+        [
+            ("[/usr/bin/x, y]", "x"), ("[/usr/bin/]", "bin"),
+            ("[/]", "/"), ("A=1 /opt/r.sh z", "A=1"), ("'\"a b\"'", "a b"),
+            ('"it\'s"', "it's"), ('["a\\x1b\\x9b[31m"]', "a??[31m"), ("x" * 300, "x" * 200),
+        ],
+    )  # fmt: skip
+    def test_names_when_none_is_given(self, command: str, name: str) -> None:
+        assert read(f"command: {command}\n")[0].name == name
+
+    def test_scripts_inside(self) -> None:
+        assert read("script: |\n  echo hi\n") == [Spec(script="#!/bin/sh\necho hi\n", name="script")]
+        assert read("script: |\n  #!/bin/awk -f\n  {}\n")[0].script == "#!/bin/awk -f\n{}\n"
+
+    def test_a_delay_longer_than_the_longest_by_default_is_meant(self) -> None:
+        assert read("command: x\nretry: {delay: 2h}")[0].retry == Retry(delay=7200.0, max_delay=7200.0)
+        assert read("command: x\nretry: {delay: 2h, max_delay: 1h}")[0].retry.max_delay == 3600.0
+
+    def test_infinity(self) -> None:
+        assert read("command: x\ntimeout: infinity\n", queue="etl")[0].timeout is None
+
+
+class TestQueues:
+    def test_the_spool_itself_may_name_one(self) -> None:
+        assert [s.queue for s in read("- {command: x, queue: etl}\n- {command: x, queue: default}")] == [
+            "etl",
+            "default",
+        ]
+
+    def test_a_directory_stands_for_its_own(self) -> None:
+        assert [s.queue for s in read("- {command: x, queue: etl}\n- {command: x}", queue="etl")] == ["etl", "etl"]
+        assert read("command: x", queue="unconfigured")[0].queue == "unconfigured"
+        assert refused("command: x\nqueue: default", queue="etl") == [
+            "x.yaml:2:8: queue: dropped for queue 'etl', it cannot ask for 'default'"
+        ]
+
+    @pytest.mark.parametrize("where", ["dropped there", "asked for"])
+    def test_defaults_stand_behind_the_job(self, where: str) -> None:
+        text = "command: x\npriority: 1\nretry: {delay: 5s}\nenv: {B: own}\n"
+        (spec,) = read(text, queue="etl") if where == "dropped there" else read(text + "queue: etl\n")
+        assert spec == Spec(
+            command="x", name="x", queue="etl", priority=1, timeout=7200.0, retry=Retry(attempts=3, delay=5.0),
+            env={"A": "1", "B": "own"},
+        )  # fmt: skip
+
+    def test_one_time_takes_the_place_of_the_other(self) -> None:
+        assert read("command: x", queue="late")[0].delay == 60.0
+        (spec,) = read("command: x\nnot_before: 1970-01-01T00:00:01Z", queue="late")
+        assert (spec.delay, spec.not_before) == (0.0, 1_000_000)
+
+
+class TestScripts:
+    @pytest.mark.parametrize(
+        ("head", "values"),
+        [
+            ("#TASKGATE priority: 7", {"priority": 7}),
+            ("\n  \n# hello\n#TASKGATE priority: 7", {"priority": 7}),
+            ("#TASKGATE priority: 7\r", {"priority": 7}),
+            ("  #TASKGATE\tpriority: 7", {"priority": 7}),
+            ("#TASKGATE {priority: 7, cwd: /tmp} # both", {"priority": 7, "cwd": "/tmp"}),
+            ("#TASKGATE priority: 7\n#TASKGATE cwd: /é", {"priority": 7, "cwd": "/é"}),
+            ("#TASKGATE name: own", {"name": "own"}),
+            ("#TASKGATE queue: late", {"queue": "late", "delay": 60.0}),
+            ("true\n#TASKGATE priority: 7", {}),
+            ("#TASKGATED priority: 7", {}),
+            ("# \xff\0", {}),
+        ],
+    )  # fmt: skip
+    def test_directives(self, head: str, values: dict[str, Any]) -> None:
+        text = f"#!/bin/sh\n{head}\necho\n#TASKGATE nothing: here\n"
+        text += " " * 1024 + "\0\n" if "\0" in head else ""
+        text = text.replace("\0", "", 1)
+        assert read(text, "dir/s.sh") == [Spec(**{"script": text, "name": "s", **values})]
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("#TASKGATE nam: x", "s:2:11: unknown key 'nam' (did you mean 'name'?)"),
+            ("#TASKGATE  nam: x\r", "s:2:12: unknown key 'nam' (did you mean 'name'?)"),
+            ("\n#\n#TASKGATE priority: 101", "s:4:21: priority: 101 is not between 0 and 100"),
+            ("#TASKGATE priority: 1\n#TASKGATE priority: 2", "s:3:11: 'priority' is given twice (first in line 2)"),
+            ("#TASKGATE {cwd: /, cwd: /}", "s:2:20: 'cwd' is given twice (first in line 2)"),
+            ("#TASKGATE command: x", "s:2:11: 'command' has no place in a script: the script is what runs"),
+            ("#TASKGATE queue: elt", "s:2:18: queue: there is no queue 'elt' (did you mean 'etl'?)"),
+            ("#TASKGATE not_before: 2027-01-01\n#TASKGATE delay: 1s",
+             "s:3:18: 'delay' and 'not_before' exclude each other"),
+            ("#TASKGATE locks: [a]", "s:2:11: the key 'locks' is not supported by this version"),
+            ("#TASKGATE hello", "s:2:11: expected 'key: value'"),
+            ("#TASKGATE", "s:2:10: expected 'key: value'"),
+            ("#TASKGATE name: &a b", "s:2:17: anchors are not supported (write the value out)"),
+            (b"#TASKGATE name: caf\xe9", "s:2:20: a directive must be UTF-8"),
+            ("#TASKGATE name: a\x07", "s:2:18: a control character has no place in a directive"),
+            ("#TASKGATE name: a\rpriority: 1", "s:2:18: a control character has no place in a directive"),
+            ("#\0", "s:2:2: a NUL in its first kilobyte: this is no script"),
+        ],
+    )  # fmt: skip
+    def test_refused_at_its_place(self, text: str | bytes, said: str) -> None:
+        data = text.encode() if isinstance(text, str) else text
+        assert refused(b"#!/bin/sh\n" + data + b"\nexit\n", "s") == [said]
+
+    def test_all_at_once(self) -> None:
+        text = "#!/bin/sh\n#TASKGATE [\n#TASKGATE nam: x\n#TASKGATE priority: 101\n"
+        assert [said.split(": ")[0] for said in refused(text, "s")] == ["s:2:12", "s:3:11", "s:4:21"]
+        assert len(refused("#!/bin/sh\n" + "#TASKGATE [\n" * 10_000, "s")) == MAX_PROBLEMS + 1
+
+    def test_the_text_is_kept_to_the_byte(self) -> None:
+        data = b"\xff\r\nexit\n" + b" " * 1024 + b"\0"
+        (spec,) = read(b"#!/bin/sh\n#" + data, "s")
+        assert to_bytes(spec.script or "") == b"#!/bin/sh\n#" + data
+        assert round_trips(spec)
+
+
+class TestListsAndHandlers:
+    def test_a_task_list(self) -> None:
+        found = read(b"#!/bin/sh\n\n  \t\n # no\necho a # b\r\n/bin/echo \xff\n'x", "x.tasks", "etl")
+        assert [(s.command, s.name) for s in found] == [
+            ("echo a # b", "echo"),
+            ("/bin/echo \udcff", "echo"),
+            ("'x", "'x"),
+        ]
+        assert {(s.queue, s.priority) for s in found} == {("etl", 60)}
+        assert all(map(round_trips, found))
+
+    def test_the_longest_line(self) -> None:
+        assert read(b"x" * MAX_LINE + b"\r\n", "x.txt")
+        assert refused(b"ok\n" + b"x" * (MAX_LINE + 1) + b"\na\0b", "x.txt") == [
+            f"x.txt:2: this line is longer than {MAX_LINE} bytes",
+            "x.txt:3:2: a NUL in a line: no program can be given one",
+        ]
+
+    def test_lines_are_data(self) -> None:
+        found = read(b"# data\n\ncommand: x; {file}\n", "x.yaml", "lines")
+        assert [s.command for s in found] == [
+            ("consume", "x=# data", "# data"),
+            ("consume", "x=command: x; {file}", "command: x; {file}"),
+        ]
+        assert {(s.name, s.priority, s.queue) for s in found} == {("consume", 7, "lines")}
+        assert line_spec("x", 1, b" \n", "lines", CONFIG) is None
+
+    def test_a_file_is_data(self) -> None:
+        spec = file_spec("a.b.jpg", "/claims/1/file", "thumbs", CONFIG)
+        command = ("/opt/thumb.sh", "-i", "in=/claims/1/file")
+        assert spec == Spec(command=command, file="/claims/1/file", name="a.b", queue="thumbs")
+
+    @pytest.mark.parametrize(
+        ("name", "head", "queue", "kind"),
+        [
+            ("a.yml", b"#!", "default", Kind.SPEC), ("a.json", b"", "default", Kind.SPEC),
+            ("a.txt", b"#!", "default", Kind.TASKS), ("a", b"#!/bin/sh", "default", Kind.SCRIPT),
+            ("a.yaml", b"#!", "thumbs", Kind.FILE), ("a", b"", "lines", Kind.LINES),
+        ],
+    )  # fmt: skip
+    def test_kinds(self, name: str, head: bytes, queue: str, kind: Kind) -> None:
+        assert kind_of(name, head, CONFIG.queue(queue)) is kind
+
+    def test_no_kind(self) -> None:
+        assert refused(b"\xff\xd8", "a.jpg") == [
+            "a.jpg: this is neither a spec (.yaml, .yml, .json), a task list (.tasks, .txt) or a script "
+            "(first line #!), and queue default has no handler"
+        ]
+
+
+class TestSchema:
+    validator = Draft202012Validator(job_schema())
+
+    def test_shipped(self) -> None:
+        Draft202012Validator.check_schema(job_schema())
+        assert (REPOSITORY / "taskgated" / "job.schema.json").read_text() == dump(job_schema())
+
+    @pytest.mark.parametrize(
+        ("values", "valid"),
+        [
+            (FULL, True), ({"command": "x"}, True), ({"script": "x"}, True), ([{"command": "x"}] * 2, True),
+            ({"command": "x", "timeout": "infinity", "env": {"A": 7}}, True), ([], False), ("x", False), ({}, False),
+            ({"command": "x", "script": "y"}, False), ({"command": "x", "nam": "y"}, False), ({"command": []}, False),
+            ({"command": [""]}, False), ({"command": ["a", 7]}, False), ({"command": " "}, False),
+            ({"command": "x", "priority": 101}, False), ({"command": "x", "env": {"1A": "x"}}, False),
+            ({"command": "x", "env": {"A": None}}, False), ({"command": "x", "cwd": "y"}, False),
+            ({"command": "x", "queue": "rejected"}, False), ({"command": "x", "interrupted": "x"}, False),
+            ({"command": "x", "delay": 1, "not_before": "2027-01-01"}, False), ({"command": "x", "locks": []}, False),
+            ({"command": "x", "retry": {"attempts": 0}}, False), ({"command": "x", "success_exit_codes": []}, False),
+        ],
+    )  # fmt: skip
+    def test_it_says_what_the_reader_says(self, values: Any, valid: bool) -> None:
+        assert self.validator.is_valid(values) is valid
+        if valid:
+            assert read(json.dumps(values), "x.json")
+        else:
+            assert refused(json.dumps(values), "x.json")
+
+
+def test_examples() -> None:
+    found = {path.name: path.read_bytes() for path in (REPOSITORY / "etc" / "examples").iterdir()}
+    said = refused(found.pop("broken.yaml"), "broken.yaml")
+    assert said[0] == "broken.yaml:2:1: unknown key 'comand' (did you mean 'command'?)"
+    found.pop("old-way.yaml")  # a configuration
+    jobs = {name: len(read(data, name)) for name, data in found.items()}
+    assert jobs == {"backup": 1, "fails.yaml": 1, "night.tasks": 3, "report.yaml": 1, "retried.yaml": 1}
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("taskgated.formats.jobfile", ["watchdog", "sqlite3", "taskgated.daemon", "taskgated.store"]),
+        ("taskgated.ctl.__main__", ["yaml", "watchdog", "sqlite3", "taskgated.formats", "taskgated.daemon"]),
+    ],
+)
+def test_imports_only_what_it_uses(module: str, forbidden: list[str]) -> None:
+    code = f"import sys, {module}; print(sorted({forbidden!r} & sys.modules.keys()), '{module}' in sys.modules)"
+    code = code.replace(repr(forbidden), f"set({forbidden!r})")
+    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert result.stdout == "[] True\n"
