@@ -10,18 +10,12 @@ from pathlib import Path
 
 from taskgated import __version__
 from taskgated.errors import CannotStart, ConfigError, StoreError, TaskgateError
-from taskgated.paths import Layout
+from taskgated.paths import Layout, add_options
 
 
 def parser() -> argparse.ArgumentParser:
-    root = os.environ.get("TASKGATE_ROOT")
     top = argparse.ArgumentParser("taskgated", description="The gate that all heavy jobs of a host pass.")
-    top.add_argument(
-        "--root",
-        metavar="DIR",
-        default=root,
-        help="put everything under DIR (default: $TASKGATE_ROOT, or the system's places)",
-    )
+    add_options(top)
     top.add_argument("--config", type=Path, metavar="FILE", help="read FILE instead of taskgated.yaml")
     top.add_argument("--check", action="store_true", help="check the configuration and leave")
     top.add_argument("--version", action="version", version=f"taskgated {__version__}")
@@ -30,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
-    layout = Layout.under(options.root) if options.root else Layout.system()
+    layout = Layout.chosen(options)
     try:
         if options.check:
             from taskgated.config import load

@@ -18,6 +18,7 @@ from taskgated.formats.declare import (
     Check,
     Key,
     argv,
+    choice,
     duration,
     integer,
     mapping_of,
@@ -31,6 +32,7 @@ from taskgated.formats.declare import (
 from taskgated.formats.keys import DEFAULTS, EXCLUSIVE, OUTPUT, QUEUE_NAME, merge
 from taskgated.formats.yamlread import Source, decode, read_yaml
 
+WHO = ("owner", "members")
 MAX_SIZE = 1024 * 1024
 
 
@@ -54,6 +56,15 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """Who may do what to a job over the control socket, beside root and the gate's own user: its ``owner``, or
+    all ``members`` of the group who may use the socket. ``see``: what it runs, and its output."""
+
+    see: str = "owner"
+    cancel: str = "owner"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Sizes in bytes, times in seconds."""
 
@@ -68,6 +79,7 @@ class Config:
     umask: int = 0o022
     output: Mapping[str, Any] = field(default_factory=dict)
     retention: Retention = Retention()
+    access: Access = Access()
     queues: Mapping[str, QueueConfig] = field(default_factory=dict)
 
     def queue(self, name: str) -> QueueConfig:
@@ -97,6 +109,10 @@ KEYS = (
         Key("age", positive(duration), "how long jobs that are over are remembered (30d)"),
         Key("count", integer(0, 1_000_000_000), "how many of them at most (1000000)"),
     )), "when jobs that are over are forgotten, with their output"),
+    Key("access", section((
+        Key("see", choice(*WHO), "who may see what a job runs, and its output: owner, or members (owner)"),
+        Key("cancel", choice(*WHO), "who may cancel a job: owner, or members (owner)"),
+    )), "who may do what on the control socket; root may do all"),
     Key("queues", mapping_of(QUEUE_NAME, "queue names (letters, digits, '_', '.', '-')", section(QUEUE)),
         "the queues, each fed by the directory of its name in the spool"),
 )  # fmt: skip
@@ -199,6 +215,8 @@ def from_values(values: Mapping[str, Any]) -> Config:
     config = Config(workers, ready_queue, output=output, queues=queues)
     if "retention" in given:
         given["retention"] = Retention(**given["retention"])
+    if "access" in given:
+        given["access"] = Access(**given["access"])
     if "umask" in given:
         given["umask"] = int(given["umask"], 8)
     return replace(config, **given)

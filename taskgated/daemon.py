@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from taskgated import __version__
+from taskgated import __version__, directories
 from taskgated.clock import boot_id
 from taskgated.config import Config, load
 from taskgated.control.gate import INTERFACE, GateInterface, description
@@ -19,7 +19,7 @@ from taskgated.control.varlink import Service
 from taskgated.core.gate import Gate, Policy
 from taskgated.dispatch import Dispatch
 from taskgated.engine import Engine
-from taskgated.errors import CannotStart, ConfigError
+from taskgated.errors import CannotStart, ConfigError, Problem
 from taskgated.health import Health
 from taskgated.intake.intake import Intake
 from taskgated.journal import Event, Journal, Priority
@@ -32,13 +32,14 @@ from taskgated.store.sqlite import SqliteStore
 from taskgated.store.thread import StoreThread
 from taskgated.supervise import Supervisor
 from taskgated.wire import Channel
+from taskgated.worker.cgroup import step_aside
 from taskgated.worker.spawn import Settings, spawn_server
 from taskgated.workforce import Workforce
 
 EX_OK = os.EX_OK
 EX_UNAVAILABLE = os.EX_UNAVAILABLE  # 69: no worker can be started
-EX_IOERR = os.EX_IOERR  # 74: a directory or the database cannot be used
-EX_TEMPFAIL = os.EX_TEMPFAIL  # 75: another daemon has this gate
+EX_IOERR = os.EX_IOERR  # 74: the database cannot be used
+EX_TEMPFAIL = os.EX_TEMPFAIL  # 75: another daemon has this gate, or a directory cannot be made
 EX_CONFIG = os.EX_CONFIG  # 78: the configuration is not usable; a restart would not help
 
 STEP = 5.0
@@ -56,8 +57,9 @@ class Daemon:
         self.config = load(layout, main)
         self._systemd = Systemd()
         self._journal = Journal()
-        _make_directories(layout, self.config)
+        directories.make(layout, self.config.queues)
         self._lock = _only_one(layout)
+        step_aside()
         self._loop = Loop()
         store = SqliteStore(layout.database)
         self._store = StoreThread(store, self._loop.wake)
@@ -83,7 +85,7 @@ class Daemon:
         self.engine.release = self._intake.release
         self._retention = Retention(layout, self._loop, self._store, self.config)
         self._health = Health(self)
-        interface = GateInterface(layout, self.engine, self._reader, self._health, self._steady)
+        interface = GateInterface(layout, self.engine, self._reader, self._health, self._steady, self._load_again)
         self._control = Service(
             self._loop, layout.control_socket, 0o660, {INTERFACE: description()}, interface.methods()
         )
@@ -140,26 +142,41 @@ class Daemon:
     # -- reload ----------------------------------------------------------------------------------
 
     def _reload(self, number: int) -> None:
-        self._systemd.reloading()
+        try:
+            self._load_again()
+        except ConfigError:
+            pass  # said already; nobody waits for an answer to a signal
+
+    def _load_again(self) -> None:
+        """Put the configuration on disk in force, or raise ``ConfigError`` and change nothing."""
+        if self.serving:  # before that the manager waits for READY=1, and would take ours for it
+            self._systemd.reloading()
         try:
             config = load(self._layout, self._main)
-        except ConfigError as error:
+            directories.make(self._layout, config.queues)
+            self._put_in_force(config)
+        except (ConfigError, CannotStart) as error:
             text = f"the new configuration is not usable, the old one stays in force:\n{error}"
             self._journal.event(Event.BAD_CONFIGURATION, text, Priority.ERROR)
             self._health.bad_configuration = "the configuration on disk is not usable"
-        else:
-            self._health.bad_configuration = ""
-            _make_directories(self._layout, config)
-            self.config = config
-            self.workforce.wanted = config.workers
-            self._supervisor.want(config.workers)
-            self.workforce.dismiss_idle()
-            self.engine.do(self.gate.reload(_policy(config), config.queues))
-            self._sink.reload(config)
-            self._intake.reload(config)
-            self._retention.reload(config)
-            self._journal.event(Event.RELOADED, "configuration reloaded", Priority.NOTICE)
-        self._systemd.ready(self._health.text())
+            if isinstance(error, CannotStart):
+                raise ConfigError([Problem(str(self._layout.spool), 0, 0, str(error))]) from None
+            raise
+        finally:
+            if self.serving:
+                self._systemd.ready(self._health.text())
+
+    def _put_in_force(self, config: Config) -> None:
+        self._health.bad_configuration = ""
+        self.config = config
+        self.workforce.wanted = config.workers
+        self._supervisor.want(config.workers)
+        self.workforce.dismiss_idle()
+        self.engine.do(self.gate.reload(_policy(config), config.queues))
+        self._sink.reload(config)
+        self._intake.reload(config)
+        self._retention.reload(config)
+        self._journal.event(Event.RELOADED, "configuration reloaded", Priority.NOTICE)
 
     # -- stop ------------------------------------------------------------------------------------
 
@@ -236,27 +253,6 @@ class Daemon:
 def _policy(config: Config) -> Policy:
     limits = {q.name: q.limit for q in config.queues.values() if q.limit is not None}
     return Policy(config.workers, config.ready_queue, limits)
-
-
-def _make_directories(layout: Layout, config: Config) -> None:
-    """What an installation has made already is left as it is, owner and mode included."""
-    queues = [layout.spool / name for name in config.queues if name != "default"]
-    try:
-        for path, mode in (
-            (layout.spool, 0o770),
-            (layout.claims, 0o700),
-            (layout.rejected, 0o770),
-            (layout.state, 0o700),
-            (layout.outcomes, 0o700),
-            (layout.scripts, 0o700),
-            (layout.log, 0o750),
-            (layout.run, 0o755),
-            *((queue, 0o770) for queue in queues),
-        ):
-            if not path.is_dir():
-                path.mkdir(mode, parents=True)
-    except OSError as error:
-        raise CannotStart(f"cannot make {error.filename}: {error.strerror}") from None
 
 
 def _only_one(layout: Layout) -> int:

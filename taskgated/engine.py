@@ -172,7 +172,7 @@ class Engine:
             job_name=job.spec.name,
             queue=job.queue,
             attempt=job.attempt,
-            outcome=None if outcome is None else outcome.result.value,
+            outcome=None if outcome is None else outcome.result.word,
             exit_code=None if outcome is None else outcome.exit_code,
             signal=None if outcome is None else outcome.signal,
         )

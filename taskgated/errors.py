@@ -76,4 +76,4 @@ class ProtocolError(TaskgateError):
 
 
 class CannotStart(TaskgateError):
-    """The daemon cannot do its work at all; a restart would not help."""
+    """The daemon cannot do its work now: another one has this gate, or a directory cannot be made."""

@@ -10,14 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskgated.clock import MICROSECONDS, wall
+from taskgated.config import Access
+from taskgated.core.job import State
 from taskgated.journal import Event, Priority
 from taskgated.loop import Timer
+from taskgated.store.contract import Backlog
+from taskgated.store.thread import Answer
 
 if TYPE_CHECKING:
     from taskgated.daemon import Daemon
 
 EVERY = 10.0
 """Seconds between checks when no watchdog wants them more often."""
+STATUS = 2.0
+"""Seconds at least between two status lines for the service manager."""
 PATIENCE = 3
 """Checks in a row that the worker server may fail before it is replaced."""
 
@@ -33,10 +39,13 @@ class Health:
         self._silent_server = 0
         self._problems: list[str] = []
         self._trouble = ""
+        self._backlog: Backlog | None = None
+        self._telling: Timer | None = None
         self.bad_configuration = ""
 
     def start(self) -> None:
         self._loop.on_wake(self._look)
+        self._daemon.engine.progressed.append(self._tell_soon)
         self._check()
         self._look()
 
@@ -62,11 +71,16 @@ class Health:
     def queue_limits(self) -> dict[str, int | None]:
         return {name: queue.limit for name, queue in self._daemon.config.queues.items()}
 
+    def access(self) -> Access:
+        return self._daemon.config.access
+
     def text(self) -> str:
         """What the gate is doing, for ``systemctl status``."""
         daemon = self._daemon
         running, workers = daemon.gate.running, daemon.config.workers
         text = f"running {running} of {workers}, {daemon.engine.queued} queued"
+        if daemon.engine.queued:
+            text += self._waiting()
         if self._sink.paused:
             text += "; intake paused: the backlog is full"
         if daemon.stopping:
@@ -74,6 +88,21 @@ class Health:
         elif not daemon.serving:
             text = "starting"
         return "; ".join([text, *self.problems()])
+
+    def _waiting(self) -> str:
+        """What there is to say of those that wait, as it was when the store was asked last."""
+        backlog = self._backlog
+        if backlog is None:
+            return ""
+        situation = self._daemon.gate.situation()
+        blocked = 0
+        for queue, states in backlog.counts.items():
+            limit = situation.limits.get(queue)
+            full = limit is not None and situation.running.get(queue, 0) >= limit
+            blocked += states.get(State.QUEUED, 0) if full else backlog.delayed.get(queue, 0)
+            blocked += states.get(State.HELD, 0)
+        text = f" ({blocked} blocked)" if blocked else ""
+        return text + (f", oldest waits {age(backlog.oldest)}" if backlog.oldest else "")
 
     # -- what it does ----------------------------------------------------------------------------
 
@@ -109,9 +138,29 @@ class Health:
                     self._journal.event(Event.INTERNAL_ERROR, problem, Priority.ERROR)
             self._problems = found
         self._look()
-        self._systemd.status(self.text())
+        self._tell()
         if not found:
             self._systemd.alive()
+            if not self._daemon.serving and not self._daemon.stopping:  # recovering a large spool may take long
+                self._systemd.extend(3 * self._interval)
+
+    def _tell_soon(self) -> None:
+        """Something started or ended: the status follows, but not a thousand times a second."""
+        if self._telling is None or self._telling.call is None:
+            self._telling = self._loop.after(STATUS, self._tell)
+
+    def _tell(self) -> None:
+        def answered(answer: Answer) -> None:
+            self._backlog = answer.value
+            self._systemd.status(self.text())
+
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        if self._systemd.managed and self._daemon.engine.queued:
+            self._reader.submit("backlog", done=answered)
+        else:
+            self._systemd.status(self.text())
 
     def _check_intake(self) -> list[str]:
         """A blind observer is repaired by intake itself; here only whether it still goes round."""

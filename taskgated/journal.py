@@ -53,6 +53,7 @@ class Event(enum.StrEnum):
     STORE_TROUBLE = "5b8e1a0f27d94a5f9c0f8a7de1b3c613"
     STORE_RECOVERED = "5b8e1a0f27d94a5f9c0f8a7de1b3c614"
     FILE_STUCK = "5b8e1a0f27d94a5f9c0f8a7de1b3c616"
+    OUTPUT_DROPPED = "5b8e1a0f27d94a5f9c0f8a7de1b3c617"
     INTERNAL_ERROR = "5b8e1a0f27d94a5f9c0f8a7de1b3c615"
 
 
@@ -81,12 +82,12 @@ class Journal:
             self._lines.append(f"{time.strftime('%H:%M:%S')} {_printable(message)}\n")
         if self._native is not None:
             data = [
-                _field("MESSAGE", message),
-                _field("PRIORITY", int(priority)),
-                _field("MESSAGE_ID", event.value),
-                _field("SYSLOG_IDENTIFIER", "taskgated"),
+                field("MESSAGE", message),
+                field("PRIORITY", int(priority)),
+                field("MESSAGE_ID", event.value),
+                field("SYSLOG_IDENTIFIER", "taskgated"),
             ]
-            data += [_field(f"TASKGATE_{k.upper()}", v) for k, v in fields.items() if v is not None]
+            data += [field(f"TASKGATE_{k.upper()}", v) for k, v in fields.items() if v is not None]
             self._send(b"".join(data))
 
     def close(self) -> None:
@@ -128,8 +129,9 @@ class Journal:
             pass  # the journal is gone or full; there is nowhere left to say so
 
 
-def _field(name: str, value: str | int) -> bytes:
-    data = to_bytes(str(value))
+def field(name: str, value: str | int | bytes) -> bytes:
+    """One field as the native protocol has it."""
+    data = value if isinstance(value, bytes) else to_bytes(str(value))
     if b"\n" in data:  # binary-safe form: name, newline, length, data
         return name.encode() + b"\n" + struct.pack("<Q", len(data)) + data + b"\n"
     return name.encode() + b"=" + data + b"\n"

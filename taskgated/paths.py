@@ -1,10 +1,13 @@
-"""Where everything lies: the system's directories, or all of it under one ``--root``.
+"""Where everything lies: the system's directories, those of one user, or all of it under one ``--root``.
 
-The only module that knows a path by name. See "Names users type" in the README.
+The only module that knows a path by name. See "Use" in the README.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +31,34 @@ class Layout:
             run=Path("/run/taskgate"),
             etc=Path("/etc/taskgate"),
         )
+
+    @classmethod
+    def user(cls, environ: Mapping[str, str] = os.environ) -> Layout:
+        """A user's own gate, where the XDG Base Directory Specification puts such things.
+
+        What it calls state (data that outlives a restart, and logs) is what a spool is, too.
+        """
+        home = Path(environ.get("HOME") or Path.home())
+
+        def base(name: str, default: Path) -> Path:
+            given = environ.get(name, "")
+            return Path(given) if given.startswith("/") else default  # a relative one is to be ignored
+
+        state = base("XDG_STATE_HOME", home / ".local" / "state") / "taskgate"
+        return cls(
+            spool=state / "spool",
+            state=state / "state",
+            log=state / "log",
+            run=base("XDG_RUNTIME_DIR", state / "run") / "taskgate",
+            etc=base("XDG_CONFIG_HOME", home / ".config") / "taskgate",
+        )
+
+    @classmethod
+    def chosen(cls, options: argparse.Namespace) -> Layout:
+        """As ``add_options`` let the command line say."""
+        if options.user:
+            return cls.user()
+        return cls.under(options.root) if options.root else cls.system()
 
     @classmethod
     def under(cls, root: str | Path) -> Layout:
@@ -89,3 +120,13 @@ class Layout:
     def output_path(self, job: int, attempt: int) -> str:
         """The same as text, for whom making a ``Path`` for each job is too dear."""
         return f"{self.log}/{job // 1000:06d}/{job}.{attempt}.log"
+
+
+def add_options(parser: argparse.ArgumentParser, *, defaults: bool = True) -> None:
+    """``--root`` and ``--user``, for every program. ``defaults``: false for a second parser of one command line,
+    whose defaults must not undo what the first has read."""
+    root = os.environ.get("TASKGATE_ROOT") if defaults else argparse.SUPPRESS
+    user = False if defaults else argparse.SUPPRESS
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--root", metavar="DIR", default=root, help="the gate under DIR (default: $TASKGATE_ROOT)")
+    which.add_argument("--user", action="store_true", default=user, help="your own gate, in your home directory")

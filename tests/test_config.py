@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from taskgated import config
-from taskgated.config import KEYS, Config, Retention, from_values, load
+from taskgated.config import KEYS, Access, Config, Retention, from_values, load
 from taskgated.errors import ConfigError
 from taskgated.formats.schema import config_schema, dump
 from taskgated.paths import Layout
@@ -43,6 +43,10 @@ def refused(layout: Layout, main: str | bytes = "", **drop_ins: str) -> list[str
     return [str(problem).split("\n")[0].removeprefix(f"{layout.etc}/") for problem in caught.value.problems]
 
 
+def output(max_size: int) -> dict[str, Any]:
+    return {"max_size": max_size, "journal": False, "journal_rate": 100}
+
+
 class TestReference:
     def test_it_says_what_holds_without_it(self, layout: Layout) -> None:
         assert load(layout, REFERENCE) == from_values({}) == load(layout)
@@ -68,14 +72,27 @@ class TestValues:
             layout,
             "workers: 3\nready_queue: 9\nmax_backlog: 7\nstop_timeout: 1min\nmax_file_size: 2K\nmax_list_size: 3M\n"
             "rescan_interval: 5s\nsettle_time: 0\numask: '0077'\noutput: {max_size: 1K}\n"
+            "access: {see: members}\n"
             "retention: {age: 1d, count: 0}\nqueues: {q: {limit: 2, defaults: {priority: 1}}}\n",
         )
         queues = read.queues
         assert read == Config(
-            3, 9, 7, 60.0, 2048, 3 * 2**20, 5.0, 0.0, 0o077, {"max_size": 1024}, Retention(86400.0, 0), queues
+            3,
+            9,
+            7,
+            60.0,
+            2048,
+            3 * 2**20,
+            5.0,
+            0.0,
+            0o077,
+            output(1024),
+            Retention(86400.0, 0),
+            Access("members", "owner"),
+            queues,
         )
         assert set(queues) == {"q", "default"}
-        assert (queues["q"].limit, queues["q"].defaults) == (2, {"output": {"max_size": 1024}, "priority": 1})
+        assert (queues["q"].limit, queues["q"].defaults) == (2, {"output": output(1024), "priority": 1})
 
     def test_workers(self, layout: Layout) -> None:
         assert loaded(layout).workers == loaded(layout, "workers: auto").workers == len(os.sched_getaffinity(0))
@@ -84,8 +101,8 @@ class TestValues:
 
     def test_output_of_all_jobs(self, layout: Layout) -> None:
         read = loaded(layout, "output: {max_size: 1M}\nqueues: {q: {defaults: {output: {max_size: 2M}}}}\n")
-        assert read.queue("default").defaults["output"] == {"max_size": 2**20}
-        assert read.queue("q").defaults["output"] == {"max_size": 2**21}
+        assert read.queue("default").defaults["output"] == output(2**20)
+        assert read.queue("q").defaults["output"] == output(2**21)
 
     @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "\ufeff", "~"])
     def test_nothing(self, layout: Layout, text: str) -> None:
@@ -107,7 +124,7 @@ class TestDropIns:
         assert read.retention == Retention(86400.0, 9)
         etl = read.queue("etl")
         assert etl.limit == 3
-        assert etl.defaults == {"env": {"A": "a", "B": "c"}, "priority": 9, "output": {"max_size": 2**24}}
+        assert etl.defaults == {"env": {"A": "a", "B": "c"}, "priority": 9, "output": output(2**24)}
         assert set(read.queues) == {"default", "etl", "new"}
 
     @pytest.mark.parametrize(

@@ -66,8 +66,8 @@ def test_later_wins_key_by_key(layout: Layout) -> None:
 
 def test_output_of_all_jobs(layout: Layout) -> None:
     config = loaded(layout, "output: {max_size: 1M}\nqueues: {q: {defaults: {output: {max_size: 2M}}}}\n")
-    assert config.queue("default").defaults["output"] == {"max_size": 2**20}
-    assert config.queue("q").defaults["output"] == {"max_size": 2**21}
+    assert config.queue("default").defaults["output"]["max_size"] == 2**20
+    assert config.queue("q").defaults["output"]["max_size"] == 2**21
 
 
 def test_all_errors_of_all_files_at_once(layout: Layout) -> None:

@@ -7,26 +7,12 @@ from pathlib import Path
 
 from taskgated.core.lifecycle import diagram
 from taskgated.ctl.__main__ import parser as ctl_parser
-from taskgated.formats.keys import JOB, LATER, OUTPUT, RETRY
+from taskgated.formats.keys import LATER
 from taskgated.paths import Layout
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text()
 TOP_LEVEL = {"pyproject.toml", "taskgated", "packaging", "systemd", "tests", "etc", "README.md", "LICENSE"}
-
-
-def table() -> list[str]:
-    """The README's rows about the keys of a job."""
-    nested = {"retry": RETRY, "output": OUTPUT}
-    rows = []
-    for key in JOB:
-        rows.append(f"| `{key.name}` | {key.doc} |")
-        rows += [f"| `{key.name}.{inner.name}` | {inner.doc} |" for inner in nested.get(key.name, ())]
-    return rows
-
-
-def test_every_key_of_a_job_has_its_line() -> None:
-    assert "\n".join(table()) in README
 
 
 def test_keys_of_later_versions_are_named() -> None:

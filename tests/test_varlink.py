@@ -105,6 +105,7 @@ class TestFriends:
         gate.until_over(1)
         calls: dict[str, dict[str, Any]] = {
             "Status": {}, "List": {}, "Show": {"id": 1}, "Logs": {"id": 1}, "Wait": {"ids": [1]}, "Cancel": {"id": 2},
+            "Reload": {},
         }  # fmt: skip
         assert calls.keys() == declared().keys()
         for method, parameters in calls.items():

@@ -29,7 +29,7 @@ WITHOUT_CGROUP = (
     sys.executable,
     "-c",
     "import sys; from taskgated.worker import cgroup; cgroup.own = lambda: None; "
-    "from taskgated.worker.server import main; sys.exit(main(sys.argv[1:]))",
+    "from taskgated.worker.server import main; sys.exit(main())",
 )
 
 # Starts a daemon as daemons are written: double fork, setsid, closed descriptors, empty environment. Its pid

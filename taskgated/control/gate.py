@@ -14,14 +14,15 @@ from typing import Any, Protocol
 
 from taskgated import __version__
 from taskgated.clock import rfc3339, wall
-from taskgated.control.varlink import Call, Method, VarlinkError, invalid
+from taskgated.config import Access
+from taskgated.control.varlink import Call, Method, VarlinkError, denied, invalid
 from taskgated.core.gates import Reason, reasons
 from taskgated.core.job import State
 from taskgated.engine import Engine
-from taskgated.errors import IllegalTransition, NoSuchJob, TaskgateError
+from taskgated.errors import ConfigError, IllegalTransition, NoSuchJob, TaskgateError
 from taskgated.output import read
 from taskgated.paths import Layout
-from taskgated.store.contract import Attempt, Details, Filter, Record
+from taskgated.store.contract import Attempt, Backlog, Details, Filter, Record
 from taskgated.store.thread import Answer, StoreThread
 
 INTERFACE = "io.taskgate.Gate"
@@ -40,18 +41,28 @@ class Health(Protocol):
 
     def queue_limits(self) -> dict[str, int | None]: ...
 
+    def access(self) -> Access: ...
+
 
 class GateInterface:
     """The methods of the interface, each named as there."""
 
     def __init__(
-        self, layout: Layout, engine: Engine, reader: StoreThread, health: Health, steady: Callable[[], int]
+        self,
+        layout: Layout,
+        engine: Engine,
+        reader: StoreThread,
+        health: Health,
+        steady: Callable[[], int],
+        reload: Callable[[], None],
     ) -> None:
+        """``reload`` raises ``ConfigError``."""
         self._layout = layout
         self._engine = engine
         self._reader = reader
         self._health = health
         self._steady = steady
+        self._reload_configuration = reload
         self._waits: dict[int, list[_Wait]] = {}
         engine.over.append(self._job_over)
 
@@ -63,6 +74,7 @@ class GateInterface:
             "Logs": self._logs,
             "Wait": self._wait,
             "Cancel": self._cancel,
+            "Reload": self._reload,
         }
         return {f"{INTERFACE}.{name}": _guarded(method) for name, method in named.items()}
 
@@ -71,11 +83,9 @@ class GateInterface:
     def _status(self, call: Call) -> None:
         call.allow()
 
-        def counted(answer: Answer) -> None:
-            counts: dict[str, dict[State, int]] = answer.get()
-            self._reader.submit("oldest_queued", done=lambda oldest: reply(counts, oldest.get()))
-
-        def reply(counts: dict[str, dict[State, int]], oldest: int | None) -> None:
+        def done(answer: Answer) -> None:
+            backlog: Backlog = answer.get()
+            counts = backlog.counts
             limits = self._health.queue_limits()
             queues = []
             for queue in sorted(limits.keys() | counts.keys()):
@@ -91,11 +101,11 @@ class GateInterface:
                 workers=self._workers(),
                 queues=queues,
                 ready_queue=[job.id for job in self._engine.gate.ready],
-                oldest=rfc3339(oldest),
+                oldest=rfc3339(backlog.oldest),
                 problems=self._health.problems(),
             )
 
-        self._reader.submit("counts", done=_forward(call, counted))
+        self._reader.submit("backlog", done=_forward(call, done))
 
     def _workers(self) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
@@ -122,14 +132,19 @@ class GateInterface:
 
         def done(answer: Answer) -> None:
             details: Details = answer.get()
+            seen = self._allowed(call, details, self._health.access().see)
             call.reply(
                 job=job_json(details.record),
                 attempts=[self._attempt_json(details.record.id, a) for a in details.attempts],
-                spec=details.job.spec.to_json(),
+                spec=details.job.spec.to_json() if seen else None,
                 waits_for=[{"kind": r.kind, "text": r.text} for r in self._waits_for(details)],
             )
 
         self._reader.submit("show", call.integer("id"), done=_forward(call, done))
+
+    @staticmethod
+    def _allowed(call: Call, details: Details, whom: str) -> bool:
+        return call.privileged or whom == "members" or details.record.owner == call.uid
 
     def _waits_for(self, details: Details) -> list[Reason]:
         if details.record.state not in (State.QUEUED, State.HELD):
@@ -160,6 +175,8 @@ class GateInterface:
 
         def done(answer: Answer) -> None:
             details: Details = answer.get()
+            if not self._allowed(call, details, self._health.access().see):
+                raise denied()
             last = details.record.attempt
             number = call.integer("attempt", last)
             if number > last:
@@ -215,6 +232,11 @@ class GateInterface:
         call.allow("id")
         job = call.integer("id")
 
+        def looked_up(answer: Answer) -> None:
+            if not self._allowed(call, answer.get(), self._health.access().cancel):
+                raise denied()
+            self._engine.cancel(job, _forward(call, done))
+
         def done(answer: Answer) -> None:
             answer.get()
             self._reader.submit("show", job, done=_forward(call, shown))
@@ -222,7 +244,14 @@ class GateInterface:
         def shown(answer: Answer) -> None:
             call.reply(job=job_json(answer.get().record))
 
-        self._engine.cancel(job, _forward(call, done))
+        self._reader.submit("show", job, done=_forward(call, looked_up))
+
+    def _reload(self, call: Call) -> None:
+        call.allow()
+        if not call.privileged:
+            raise denied()
+        self._reload_configuration()
+        call.reply()
 
 
 class _Wait:
@@ -267,7 +296,7 @@ def job_json(record: Record) -> dict[str, Any]:
         "failures": record.failures,
         "exit_code": record.exit_code,
         "signal": record.signal,
-        "result": None if record.result is None else record.result.replace(" ", "_"),
+        "result": None if record.result is None else record.result.word,
         "reason": record.reason,
         "source": record.source,
         "owner": record.owner,
@@ -288,6 +317,8 @@ def _named(error: Exception) -> VarlinkError:
         return error
     if isinstance(error, NoSuchJob):
         return VarlinkError(f"{INTERFACE}.NoSuchJob", id=error.job, message=str(error))
+    if isinstance(error, ConfigError):
+        return VarlinkError(f"{INTERFACE}.BadConfiguration", message=str(error))
     if isinstance(error, IllegalTransition):
         return VarlinkError(f"{INTERFACE}.NotPossible", message=str(error))
     if not isinstance(error, TaskgateError):  # a bug: the client is told, and so is the journal; the gate goes on

@@ -51,11 +51,16 @@ def invalid(parameter: str) -> VarlinkError:
     return VarlinkError(f"{SERVICE}.InvalidParameter", parameter=parameter)
 
 
+def denied() -> VarlinkError:
+    return VarlinkError(f"{SERVICE}.PermissionDenied")
+
+
 class Call:
     """One method call. Replied to exactly once, or, when the client asked for ``more``, any number of times
-    with ``continues`` and then once."""
+    with ``continues`` and then once. ``uid``: who calls, as the kernel says."""
 
-    def __init__(self, service: Service, client: Channel, message: Message) -> None:
+    def __init__(self, service: Service, client: Channel, uid: int, message: Message) -> None:
+        self.uid = uid
         self._service = service
         self._client = client
         self.method = message.get("method")
@@ -64,6 +69,11 @@ class Call:
         self._oneway = message.get("oneway") is True
         if not isinstance(self.method, str) or not isinstance(self.parameters, dict):
             raise ProtocolError("not a Varlink call")
+
+    @property
+    def privileged(self) -> bool:
+        """Root or the user that the daemon runs as calls."""
+        return self.uid in (0, os.getuid())
 
     @property
     def gone(self) -> bool:
@@ -146,6 +156,7 @@ class Service:
             **methods,
         }
         self._allowed = allowed
+        self._uids: dict[Channel, int] = {}
         self._clients: dict[Channel, list[Message]] = {}  # calls that wait until the one before is answered
         self._busy: set[Channel] = set()
         self._sock = listen(path, mode)
@@ -184,6 +195,7 @@ class Service:
             return
         client = Channel(sock, LIMIT)
         self._clients[client] = []
+        self._uids[client] = uid
         self._loop.add(client, lambda: self._readable(client))
 
     def _readable(self, client: Channel) -> None:
@@ -211,7 +223,7 @@ class Service:
             self._loop.want_write(client, None)
 
     def _call(self, client: Channel, message: Message) -> None:
-        call = Call(self, client, message)
+        call = Call(self, client, self._uids[client], message)
         self._busy.add(client)
         method = self._methods.get(str(call.method))
         interface = str(call.method).rpartition(".")[0]
@@ -227,6 +239,7 @@ class Service:
     def _drop(self, client: Channel) -> None:
         if self._clients.pop(client, None) is not None:
             self._busy.discard(client)
+            del self._uids[client]
             self._loop.remove(client)
             client.close()
 

@@ -40,6 +40,11 @@ class Result(enum.StrEnum):
     KILLED = "killed"  # taskgated ended it: cancelled, or the gate was shut
     LOST = "lost"  # nobody can say: its worker died, or the power went
 
+    @property
+    def word(self) -> str:
+        """For programs, which want one word."""
+        return self.replace(" ", "_")
+
 
 class Interrupted(enum.StrEnum):
     """What becomes of a job whose attempt was lost."""
@@ -68,9 +73,12 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What is kept of stdout and stderr: at most ``max_size`` bytes of each attempt, beginning and end."""
+    """What is kept of stdout and stderr: at most ``max_size`` bytes of each attempt, beginning and end; with
+    ``journal`` its lines go to the journal as well, ``journal_rate`` a second."""
 
     max_size: int = 16 * 1024 * 1024
+    journal: bool = False
+    journal_rate: int = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from taskgated import __version__
 from taskgated.ctl import show
 from taskgated.ctl.client import CallError, Client, Unreachable
 from taskgated.errors import ConfigError, Refused
-from taskgated.paths import Layout
+from taskgated.paths import Layout, add_options
 from taskgated.wire import Message
 
 STATES = ("queued", "held", "running", "succeeded", "failed", "cancelled")
@@ -31,11 +31,11 @@ FOLLOW = 0.3
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser("taskgatectl", description="Ask the gate, and tell it.")
-    _common(top, os.environ.get("TASKGATE_ROOT"), False)
+    _common(top)
     top.add_argument("--version", action="version", version=f"taskgatectl {__version__}")
     # The common options may stand before or after the command; a second default must not undo the first.
     common = argparse.ArgumentParser(add_help=False)
-    _common(common, argparse.SUPPRESS, argparse.SUPPRESS)
+    _common(common, defaults=False)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, help: str) -> argparse.ArgumentParser:
@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     command("wait", "until jobs are over; leaves with the job's own exit code").add_argument(
         "id", type=int, nargs="+"
     )
+    command("reload", "put the configuration in force; an unusable one is refused and changes nothing")
     command("cancel", "end a job, or see to it that it never starts").add_argument("id", type=int)
     check = command("check", "what the daemon would say of these files")
     check.add_argument("--queue", metavar="QUEUE", default="default", help="as if dropped for this queue")
@@ -67,9 +68,9 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _common(parser: argparse.ArgumentParser, root: Any, json_: Any) -> None:
-    where = "the gate under DIR (default: $TASKGATE_ROOT, or the system's)"
-    parser.add_argument("--root", metavar="DIR", default=root, help=where)
+def _common(parser: argparse.ArgumentParser, *, defaults: bool = True) -> None:
+    add_options(parser, defaults=defaults)
+    json_ = False if defaults else argparse.SUPPRESS
     parser.add_argument("--json", action="store_true", default=json_, help="print JSON, as the control socket has it")
 
 
@@ -82,7 +83,7 @@ def _positive(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
-    layout = Layout.under(options.root) if options.root else Layout.system()
+    layout = Layout.chosen(options)
     # Names may hold bytes that are not UTF-8; they go out as they came in.
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     try:
@@ -221,6 +222,12 @@ def _check(options: argparse.Namespace, layout: Layout) -> int:
     return 0 if all(result["ok"] for result in results) else 1
 
 
+def _reload(gate: Client, options: argparse.Namespace) -> int:
+    reply = gate.call("Reload")
+    _print(options, reply, ["configuration reloaded"])
+    return 0
+
+
 _COMMANDS = {
     "status": _status,
     "list": _list,
@@ -228,6 +235,7 @@ _COMMANDS = {
     "logs": _logs,
     "wait": _wait,
     "cancel": _cancel,
+    "reload": _reload,
 }
 
 if __name__ == "__main__":

@@ -13,6 +13,11 @@ from taskgated.wire import Message, decode, encode
 INTERFACE = "io.taskgate.Gate"
 
 
+_IN_WORDS = {
+    "PermissionDenied": "you may not do that: it takes the job's owner, or root (access: in taskgated.yaml(5))"
+}
+
+
 class Unreachable(TaskgateError):
     """No daemon answers."""
 
@@ -23,7 +28,8 @@ class CallError(TaskgateError):
     def __init__(self, name: str, parameters: Message) -> None:
         self.kind = name.rpartition(".")[2]
         self.parameters = parameters
-        super().__init__(str(parameters.get("message") or f"{name} {parameters}"))
+        text = parameters.get("message") or _IN_WORDS.get(self.kind) or f"{name} {parameters}"
+        super().__init__(str(text))
 
 
 class Client:

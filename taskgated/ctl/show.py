@@ -89,7 +89,7 @@ def details(reply: Message) -> list[str]:
         ("started", moment(job["started"])),
         ("finished", moment(job["finished"])),
         ("due", moment(job["due"])),
-        ("runs", _what(reply["spec"])),
+        ("runs", "(not yours to see)" if reply["spec"] is None else _what(reply["spec"])),
         *(("waits for", reason["text"]) for reason in reply["waits_for"]),
     ]
     lines = [f"{name:>10}  {printable(str(value))}" for name, value in rows if value is not None]

@@ -158,6 +158,15 @@ def integer(low: int, high: int) -> Type:
     return Type(read, {"type": "integer", "minimum": low, "maximum": high})
 
 
+def _boolean(node: Node, check: Check) -> bool:
+    if not isinstance(node.value, bool):
+        raise expected("true or false", node)
+    return node.value
+
+
+boolean = Type(_boolean, {"type": "boolean"})
+
+
 def number(low: float, high: float) -> Type:
     def read(node: Node, check: Check) -> float:
         if type(node.value) not in (int, float):

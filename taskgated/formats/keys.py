@@ -9,6 +9,7 @@ from typing import Any
 from taskgated.core.job import Interrupted, Output, Retry, Spec
 from taskgated.formats.declare import (
     Key,
+    boolean,
     choice,
     command,
     duration,
@@ -36,7 +37,11 @@ RETRY = (
     Key("jitter", number(0, 1), "by what part of itself the pause may vary (0.1)"),
 )
 
-OUTPUT = (Key("max_size", size, "what is kept of an attempt's output, its beginning and its end (16M)"),)
+OUTPUT = (
+    Key("max_size", size, "what is kept of an attempt's output, its beginning and its end (16M)"),
+    Key("journal", boolean, "whether its lines go to the journal, too (false)"),
+    Key("journal_rate", integer(1, 10_000), "how many lines a second, on average over 10 s (100)"),
+)
 
 NOT_DEFAULTS = ("command", "script", "queue", "name")
 """Keys that make no sense as a default for a queue."""

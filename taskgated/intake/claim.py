@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Iterator
 
+from taskgated import directories
 from taskgated.trace import point
 
 SPARE = 256
@@ -33,10 +34,7 @@ class Claims:
     """The directory ``.claims``. ``OSError`` from any method means that it, or its disk, is in trouble."""
 
     def __init__(self, path: bytes) -> None:
-        try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            pass
+        directories.make_private(os.fsdecode(path))
         self.path = path
         self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         self._last = 0

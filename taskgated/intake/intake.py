@@ -145,7 +145,7 @@ class Intake(threading.Thread):
         """Watch first, then look: what comes in between is seen twice, never not at all."""
         if self._told:  # not at once: somebody may be about to put another directory in its place
             try:
-                os.mkdir(self._layout.spool, 0o2770)
+                os.mkdir(self._layout.spool, 0o700)
             except OSError:
                 pass  # it is there; if not, opening it says what is wrong
         self._watch.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from taskgated import acl, directories
 from taskgated.clock import rfc3339, wall
 from taskgated.core.job import to_bytes
 from taskgated.trace import point
@@ -20,14 +21,12 @@ def put_aside(rejected: bytes, directory: int, path: bytes, name: bytes, queue: 
     a reason without a file is nobody's. A disk too full for the reason does not keep the file in the spool.
     ``OSError`` when the file cannot be moved.
     """
-    try:
-        os.mkdir(rejected, 0o2770)
-    except FileExistsError:
-        pass
+    directories.make_rejected(os.fsdecode(rejected))
+    owner = os.stat(path, dir_fd=directory, follow_symlinks=False).st_uid
     new = _free(name, lambda name: _taken(rejected, name))
     text = f"{reason}\n\nRefused {rfc3339(wall())}, queue {queue}.\n"
     try:
-        _write(rejected + b"/" + new + _REASON, to_bytes(text))
+        _write(rejected + b"/" + new + _REASON, to_bytes(text), owner)
     except OSError:
         pass  # it is in the journal
     point("reject.reason")
@@ -77,11 +76,17 @@ def _free(name: bytes, taken: Callable[[bytes], bool]) -> bytes:
     return numbered(high)
 
 
-def _write(path: bytes, data: bytes) -> None:
+def _write(path: bytes, data: bytes, owner: int) -> None:
+    """For the owner of the refused file alone, where that can be said: it quotes from it."""
     temporary = os.path.dirname(path) + b"/.reason.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(temporary, flags, 0o644)
+    fd = os.open(temporary, flags, 0o640)
     try:
+        if owner != os.geteuid():
+            try:
+                acl.let_read(fd, owner)
+            except OSError:
+                pass  # no such lists on this file system: the group may read it
         os.write(fd, data)
         os.fsync(fd)
     finally:

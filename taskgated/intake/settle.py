@@ -144,7 +144,8 @@ def open_settled(
             raise
         if error.errno == errno.ELOOP:  # became a link since lstat: say so next time
             return 0.0
-        raise unfit(path, f"cannot be read: {error.strerror}", "the user taskgate must be able to") from None
+        hint = "the user that taskgated runs as must be able to: chmod a+r, or setfacl -m u:taskgate:r"
+        raise unfit(path, f"cannot be read: {error.strerror}", hint) from None
     try:
         found = _settled(fd, path, key, later, settle_time, any_link)
     except BaseException:

@@ -28,6 +28,7 @@ from taskgated.formats import jobfile
 from taskgated.formats.jobfile import Kind
 from taskgated.intake import lists, settle
 from taskgated.intake.claim import Claims, inside, queue_of
+from taskgated.intake.entitled import check_queues
 from taskgated.intake.events import Accepted, FileRefused, FileStuck, IntakeEvent, Sink
 from taskgated.intake.reject import put_aside, sync
 from taskgated.intake.settle import Later, Opened
@@ -96,6 +97,7 @@ class Taker:
         self.later = Later(limit=4 * PENDING)
         self.room = 0
         self._claims = claims
+        self._spool = os.path.dirname(rejected)
         self._rejected = rejected
         self._sink = sink
         self._tell = tell
@@ -280,6 +282,8 @@ class Taker:
             self._bytes += len(data)
             read = jobfile.read_specs if kind is Kind.SPEC else self._read_script
             specs = list(understand(taken.name, lambda: read(taken.source, data, taken.queue, self.config)))
+            elsewhere = {spec.queue for spec in specs} - {taken.queue}
+            understand(taken.name, lambda: check_queues(self._spool, taken.name, opened.stat.st_uid, elsewhere))
         keep = kind is Kind.FILE
         self._add(taken, opened, 0, specs, keep)
 

@@ -120,6 +120,19 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits: jobs per queue and state; those that are not due yet, per queue (at most ``DELAYED_COUNTED`` of
+    them are counted); when the job was submitted that could have run for the longest time."""
+
+    counts: Mapping[str, Mapping[State, int]]
+    delayed: Mapping[str, int]
+    oldest: int | None
+
+
+DELAYED_COUNTED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Which jobs a listing shows; empty means all."""
 
@@ -208,8 +221,8 @@ class Store(Protocol):
     def list(self, after: int, limit: int, only: Filter) -> Sequence[Record]:
         """At most ``limit`` jobs with ids over ``after``, oldest first."""
 
-    def oldest_queued(self) -> int | None:
-        """When the job that has waited longest was submitted."""
+    def backlog(self) -> Backlog:
+        """What waits, for people; costs about the same at any number of jobs."""
 
     def prune(self, age: float, count: int, limit: int) -> Sequence[tuple[int, int]]:
         """Forget at most ``limit`` jobs that were over ``age`` seconds ago, or are beyond the newest

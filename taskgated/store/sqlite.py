@@ -19,8 +19,10 @@ from taskgated.core.job import Clock, Job, Outcome, Spec, State, to_bytes, to_te
 from taskgated.core.lifecycle import Verb, Verdict, step
 from taskgated.errors import IllegalTransition, NoSuchJob, StoreError
 from taskgated.store.contract import (
+    DELAYED_COUNTED,
     Added,
     Addition,
+    Backlog,
     Before,
     Details,
     Ended,
@@ -365,9 +367,10 @@ class SqliteStore:
         )
         return [record_of(row) for row in rows]
 
-    def oldest_queued(self) -> int | None:
+    def backlog(self) -> Backlog:
+        delayed = dict(self._do("delayed", limit=DELAYED_COUNTED).fetchall())
         row = self._one("oldest_queued")
-        return None if row is None else int(row[0])
+        return Backlog(self.counts(), delayed, None if row is None else int(row[0]))
 
     def _job(self, job: int) -> tuple[Job, bool]:
         row = self._one("job", id=job)

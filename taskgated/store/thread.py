@@ -26,9 +26,7 @@ RETRY = 1.0
 """Seconds between attempts to write a group that the disk refused."""
 
 _NOTHING = ""
-QUESTIONS = frozenset(
-    {_NOTHING, "fetch", "before", "queues", "counts", "known", "wanted", "show", "list", "oldest_queued"}
-)
+QUESTIONS = frozenset({_NOTHING, "fetch", "before", "queues", "counts", "known", "wanted", "show", "list", "backlog"})
 """The verbs of the contract that change nothing."""
 
 

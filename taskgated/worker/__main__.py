@@ -4,4 +4,4 @@ import sys
 
 from taskgated.worker.server import main
 
-sys.exit(main(sys.argv[1:]))
+sys.exit(main())

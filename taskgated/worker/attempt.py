@@ -25,6 +25,7 @@ from taskgated.output import Writer
 from taskgated.worker import sweep
 from taskgated.worker.cgroup import Cgroup
 from taskgated.worker.spawn import Settings
+from taskgated.worker.tojournal import lines_of
 
 # When the main process has ended by itself, the rest of the job may take so long (seconds) to follow before
 # it is killed: the `tee` of a script that says `exec > >(tee -a log)` has still to write the last lines.
@@ -85,6 +86,7 @@ class Attempt:
         self._host = host
         self._script = ""
         self._writer = Writer(log, spec.output.max_size)
+        self._lines = lines_of(job, attempt, spec)
         self._status: int | None = None  # of the main process, as waitpid(2) gives it
         self._forced: Result | None = None
         self._swept = 0
@@ -197,6 +199,8 @@ class Attempt:
         except BlockingIOError:
             return 0
         self._writer.write(data)
+        if self._lines is not None:
+            self._lines.write(data)
         return len(data)
 
     def stop(self, grace: float | None) -> None:
@@ -307,6 +311,8 @@ class Attempt:
         os.close(self.output_fd)
         os.close(self._output_in)
         self._writer.finish()
+        if self._lines is not None:
+            self._lines.finish()
         if self._script:
             try:
                 os.unlink(self._script)

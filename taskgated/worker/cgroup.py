@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from taskgated.clock import ProcessId
 
 _PREFIX = "taskgate-worker-"
+_SUPERVISOR = "supervisor"
+"""Where daemon and worker server are; the same as ``DelegateSubgroup=`` of the unit has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cgroup:
-    """The group at ``path`` that this worker made for itself inside the one it was started in, ``base``."""
+    """The group at ``path`` that this worker made for itself, and ``base``, the one that it was started in."""
 
     path: str
     base: str
@@ -32,9 +34,10 @@ class Cgroup:
         The name carries the start time: a group may outlive its worker, and a pid comes again.
         """
         base = own()
-        if base is None or not _may_divide(base):
+        parent = _divisible(base)
+        if base is None or parent is None:
             return None
-        group = cls(f"{base}/{_PREFIX}{who.pid}.{who.start}", base)
+        group = cls(f"{parent}/{_PREFIX}{who.pid}.{who.start}", base)
         try:
             os.mkdir(group.path)
         except OSError:
@@ -96,14 +99,36 @@ def _unescape(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 
-def _may_divide(base: str) -> bool:
-    """Whether the group is ours to divide. Under systemd only a delegated one is, and it is marked so."""
-    if not os.path.isdir("/run/systemd/system"):
-        return True
+def _divisible(base: str | None) -> str | None:
+    """The group that is ours to divide: under systemd the delegated one at or right above ``base``."""
+    if base is None or not os.path.isdir("/run/systemd/system"):
+        return base
+    return next((group for group in (base, os.path.dirname(base)) if _delegated(group)), None)
+
+
+def _delegated(group: str) -> bool:
+    """Whether systemd gave that group away (Delegate=, systemd.resource-control(5)): then it is marked so."""
     try:
-        return os.getxattr(base, "user.delegate") == b"1"
+        return os.getxattr(group, "user.delegate") == b"1"
     except OSError:
         return False
+
+
+def step_aside() -> None:
+    """Move this process out of the delegated group into one below it, where systemd has not done that already.
+
+    A group that is to be divided must have no process of its own, once a controller is enabled in it ("no
+    internal processes"). systemd can do this itself from version 254 on (DelegateSubgroup=).
+    """
+    base = own()
+    if base is None or not os.path.isdir("/run/systemd/system") or not _delegated(base):
+        return
+    group = f"{base}/{_SUPERVISOR}"
+    try:
+        os.makedirs(group, exist_ok=True)
+        _move_self(group)
+    except OSError:
+        pass  # the worse for controllers; all else works in the one group, too
 
 
 def is_ours(path: str) -> bool:
@@ -144,18 +169,18 @@ def remove(path: str) -> bool:
 
 
 def remove_stale() -> None:
-    """Remove the empty groups of workers that are no more, beside our own."""
-    base = own()
-    if base is None:
+    """Remove the empty groups of workers that are no more."""
+    parent = _divisible(own())
+    if parent is None:
         return
     boot = ProcessId.own().boot
-    for name in os.listdir(base):
+    for name in os.listdir(parent):
         pid, _, start = name.removeprefix(_PREFIX).partition(".")
         if not (name.startswith(_PREFIX) and pid.isdecimal() and start.isdecimal()):
             continue
         # One that a worker has just made is still empty: it must not be taken from under it.
         if not ProcessId(int(pid), int(start), boot).alive():
-            remove(f"{base}/{name}")
+            remove(f"{parent}/{name}")
 
 
 def _move_self(path: str) -> None:

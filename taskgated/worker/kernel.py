@@ -8,6 +8,9 @@ import signal
 
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_CAPABILITY_VERSION_3 = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -21,6 +24,31 @@ def become_subreaper(yes: bool = True) -> None:
     if _libc.prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) != 0:
         error = ctypes.get_errno()
         raise OSError(error, f"PR_SET_CHILD_SUBREAPER: {os.strerror(error)}")
+
+
+def drop_capabilities() -> None:
+    """Give up what the daemon was given for itself (CAP_LEASE): no job shall have it. capabilities(7), capset(2).
+
+    Not for root, whose programs get everything back by being root's.
+    """
+    if os.geteuid() == 0:
+        return
+    _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)  # an old kernel knows no such set
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    nothing = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable: two words each
+    if _libc.capset(header, nothing) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"capset: {os.strerror(error)}")
+
+
+def be_an_ordinary_victim() -> None:
+    """When memory runs out, the daemon may be spared (OOMScoreAdjust=, systemd.exec(5)); jobs are not."""
+    try:
+        with open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
+            if int(file.read()) < 0:
+                file.write("0")
+    except (OSError, ValueError):
+        pass
 
 
 def set_name(name: str) -> None:

@@ -15,7 +15,6 @@ import select
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
 from typing import NoReturn
 
 from taskgated.clock import ProcessId, boot_id, start_time
@@ -43,8 +42,10 @@ class Server:
         self._pause = _FIRST_PAUSE
         self._wakeup = kernel.catch_signals()
 
-    def run(self) -> None:
-        """Returns when the daemon has closed the channel. Raises ``ProtocolError``."""
+    def run(self, messages: list[Message]) -> None:
+        """Obey these, and what comes, until the daemon has closed the channel. Raises ``ProtocolError``."""
+        for message in messages:
+            self._obey(message)
         poll = select.poll()
         poll.register(self._wakeup, select.POLLIN)
         while not self._channel.closed:
@@ -143,9 +144,16 @@ class Server:
         self._burials = left
 
 
-def main(argv: Sequence[str]) -> int:
+def _first_words(channel: Channel) -> tuple[Settings, list[Message]]:
+    """What the daemon has said before the server was there: the settings, and what followed."""
+    messages = list(channel.receive())
+    if not messages:
+        raise ProtocolError("nothing was said")
+    return Settings.from_message(messages[0]), messages[1:]
+
+
+def main() -> int:
     """The server's life. Its stdin is its end of the socket to the daemon."""
-    settings = Settings.from_argv(argv)
     try:
         channel = Channel(socket.socket(fileno=0))
     except OSError as error:
@@ -154,6 +162,8 @@ def main(argv: Sequence[str]) -> int:
     if os.getsid(0) != os.getpid():
         os.setsid()  # whatever ends the daemon's session must not end the jobs
     os.chdir("/")
+    kernel.drop_capabilities()
+    kernel.be_an_ordinary_victim()
     kernel.set_name("taskgate-server")
     kernel.become_subreaper()
     cgroup.remove_stale()
@@ -161,7 +171,8 @@ def main(argv: Sequence[str]) -> int:
     gc.collect()
     gc.freeze()
     try:
-        Server(channel, settings).run()
+        settings, messages = _first_words(channel)
+        Server(channel, settings).run(messages)
     except ProtocolError as error:
         sys.stderr.write(f"taskgated.worker: the daemon cannot be understood: {error}\n")
         return os.EX_PROTOCOL

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import taskgated
+from taskgated.errors import ProtocolError
 from taskgated.paths import Layout
-from taskgated.wire import Channel
+from taskgated.wire import Channel, Message
 
 # What concerns the daemon alone: a worker must neither speak to systemd nor pass for a job's process.
 _NOT_INHERITED = (
@@ -29,7 +29,7 @@ _NOT_INHERITED = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that a worker has to know; each field is an option of ``python -m taskgated.worker``.
+    """All that a worker has to know; the first message to the server.
 
     ``instance`` tells the jobs of this gate from those of another on the same host. ``reconnect`` is how
     often (seconds) a worker looks for a new daemon, ``linger`` how long it does so with nothing to run.
@@ -55,16 +55,16 @@ class Settings:
             umask=umask,
         )
 
-    def to_argv(self) -> list[str]:
-        return [f"--{f.name.replace('_', '-')}={getattr(self, f.name)}" for f in fields(self)]
+    def to_message(self) -> Message:
+        return {"settings": asdict(self)}
 
     @classmethod
-    def from_argv(cls, argv: Sequence[str]) -> Settings:
-        parser = argparse.ArgumentParser(prog="taskgated.worker", description="Started by taskgated.")
-        for f in fields(cls):
-            kind = {"umask": int, "reconnect": float, "linger": float}.get(f.name, str)
-            parser.add_argument(f"--{f.name.replace('_', '-')}", type=kind, required=True)
-        return cls(**vars(parser.parse_args(argv)))
+    def from_message(cls, message: Message) -> Settings:
+        """Raises ``ProtocolError``."""
+        try:
+            return cls(**message["settings"])
+        except (KeyError, TypeError) as error:
+            raise ProtocolError(f"not the settings of a worker: {error}") from None
 
     def cookie(self, job: int, attempt: int) -> str:
         """What marks every process of an attempt, as ``TASKGATE_COOKIE`` in its environment."""
@@ -79,9 +79,12 @@ def spawn_server(
     Close the channel to make it exit: the workers live on by themselves.
     """
     ours, theirs = socket.socketpair()
+    channel = Channel(ours)
+    channel.send(settings.to_message())
     with theirs:
         process = subprocess.Popen(
-            [*program, *settings.to_argv()],
+            # The directory is for people who look at the processes, and want to know of which gate they are.
+            [*program, os.path.dirname(settings.outcomes)],
             stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             start_new_session=True,
@@ -89,4 +92,4 @@ def spawn_server(
             cwd=Path(taskgated.__file__).parent.parent,
             env={name: value for name, value in os.environ.items() if name not in _NOT_INHERITED},
         )
-    return process, Channel(ours)
+    return process, channel

@@ -111,6 +111,12 @@ SELECT queue, state, jobs FROM counts WHERE jobs > 0 ORDER BY queue, state;
 SELECT submitted FROM jobs
 WHERE id = (SELECT min(id) FROM jobs INDEXED BY jobs_ready WHERE state = 'queued' AND due IS NULL);
 
+-- name: delayed
+-- Queued jobs that are not due yet, by queue; no more are counted than a status line is worth.
+SELECT queue, count(*) FROM (
+    SELECT queue FROM jobs INDEXED BY jobs_due WHERE state = 'queued' AND due IS NOT NULL LIMIT :limit
+) GROUP BY queue;
+
 -- name: record
 -- One job as people see it.
 SELECT id, name, queue, state, priority, attempt, failures, source, owner, submitted, started, finished, due, exit_code,

@@ -1,0 +1,88 @@
+"""Permissions of files and directories beyond the nine bits: POSIX access control lists (acl(5)).
+
+The kernel keeps a list as the extended attribute ``system.posix_acl_access``: a version (2), then entries of
+tag, permissions and id, all little-endian (linux/posix_acl_xattr.h).
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import struct
+from collections.abc import Iterator, Sequence
+
+ACCESS = "system.posix_acl_access"
+DEFAULT = "system.posix_acl_default"
+
+_VERSION = struct.Struct("<I")
+_ENTRY = struct.Struct("<HHI")
+_OWNER, _USER, _GROUP_OWNER, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+_NOBODY = 0xFFFFFFFF  # the id of entries that have none
+
+_ENTER = 0o3  # to make a file in a directory: write and search
+
+
+def remove(path: str | os.PathLike[str], kind: str) -> None:
+    """The file has no such list after this."""
+    try:
+        os.removexattr(path, kind)
+    except OSError:
+        pass  # it had none, or the file system does not know any
+
+
+def let_read(fd: int, uid: int) -> None:
+    """One user more may read the file, and the group no longer. Raises ``OSError`` where there are no lists."""
+    entries = (
+        (_OWNER, 0o6, _NOBODY),
+        (_USER, 0o4, uid),
+        (_GROUP_OWNER, 0, _NOBODY),
+        (_MASK, 0o4, _NOBODY),
+        (_OTHER, 0, _NOBODY),
+    )
+    os.setxattr(fd, ACCESS, _VERSION.pack(2) + b"".join(_ENTRY.pack(*entry) for entry in entries))
+
+
+def may_enter(directory: str | os.PathLike[str], uid: int) -> bool:
+    """Whether the kernel would let that user make a file in the directory. Raises ``OSError``."""
+    if uid == 0:
+        return True
+    status = os.stat(directory)
+    if uid == status.st_uid:
+        return _permits(status.st_mode >> 6, _ENTER)
+    groups = _groups(uid)
+    # The kernel does not look at a list whose mask, which is the mode's group, has nothing.
+    entries = list(_entries(directory)) if status.st_mode & 0o070 else []
+    entries = entries or [(_GROUP_OWNER, status.st_mode >> 3 & 7, _NOBODY), (_OTHER, status.st_mode & 7, _NOBODY)]
+    mask = next((permissions for tag, permissions, _ in entries if tag == _MASK), 0o7)
+    for tag, permissions, id_ in entries:
+        if tag == _USER and id_ == uid:
+            return _permits(permissions & mask, _ENTER)
+    named = [
+        permissions & mask
+        for tag, permissions, id_ in entries
+        if (tag == _GROUP_OWNER and status.st_gid in groups) or (tag == _GROUP and id_ in groups)
+    ]
+    if named:  # one of them must grant all of it
+        return any(_permits(permissions, _ENTER) for permissions in named)
+    return any(_permits(permissions, _ENTER) for tag, permissions, _ in entries if tag == _OTHER)
+
+
+def _permits(permissions: int, wanted: int) -> bool:
+    return permissions & wanted == wanted
+
+
+def _entries(path: str | os.PathLike[str]) -> Iterator[tuple[int, int, int]]:
+    try:
+        data = os.getxattr(path, ACCESS)
+    except OSError:
+        return
+    for at in range(_VERSION.size, len(data), _ENTRY.size):
+        yield _ENTRY.unpack_from(data, at)
+
+
+def _groups(uid: int) -> Sequence[int]:
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return ()
+    return os.getgrouplist(user.pw_name, user.pw_gid)

@@ -1,0 +1,126 @@
+"""Who may see and end whose jobs over the control socket: decided by the uid that the kernel gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gate_env import GateEnv, until
+from taskgated.ctl.client import CallError, Client
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other users")
+
+OWNER, OTHER = 65501, 65502
+DENIED = "PermissionDenied"
+
+
+def as_user(uid: int, gate: GateEnv, method: str, **parameters: Any) -> Any:
+    """What that user is answered: the reply, or the error's name."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            with Client(gate.layout.control_socket) as client:
+                try:
+                    answer: Any = client.call(method, **parameters)
+                except CallError as error:
+                    answer = error.kind
+        except BaseException as error:
+            answer = repr(error)
+        os.write(writer, json.dumps(answer).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as file:
+        data = file.read()
+    os.waitpid(pid, 0)
+    return json.loads(data)
+
+
+@pytest.fixture
+def shared(make_gate: Callable[..., GateEnv]) -> Callable[[str], GateEnv]:
+    """Makes a gate whose socket everybody may use, with one job of OWNER's that is over and one that runs."""
+
+    def make(config: str) -> GateEnv:
+        gate = make_gate(f"workers: 2\n{config}")
+        for directory in (gate.root, *gate.root.parents[:3]):
+            Path(directory).chmod(directory.stat().st_mode | 0o111)
+        gate.layout.control_socket.chmod(0o666)
+        for name, command in (("over", "echo secret"), ("runs", "sleep 100")):
+            staged = gate.root / "staged"
+            staged.write_text(f"name: {name}\ncommand: {command}\n")
+            os.chown(staged, OWNER, OWNER)
+            staged.rename(gate.layout.spool / f"{name}.yaml")
+            until(lambda name=name: gate.job(name), f"{name} is taken in")  # type: ignore[misc]
+        gate.until_over(1)
+        gate.until_running("runs")
+        return gate
+
+    return make
+
+
+def number(gate: GateEnv, name: str) -> int:
+    job = gate.job(name)
+    assert job
+    return int(job["id"])
+
+
+def test_by_default_only_its_owner_and_root(shared: Callable[[str], GateEnv]) -> None:
+    gate = shared("")
+    over, runs = number(gate, "over"), number(gate, "runs")
+    for uid, mine in ((OWNER, True), (OTHER, False), (0, True)):
+        shown = as_user(uid, gate, "Show", id=over)
+        assert (shown["spec"] is not None) is mine
+        assert shown["job"]["owner"] == OWNER, "that it is there, everybody may know"
+        logs = as_user(uid, gate, "Logs", id=over)
+        assert (logs["data"] if mine else logs) == ("c2VjcmV0Cg==" if mine else DENIED)
+        assert as_user(uid, gate, "Wait", ids=[over])["jobs"][0]["state"] == "succeeded"
+    assert as_user(OTHER, gate, "Cancel", id=runs) == DENIED
+    assert as_user(OTHER, gate, "Cancel", id=over) == DENIED
+    running = gate.job("runs")
+    assert running and running["state"] == "running"
+    assert as_user(OWNER, gate, "Cancel", id=runs)["job"]["id"] == runs
+    gate.until_over(2)
+    assert as_user(OTHER, gate, "Cancel", id=99) == "NoSuchJob"
+
+
+def test_members_where_the_configuration_says_so(shared: Callable[[str], GateEnv]) -> None:
+    gate = shared("access: {see: members}\n")
+    over, runs = number(gate, "over"), number(gate, "runs")
+    assert as_user(OTHER, gate, "Logs", id=over)["data"] == "c2VjcmV0Cg=="
+    assert as_user(OTHER, gate, "Show", id=over)["spec"] is not None
+    assert as_user(OTHER, gate, "Cancel", id=runs) == DENIED
+    gate.configure("access: {cancel: members}\n")
+    assert as_user(0, gate, "Reload") == {}
+    assert as_user(OTHER, gate, "Logs", id=over) == DENIED
+    assert as_user(OTHER, gate, "Cancel", id=runs)["job"]["id"] == runs
+
+
+def test_reload_is_for_root(shared: Callable[[str], GateEnv]) -> None:
+    gate = shared("")
+    assert as_user(OWNER, gate, "Reload") == DENIED
+    gate.configure("wurkers: 1\n")
+    assert as_user(0, gate, "Reload") == "BadConfiguration"
+    done = gate.ctl("reload")
+    assert done.returncode == 1
+    assert b"did you mean 'workers'?" in done.stderr
+    assert not gate.status()["ready"], "what lies on disk would not start: that is a problem"
+    gate.configure("workers: 1\n")
+    assert gate.ctl("reload").returncode == 0
+    assert gate.status()["ready"]
+
+
+def test_a_signal_reloads_as_well_and_says_what_is_wrong(shared: Callable[[str], GateEnv]) -> None:
+    gate = shared("")
+    gate.configure("wurkers: 1\n")
+    gate.signal(signal.SIGHUP)
+    until(lambda: "did you mean 'workers'?" in gate.log(), "it is said")
+    assert gate.status()["workers"]
