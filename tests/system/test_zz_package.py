@@ -1,0 +1,77 @@
+"""Upgrade, removal and purge. Last, because it takes away what the other tests stand on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gate import SPOOL, Gate
+from machine import UNIT, until
+from packages_env import deb as build_deb
+
+PREVIOUS = "0.1.9"
+KEPT = ("/var/lib/taskgate", "/var/log/taskgate", SPOOL)
+
+
+@pytest.fixture
+def dpkg(installed: Gate) -> Gate:
+    return installed
+
+
+def test_upgrade_with_jobs_queued_and_running(dpkg: Gate, deb: Path) -> None:
+    machine = dpkg.machine
+    dpkg.install(build_deb(PREVIOUS), "--allow-downgrades")
+    dpkg.make_ready()
+    assert dpkg.status()["version"] == PREVIOUS
+    for number in range(6):
+        dpkg.drop(f"u{number}.yaml", dpkg.recorded(f"upgrade{number}", 2 if number < 2 else 0.2), user="alice")
+    dpkg.until_state("upgrade1", "running")
+    machine.write("/etc/taskgate/taskgated.yaml", "workers: 2\n# mine\n")
+    said = dpkg.install(deb, "-o", "Dpkg::Options::=--force-confold")
+    assert "taskgated (0.2.0)" in said
+    dpkg.make_ready()
+    assert dpkg.status()["version"] != PREVIOUS
+    for number in range(6):
+        dpkg.until_state(f"upgrade{number}", "succeeded")
+        record = dpkg.record(f"upgrade{number}")
+        assert record[-1] == "end"
+        assert "TWICE" not in record
+    assert "# mine" in machine.run("cat", "/etc/taskgate/taskgated.yaml"), "a conffile is the administrator's"
+    assert dpkg.leftovers() == []
+
+
+def test_removal_keeps_state_and_purge_takes_it(dpkg: Gate) -> None:
+    machine = dpkg.machine
+    dpkg.drop("last.yaml", "name: last\ncommand: sleep 600\n", user="alice")
+    dpkg.until_state("last", "running")
+    machine.run("apt-get", "remove", "-y", "taskgated")
+    assert machine.run("pgrep", "-u", "taskgate", check=False) == ""
+    assert machine.try_("systemctl", "is-active", UNIT).stdout.strip() != "active"
+    assert machine.run("systemctl", "--failed", "--plain", "--no-legend") == ""
+    for path in KEPT:
+        assert (machine.root / path.lstrip("/")).is_dir()
+    assert machine.run("ls", "/var/lib/taskgate").split()
+    for name in ("a-lab", "b-test"):
+        (machine.root / f"etc/taskgate/conf.d/{name}.yaml").unlink()
+    machine.run("apt-get", "purge", "-y", "taskgated")
+    found = machine.run("find", "/", "-xdev", "(", "-iname", "*taskgate*", ")", "-not", "-path", "/proc/*", "-not",
+                        "-path", "/root/*", "-not", "-path", "/sys/*")  # fmt: skip
+    allowed = (
+        "/home/",
+        "/var/log/journal",
+        "/var/log/apt",
+        "/var/cache/man/",
+        "/var/lib/apt/",
+        "/var/tmp/record",
+        "/etc/systemd/system",
+    )
+    assert [path for path in found.splitlines() if not path.startswith(allowed)] == []
+    until(lambda: "taskgate" not in machine.run("systemctl", "list-units", "--all", "--no-legend"), "no unit is left")
+
+
+def test_a_new_start_from_nothing(dpkg: Gate, deb: Path) -> None:
+    dpkg.install(deb)
+    dpkg.make_ready()
+    dpkg.drop("new.yaml", "name: new\ncommand: 'true'\n")
+    assert dpkg.until_state("new", "succeeded")["id"] == 1
