@@ -33,6 +33,7 @@ from taskgated.formats.keys import DEFAULTS, EXCLUSIVE, OUTPUT, QUEUE_NAME, merg
 from taskgated.formats.yamlread import Source, decode, read_yaml
 
 WHO = ("owner", "members")
+ON_STOP = ("requeue", "wait", "leave")
 MAX_SIZE = 1024 * 1024
 
 
@@ -72,6 +73,7 @@ class Config:
     ready_queue: int
     max_backlog: int = 1_000_000
     stop_timeout: float = 30.0
+    on_stop: str = "requeue"
     max_file_size: int = 1024**2
     max_list_size: int = 1024**3
     rescan_interval: float = 60.0
@@ -99,6 +101,7 @@ KEYS = (
     Key("ready_queue", or_word("auto", integer(1, 100_000), None), "jobs kept ready (auto: as many as workers)"),
     Key("max_backlog", integer(1, 1_000_000_000), "queued jobs; beyond it files stay in the spool (1000000)"),
     Key("stop_timeout", duration, "how long a stop waits for running jobs before it ends them (30s)"),
+    Key("on_stop", choice(*ON_STOP), "running jobs at a stop: requeue after stop_timeout, wait, or leave (requeue)"),
     Key("max_file_size", positive(size), "the largest spec or script (1M)"),
     Key("max_list_size", positive(size), "the largest task list, or file for a handler (1G)"),
     Key("rescan_interval", positive(duration), "how often the whole spool is looked through (1min)"),

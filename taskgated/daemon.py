@@ -191,13 +191,31 @@ class Daemon:
             self._systemd.stopping("stopping: taking nothing in")
             self.gate.drain()
             self._intake.stop()
-            self._drained = self._loop.after(self.config.stop_timeout, self._end_jobs)
-            self.engine.progressed.append(self._leave_if_settled)
-            self._drain()
+            if self._systemd.restarting() or self.config.on_stop == "leave":
+                self._leave_jobs()
+            else:
+                if self.config.on_stop == "requeue":
+                    self._drained = self._loop.after(self.config.stop_timeout, self._end_jobs)
+                self.engine.progressed.append(self._leave_if_settled)
+                self._drain()
         elif self._stops == 2:
             self._end_jobs()
         else:
             self.engine.do(self.gate.stop_all(0))
+
+    def _leave_jobs(self) -> None:
+        """Go as soon as nothing is half done; what runs goes on, and is the next daemon's to count and to hear of."""
+        if self.gate.running:
+            text = f"stopping: {self.gate.running} jobs run on without the daemon"
+            self._journal.event(Event.STOPPED, text, Priority.NOTICE)
+
+        def leave() -> None:
+            if self.engine.quiet:
+                self._loop.stop()
+
+        self.engine.progressed.append(leave)
+        self._loop.after(ENOUGH, self._loop.stop)  # a disk that takes longer is the next daemon's problem
+        leave()
 
     def _end_jobs(self) -> None:
         if self._drained is not None:

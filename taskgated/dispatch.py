@@ -120,6 +120,7 @@ class Dispatch:
         self._send(worker, {"quit": {}})
 
     def close(self) -> None:
+        self.send_acks()
         self._flush()
         self._loop.remove(self._sock)
         self._sock.close()

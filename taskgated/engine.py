@@ -237,6 +237,11 @@ class Engine:
         self._store.submit("cancel", job, done=cancelled)
 
     @property
+    def quiet(self) -> bool:
+        """No start and no end is under way: whoever goes now leaves nothing half done."""
+        return not self.gate.starting and not self._ending
+
+    @property
     def settled(self) -> bool:
         """Nothing runs, and every end is on stable storage."""
         return self.gate.running == 0 and not self._ending

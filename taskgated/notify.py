@@ -9,10 +9,13 @@ this does nothing.
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 
 import sdnotify
 
+ASKING = 2.0
+"""Seconds that the manager has to answer a question."""
 TIMEOUT = 0.2
 """Seconds that a message may wait for room in the manager's queue before it is dropped."""
 
@@ -44,6 +47,23 @@ class Systemd:
         self._status = status
         self._send("STOPPING=1", f"STATUS={status}")
 
+    def restarting(self) -> bool:
+        """Whether the stop under way is the first half of a restart.
+
+        Only the manager knows: it is asked for the job that it carries out for our unit (systemctl(1), list-jobs).
+        Without an answer, as where there is no D-Bus, it counts as a stop.
+        """
+        unit, user = _own_unit()
+        if not self.managed or unit is None:
+            return False
+        command = ["systemctl", *(["--user"] if user else []), "--no-legend", "--plain", "--full", "list-jobs", unit]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=ASKING, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        words = done.stdout.split()
+        return unit in words and "restart" in words
+
     def extend(self, seconds: float) -> None:
         """The stop takes this much longer than the manager may think."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
@@ -66,6 +86,20 @@ class Systemd:
             notifier.notify(text.encode("utf-8", "replace").decode("latin-1"))
         finally:
             sock.close()
+
+
+def _own_unit() -> tuple[str | None, bool]:
+    """The service that this process belongs to, by its control group, and whether it is of a user's manager."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            paths = [line.rstrip("\n").split(":", 2)[2] for line in file]
+    except OSError:
+        return None, False
+    for path in paths:
+        services = [part for part in path.split("/") if part.endswith(".service")]
+        if services:
+            return services[-1], len(services) > 1 and services[0].startswith("user@")
+    return None, False
 
 
 def _watchdog_interval() -> float | None:

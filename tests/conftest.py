@@ -11,6 +11,12 @@ import pytest
 from gate_env import GateEnv
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The quick tests first. The lab last: its machines are children of this process until the very end."""
+    slow = ("/chaos/", "/system/")
+    items.sort(key=lambda item: [part in str(item.path) for part in reversed(slow)])
+
+
 @pytest.fixture
 def make_gate(tmp_path: Path) -> Iterator[Callable[..., GateEnv]]:
     """Makes gates; at the end they are stopped, and a process that is left fails the test."""

@@ -119,6 +119,11 @@ class Gate:
     def running(self) -> int:
         return len(self._running)
 
+    @property
+    def starting(self) -> bool:
+        """Whether a start is decided that is not durable yet: its worker has not been told."""
+        return any(not entry.durable for entry in self._running.values())
+
     def job_of(self, worker: str) -> Job | None:
         return next((r.job for r in self._running.values() if r.worker == worker), None)
 

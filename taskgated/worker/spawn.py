@@ -41,7 +41,7 @@ class Settings:
     instance: str
     umask: int = 0o022
     reconnect: float = 1.0
-    linger: float = 30.0
+    linger: float = 5.0
 
     @classmethod
     def of(cls, layout: Layout, umask: int = 0o022) -> Settings:

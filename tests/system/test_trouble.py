@@ -203,14 +203,53 @@ def test_a_stop_takes_as_long_as_it_is_allowed(gate: Gate) -> None:
 
 
 def test_restart_while_jobs_run(gate: Gate) -> None:
+    """They run on, are counted by the next daemon before anything new starts, and end as if nothing had been."""
     for number in range(4):
-        gate.drop(f"x{number}.yaml", gate.recorded(f"restart{number}", 1))
-    gate.until_state("restart0", "running")
+        gate.drop(f"x{number}.yaml", gate.recorded(f"restart{number}", 6 if number < 2 else 0.1))
+    gate.until_state("restart1", "running")
+    pid, since = gate.daemon(), gate.machine.now()
     gate.machine.run("systemctl", "restart", UNIT)
+    assert gate.daemon() != pid
+    assert gate.job("restart2")["state"] == "queued", "both places are taken"
     for number in range(4):
-        gate.until_state(f"restart{number}", "succeeded")
-        assert "TWICE" not in gate.record(f"restart{number}")
-        assert gate.record(f"restart{number}")[-1] == "end"
+        assert gate.until_state(f"restart{number}", "succeeded")["attempt"] == 1
+        assert gate.record(f"restart{number}") == ["start 1", "end"]
+    assert any("2 jobs run on without the daemon" in m for m in gate.machine.messages("-u", UNIT, since=since))
+    until(lambda: len(gate.pids("taskgated.worker")) == 3, "old workers have left: two new ones and their server")
+
+
+def test_restart_again_and_again(gate: Gate) -> None:
+    """One job, many daemons, on a release that must start the new one beside the groups of the old one's workers."""
+    gate.drop("o.yaml", gate.recorded("outlives", 12))
+    gate.until_state("outlives", "running")
+    for _ in range(4):
+        gate.machine.run("systemctl", "restart", UNIT)
+    gate.machine.run("kill", "-9", str(gate.daemon()))
+    until(lambda: gate.machine.property("NRestarts") == "1", "systemd restarts it")
+    assert gate.until_state("outlives", "succeeded")["attempt"] == 1
+    assert gate.record("outlives") == ["start 1", "end"]
+
+
+def test_a_stop_that_leaves_jobs_alone(gate: Gate) -> None:
+    gate.configure("on_stop: leave\n")
+    gate.drop("l.yaml", gate.recorded("leave", 4))
+    gate.until_state("leave", "running")
+    gate.machine.run("systemctl", "stop", UNIT)
+    assert gate.record("leave") == ["start 1"]
+    until(lambda: gate.record("leave") == ["start 1", "end"], "it ends by itself")
+    until(lambda: not gate.machine.run("pgrep", "-u", "taskgate", check=False), "its worker has left")
+    gate.make_ready()
+    assert gate.until_state("leave", "succeeded")["attempt"] == 1
+
+
+def test_a_stop_that_waits(gate: Gate) -> None:
+    gate.configure("on_stop: wait\nstop_timeout: 100ms\n")
+    with gate.machine.drop_in("TimeoutStopSec=2s"):
+        gate.drop("w.yaml", gate.recorded("waits", 6))
+        gate.until_state("waits", "running")
+        gate.machine.run("systemctl", "stop", UNIT)
+        assert gate.machine.show("Result") == {"Result": "success"}
+    assert gate.record("waits") == ["start 1", "end"]
 
 
 def test_reboot_with_a_backlog(gate: Gate) -> None:
