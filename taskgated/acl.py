@@ -6,6 +6,7 @@ tag, permissions and id, all little-endian (linux/posix_acl_xattr.h).
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import struct
@@ -76,6 +77,8 @@ def _entries(path: str | os.PathLike[str]) -> Iterator[tuple[int, int, int]]:
         data = os.getxattr(path, ACCESS)
     except OSError:
         return
+    if len(data) % _ENTRY.size != _VERSION.size:  # a file system in user space may answer anything
+        raise OSError(errno.EINVAL, "its access control list cannot be understood", os.fspath(path))
     for at in range(_VERSION.size, len(data), _ENTRY.size):
         yield _ENTRY.unpack_from(data, at)
 

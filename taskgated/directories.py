@@ -7,6 +7,7 @@ directory with the sticky bit. What an administrator has set is left as it is.
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,14 +47,28 @@ def make_queue(spool: Path, path: Path) -> None:
 
 def make_rejected(path: str | Path) -> None:
     """Members of the group may list and read what is refused, if the files themselves let them."""
+    _evict(path)
     if _made(path):
         acl.remove(path, acl.DEFAULT)
         os.chmod(path, 0o2750)
 
 
 def make_private(path: str | Path) -> None:
+    _evict(path)
     if _made(path):
         acl.remove(path, acl.DEFAULT)
+
+
+def _evict(path: str | Path) -> None:
+    """Whoever may write to the spool can take a name in it before we do, also with a link to elsewhere. What is
+    another's is moved out of the way; what is ours (or root's) nobody can replace, for the spool is sticky."""
+    try:
+        owner = os.lstat(path).st_uid
+    except FileNotFoundError:
+        return
+    if owner not in (0, os.geteuid()):
+        parent, name = os.path.split(path)
+        os.rename(path, f"{parent}/.not-ours-{secrets.token_hex(8)}.{name.lstrip('.')}")
 
 
 def _made(path: str | Path) -> bool:

@@ -8,6 +8,7 @@ Nothing is decided here. What comes in is passed to a ``Listener``.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from taskgated.sockets import listen, peer
 from taskgated.wire import Channel, Message
 
 PROTOCOL = 1
+STRANGERS = 64
+"""Connections that have not said hello; one more, and the oldest has to go. Workers say it at once."""
+LIMIT = 1024 * 1024
+"""Bytes of a message: what workers say is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class Identity:
         try:
             process = ProcessId(int(data["pid"]), int(data["start"]), str(data["boot"]))
             cgroup = data.get("cgroup")
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ProtocolError(f"not a worker's identity: {error!r}") from None
         return cls(process, None if cgroup is None else str(cgroup))
 
@@ -82,7 +87,7 @@ class Dispatch:
         self._loop = loop
         self._path = path
         self._listener = listener
-        self._strangers: set[Channel] = set()  # connected, no hello yet
+        self._strangers: dict[Channel, None] = {}  # connected, no hello yet; the oldest first
         self.workers: dict[str, Worker] = {}
         self._told: dict[str, Worker] = {}  # has messages that are to be sent in this turn
         self._acked: dict[str, Worker] = {}  # has an ack that can wait
@@ -155,14 +160,18 @@ class Dispatch:
     def _accept(self) -> None:
         try:
             sock, _ = self._sock.accept()
-        except OSError:  # gone again, or no descriptors: the listening socket stays readable, we come back
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # who waits goes on waiting; the health check says why
+                self._loop.add_later(self._sock, self._accept)
             return
         pid, uid = peer(sock)
         if uid != os.getuid():
             sock.close()
             return
-        channel = Channel(sock)
-        self._strangers.add(channel)
+        if len(self._strangers) >= STRANGERS:
+            self._forget(next(iter(self._strangers)))
+        channel = Channel(sock, LIMIT)
+        self._strangers[channel] = None
         self._loop.add(channel, lambda: self._first_words(channel, pid))
 
     def _first_words(self, channel: Channel, pid: int) -> None:
@@ -176,11 +185,14 @@ class Dispatch:
         except ProtocolError:
             channel.closed = True
         if channel.closed and worker is None:
-            self._loop.remove(channel)
-            self._strangers.discard(channel)
-            channel.close()
+            self._forget(channel)
         elif channel.closed and worker is not None:
             self._lost(worker)
+
+    def _forget(self, stranger: Channel) -> None:
+        if self._strangers.pop(stranger, stranger) is None:
+            self._loop.remove(stranger)
+            stranger.close()
 
     def _hello(self, channel: Channel, pid: int, message: Message) -> Worker:
         hello = message.get("hello")
@@ -189,11 +201,12 @@ class Dispatch:
         identity = Identity.from_json(hello)
         if identity.process.pid != pid:
             raise ProtocolError(f"pid {pid} says it is {identity.process.pid}")
-        running = hello.get("running")
-        attempt = (int(running["job"]), int(running["attempt"])) if isinstance(running, dict) else None
+        if identity.key in self.workers:
+            raise ProtocolError(f"pid {pid} is connected already")
+        attempt = _attempt(hello.get("running"))
         record = json.dumps(identity.to_json(), separators=(",", ":"))
         worker = Worker(channel, identity, record, attempt)
-        self._strangers.discard(channel)
+        self._strangers.pop(channel, None)
         self._loop.remove(channel)
         self._loop.add(channel, lambda: self._readable(worker))
         self.workers[worker.key] = worker
@@ -214,7 +227,8 @@ class Dispatch:
             outcome = Outcome.from_json(message["outcome"])
         except (KeyError, TypeError, ValueError) as error:
             raise ProtocolError(f"not an outcome: {error!r}") from None
-        worker.running = None
+        if worker.running == (outcome.job, outcome.attempt):
+            worker.running = None
         self._listener.worker_reported(worker, outcome)
 
     def _lost(self, worker: Worker) -> None:
@@ -224,3 +238,13 @@ class Dispatch:
         self._loop.remove(worker.channel)
         worker.channel.close()
         self._listener.worker_gone(worker)
+
+
+def _attempt(running: object) -> tuple[int, int] | None:
+    """What a worker says it has: job and number of the attempt."""
+    match running:
+        case None:
+            return None
+        case {"job": int(job), "attempt": int(attempt)}:
+            return job, attempt
+    raise ProtocolError(f"not an attempt: {running!r}")

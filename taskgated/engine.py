@@ -6,7 +6,8 @@ the gate, and the actions that it returns are done here, in order. All of it on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Collection, Iterable
 
 from taskgated.clock import MICROSECONDS, wall
 from taskgated.core.gate import Action, Fetch, Finish, Gate, Run, Start, Stop
@@ -125,8 +126,8 @@ class Engine:
         self._ending -= 1
         if finish.worker is not None and (worker := self.dispatch.workers.get(finish.worker)):
             self.dispatch.ack(worker, job.id, outcome.attempt)
-        if finish.worker is None:  # it may have come from a file
-            self.outcomes.forget(job.id, outcome.attempt)
+        if finish.worker is None:  # nobody else looks after what its worker may have left on disk
+            self._forget_files(job.id, outcome.attempt)
         if answer.error is not None:  # the store knows better: a later attempt, or none
             self._journal.event(Event.INTERNAL_ERROR, f"job {job.id}: {answer.error}", Priority.ERROR, job_id=job.id)
             return
@@ -148,6 +149,23 @@ class Engine:
             self._job_event(Event.JOB_REQUEUED, job, f"{end}{why}", Priority.NOTICE, outcome)
             self.do(self.gate.queued(job.queue, job.priority))
         self._progress()
+
+    def _forget_files(self, job: int, attempt: int) -> None:
+        """Of an attempt that is over: an outcome that was put down, and the private copy of its script."""
+        self.outcomes.forget(job, attempt)
+        try:
+            os.unlink(self._layout.scripts / f"{job}.{attempt}")
+        except OSError:
+            pass
+
+    def forget_all_but(self, running: Collection[tuple[int, int]]) -> None:
+        """At start: the same of all other attempts, which a crash or a power cut kept a daemon from forgetting."""
+        for directory in (self._layout.outcomes, self._layout.scripts):
+            for name in os.listdir(directory):
+                job, _, rest = name.partition(".")
+                attempt = rest.partition(".")[0]
+                if job.isdecimal() and attempt.isdecimal() and (int(job), int(attempt)) not in running:
+                    self._forget_files(int(job), int(attempt))
 
     def job_over(self, job: int, released: str | None) -> None:
         """A job is over for good: what it kept may go, who waits for it is told."""

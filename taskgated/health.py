@@ -7,6 +7,7 @@ thread shows progress by trying.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from taskgated.clock import MICROSECONDS, wall
@@ -41,6 +42,8 @@ class Health:
         self._trouble = ""
         self._backlog: Backlog | None = None
         self._telling: Timer | None = None
+        self._no_workers = ""
+        self._short = ""  # of what the daemon is short; no reason to restart it
         self.bad_configuration = ""
 
     def start(self) -> None:
@@ -64,6 +67,10 @@ class Health:
         if self._store.trouble:
             found.append(f"the store cannot write: {self._store.trouble}")
         found += self._sink.blind
+        if self._supervisor.trouble:
+            found.append(self._supervisor.trouble)
+        if self._short:
+            found.append(self._short)
         if self.bad_configuration:
             found.append(self.bad_configuration)
         return found
@@ -118,6 +125,11 @@ class Health:
                 self._journal.event(Event.STORE_TROUBLE, text, Priority.CRITICAL)
             else:
                 self._journal.event(Event.STORE_RECOVERED, "the store can write again", Priority.NOTICE)
+        if self._supervisor.trouble != self._no_workers:
+            self._no_workers = self._supervisor.trouble
+            if self._no_workers:
+                text = f"{self._no_workers}; it is tried again"
+                self._journal.event(Event.WORKER_DIED, text, Priority.WARNING)
 
     def _check(self) -> None:
         self._timer = self._loop.after(self._interval, self._check)
@@ -125,6 +137,11 @@ class Health:
         found = []
         if not self._store.alive:
             self._daemon.give_up("the store's thread has ended: the disk failed to sync")
+        # What has ended (for want of memory, say) does not come back; the next daemon has it all.
+        if not self._reader.alive:
+            self._daemon.give_up("the thread that reads the store has ended")
+        if not self._daemon.stopping and not self._intake.is_alive():
+            self._daemon.give_up("the thread that takes files in has ended")
         if not self._store.responsive():
             found.append("the store does not answer")
         if not self._reader.responsive():
@@ -137,6 +154,7 @@ class Health:
                 if problem not in self._problems:
                     self._journal.event(Event.INTERNAL_ERROR, problem, Priority.ERROR)
             self._problems = found
+        self._check_descriptors()
         self._look()
         self._tell()
         if not found:
@@ -165,6 +183,17 @@ class Health:
     def _check_intake(self) -> list[str]:
         """A blind observer is repaired by intake itself; here only whether it still goes round."""
         return [] if self._intake.responsive() else ["intake does not answer"]
+
+    def _check_descriptors(self) -> None:
+        """Whether a file could be opened now. Without, nobody can even connect to ask what is wrong."""
+        try:
+            os.close(os.open("/", os.O_PATH | os.O_CLOEXEC))
+            short = ""
+        except OSError as error:
+            short = f"the daemon can open nothing more: {error.strerror}"
+        if short and not self._short:
+            self._journal.event(Event.INTERNAL_ERROR, short, Priority.ERROR)
+        self._short = short
 
     def _check_server(self) -> list[str]:
         if self._supervisor.ping():

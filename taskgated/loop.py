@@ -68,6 +68,11 @@ class Loop:
         if self._watched.pop(what.fileno(), None) is not None:
             self._epoll.unregister(what.fileno())
 
+    def add_later(self, what: HasFileno, readable: Callable[[], None], seconds: float = 1.0) -> None:
+        """Leave it alone for a while: what cannot be dealt with now would be readable again and again."""
+        self.remove(what)
+        self.after(seconds, lambda: self.add(what, readable) if what.fileno() >= 0 else None)
+
     # -- timers, other threads, signals ----------------------------------------------------------
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:

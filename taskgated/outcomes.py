@@ -6,11 +6,15 @@ written beside its place, synced, and renamed (rename(2)).
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 
 from taskgated.core.job import Outcome
+
+# No descriptors, no memory: it passes.
+_FOR_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR)
 
 
 class Outcomes:
@@ -34,18 +38,23 @@ class Outcomes:
             os.close(directory)
 
     def read(self, job: int, attempt: int) -> Outcome | None:
-        """The outcome of that attempt, if one was put down."""
+        """The outcome of that attempt, if one was put down. Raises ``OSError`` when that cannot be said now: to
+        take it for none would run the job again."""
         try:
             outcome = Outcome.from_json(json.loads(self._path(job, attempt).read_bytes()))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            if isinstance(error, OSError) and error.errno in _FOR_NOW:
+                raise
             return None
         return outcome if (outcome.job, outcome.attempt) == (job, attempt) else None
 
     def forget(self, job: int, attempt: int) -> None:
-        try:
-            os.unlink(self._path(job, attempt))
-        except OSError:
-            pass
+        path = self._path(job, attempt)
+        for file in (path, path.with_suffix(".tmp")):  # its worker may have died while it wrote
+            try:
+                os.unlink(file)
+            except OSError:
+                pass
 
     def _path(self, job: int, attempt: int) -> Path:
         return self._directory / f"{job}.{attempt}.json"

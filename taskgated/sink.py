@@ -104,11 +104,11 @@ class Sink:
                 journal.event(Event.INTAKE_RESUMED, "intake goes on: there is room again", Priority.NOTICE)
             case Blind(reasons):
                 self.blind = list(reasons)
-                text = f"the spool is not watched: {'; '.join(reasons)}"
+                text = f"the spool is not watched, or cannot be worked on: {'; '.join(reasons)}"
                 journal.event(Event.INTAKE_BLIND, text, Priority.ERROR)
             case Repaired():
                 self.blind = []
-                journal.event(Event.INTAKE_REPAIRED, "the spool is watched again", Priority.NOTICE)
+                journal.event(Event.INTAKE_REPAIRED, "the spool is watched and worked on again", Priority.NOTICE)
 
 
 def _quoted(name: str) -> str:

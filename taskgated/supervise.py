@@ -59,6 +59,8 @@ class Supervisor:
         self._retry: Timer | None = None
         self._burials: dict[str, tuple[Identity, Message]] = {}
         self._closing = False
+        self.trouble = ""
+        """Why a worker that is wanted is not there, until one comes."""
         self.pings = self.pongs = 0
 
     # -- what is wanted --------------------------------------------------------------------------
@@ -81,6 +83,7 @@ class Supervisor:
         if timer := self._coming.pop(pid, None):
             timer.cancel()
         self._up[pid] = time.monotonic()
+        self.trouble = ""
         self._ever_up = True
 
     def departed(self, pid: int, *, expected: bool) -> None:
@@ -228,6 +231,7 @@ class Supervisor:
 
     def _failed(self, why: str) -> None:
         self._failures += 1
+        self.trouble = why
         if not self._ever_up and self._failures >= HOPELESS:
             self._listener.workers_unavailable(why)
             return

@@ -20,6 +20,9 @@ from taskgated.loop import FileDescriptor, Loop
 from taskgated.store.contract import Before
 from taskgated.supervise import Supervisor
 
+AGAIN = 1.0
+"""Seconds until an outcome that could not be looked for is looked for again."""
+
 
 class Workforce:
     """Listens to ``Dispatch`` and ``Supervisor``, which are set by who puts the parts together.
@@ -67,7 +70,7 @@ class Workforce:
         if not any(isinstance(a, Finish) for a in actions):  # a late report of an older attempt changes nothing
             self.dispatch.ack(worker, outcome.job, outcome.attempt)
         self._engine.do(actions)
-        if not worker.retiring:
+        if not worker.retiring and self._gate.job_of(worker.key) is None:
             self._idle(worker)
 
     def _idle(self, worker: Worker) -> None:
@@ -104,10 +107,18 @@ class Workforce:
 
     def worker_buried(self, identity: Identity, killed: int) -> None:
         """Nothing of the worker or its attempt is left: now the attempt is over."""
-        job, crashed = self._dead.pop(identity.key, (None, False))
+        job, crashed = self._dead.get(identity.key, (None, False))
         if job is None:
+            self._dead.pop(identity.key, None)
             return
-        outcome = self._engine.outcomes.read(job.id, job.attempt)
+        try:
+            outcome = self._engine.outcomes.read(job.id, job.attempt)
+        except (
+            OSError
+        ):  # we are short of something: whether it put an outcome down cannot be said before that is over
+            self._loop.after(AGAIN, lambda: self.worker_buried(identity, killed))
+            return
+        del self._dead[identity.key]
         if outcome is None:
             outcome = Outcome(job.id, job.attempt, Result.LOST, finished=wall(), message="its worker died")
         self._engine.do(self._gate.ended(outcome, None, crashed=crashed))
@@ -133,6 +144,8 @@ class Workforce:
         it lives: the kernel is asked, not the calendar. Of one that died nothing may be left; a reboot has
         seen to that itself.
         """
+        before = list(before)
+        self._engine.forget_all_but({(entry.job.id, entry.job.attempt) for entry in before})
         for entry in before:
             job = entry.job
             identity = Identity.from_json(json.loads(entry.worker))
@@ -153,8 +166,11 @@ class Workforce:
         """Hear of the end of a worker that has not come back to us (pidfd_open(2))."""
         try:
             fd = os.pidfd_open(identity.process.pid)
-        except OSError:
+        except ProcessLookupError:
             self._absent_ended(identity)
+            return
+        except OSError:  # no descriptors: it lives, and we hear of its end when there is one for that
+            self._loop.after(1.0, lambda: self._watch(identity))
             return
         handle = FileDescriptor(fd)
 

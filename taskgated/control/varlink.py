@@ -6,7 +6,9 @@ message or too long a one costs one descriptor and at most ``LIMIT`` bytes; ther
 
 from __future__ import annotations
 
+import errno
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -181,22 +183,45 @@ class Service:
     def answered(self, client: Channel) -> None:
         self._busy.discard(client)
         waiting = self._clients.get(client)
-        if waiting:
+        if not waiting:
+            return
+        try:
             self._call(client, waiting.pop(0))
+        except ProtocolError:  # whoever answered the call before is not to blame
+            self._drop(client)
 
     def _accept(self) -> None:
         try:
             sock, _ = self._sock.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # who waits goes on waiting; the health check says why
+                self._loop.add_later(self._sock, self._accept)
             return
         _, uid = peer(sock)
-        if len(self._clients) >= CLIENTS or not (uid in (0, os.getuid()) or self._allowed(uid)):
+        if not (uid in (0, os.getuid()) or self._allowed(uid)):
+            sock.close()
+            return
+        if len(self._clients) >= CLIENTS and not self._make_room(uid):
             sock.close()
             return
         client = Channel(sock, LIMIT)
         self._clients[client] = []
         self._uids[client] = uid
         self._loop.add(client, lambda: self._readable(client))
+
+    def _make_room(self, newcomer: int) -> bool:
+        """Nobody keeps others out: whoever has the most connections loses the oldest that waits for no answer, or
+        else the newest. False: that is the new one."""
+        held = Counter(self._uids.values())
+        if newcomer in held:
+            held[newcomer] += 1
+        most = max(held, key=lambda uid: held[uid])
+        theirs = [client for client, uid in self._uids.items() if uid == most]
+        idle = next((client for client in theirs if client not in self._busy), None)
+        if idle is None and most == newcomer:
+            return False
+        self._drop(idle or theirs[-1])
+        return True
 
     def _readable(self, client: Channel) -> None:
         try:
@@ -256,6 +281,6 @@ class Service:
     def _get_description(self, call: Call) -> None:
         call.allow("interface")
         name = call.parameters.get("interface")
-        if name not in self._interfaces:
+        if not isinstance(name, str) or name not in self._interfaces:
             raise VarlinkError(f"{SERVICE}.InterfaceNotFound", interface=str(name))
         call.reply(description=self._interfaces[name])

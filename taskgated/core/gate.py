@@ -218,6 +218,8 @@ class Gate:
         entry = self._running.get(outcome.job)
         if entry is None or entry.job.attempt != outcome.attempt or not entry.durable:
             return []
+        if worker is not None and worker != entry.worker:  # whoever has not got it cannot say how it ended
+            return []
         self._vacate(outcome.job)
         verdict = judge(entry.job, outcome, cancelled=entry.cancelled, crashed=crashed, chance=self._chance())
         finish = Finish(entry.job, outcome, verdict, worker)

@@ -190,7 +190,23 @@ class Outcome:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
-        return cls(**{**data, "result": Result(data["result"])})
+        """Raises ``KeyError``, ``TypeError`` or ``ValueError`` when it is none."""
+        outcome = cls(**{**data, "result": Result(data["result"])})
+        for name, kinds in _OUTCOME.items():
+            value = getattr(outcome, name)
+            if type(value) not in kinds:
+                raise TypeError(f"{name} is {value!r}")
+            if not isinstance(value, str | None) and not abs(value) < 2**63:  # NaN as well
+                raise ValueError(f"{name} is {value!r}")
+        return outcome
+
+
+_MAYBE = (int, type(None))
+_OUTCOME: dict[str, tuple[type, ...]] = {
+    "job": (int,), "attempt": (int,), "exit_code": _MAYBE, "signal": _MAYBE, "started": _MAYBE, "finished": _MAYBE,
+    "user": (int, float), "system": (int, float), "max_rss": (int,), "output": (int,), "omitted": (int,),
+    "message": (str,),
+}  # fmt: skip
 
 
 def to_bytes(text: str) -> bytes:

@@ -50,7 +50,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Blind:
-    """The spool cannot be watched or worked on; it is tried again, slower and slower."""
+    """The spool cannot be watched or worked on; it is tried again every few seconds."""
 
     reasons: tuple[str, ...]
 

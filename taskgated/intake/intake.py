@@ -6,28 +6,30 @@ back is the same as after a crash: forget everything, open and watch again, take
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 
+from taskgated import directories
 from taskgated.config import Config
 from taskgated.errors import Refused, TaskgateError
 from taskgated.intake import scan
 from taskgated.intake.claim import Claims
 from taskgated.intake.events import Blind, IntakeEvent, Paused, Repaired, Resumed, Sink
 from taskgated.intake.patient import Patient
-from taskgated.intake.settle import Later, Opened
-from taskgated.intake.take import FILES, Taken, Taker
-from taskgated.intake.watch import ROOT, Place, Watch
+from taskgated.intake.settle import Opened
+from taskgated.intake.take import FILES, Taker
+from taskgated.intake.taken import Inlet, Taken
+from taskgated.intake.watch import ROOT, Watch
 from taskgated.paths import Layout
 
 DEFAULT_QUEUE = "default"
-MAX_PAUSE = 30.0
+MAX_PAUSE = 5.0
 """Seconds between attempts to get the spool back, at most; the first is after one."""
 BLIND_RESCAN = 5.0
 """Seconds between looks at everything while events do not come."""
@@ -39,18 +41,6 @@ RECOVER = 256
 
 class _Blinded(Exception):
     """The spool is not watched any more."""
-
-
-@dataclass(slots=True, eq=False)
-class Inlet:
-    """What is to be done in one directory: names in order, then what was heard of meanwhile."""
-
-    place: Place
-    queue: str
-    names: deque[bytes] = field(default_factory=deque)
-    cursor: scan.Age | None = scan.START  # how far a scan has come; None: none is under way
-    active: Taken | None = None  # a list that is taken in by and by; what came after it waits
-    later: Later = field(default_factory=Later)
 
 
 class Intake(threading.Thread):
@@ -68,6 +58,7 @@ class Intake(threading.Thread):
         self._asked = self._answered = 0
         self._paused = False
         self._told: tuple[str, ...] = ()  # what is wrong with the spool
+        self._unproven = False  # work on it failed, and none has gone well since
         self._pause = 1.0
         self._repair_at = 0.0
         self._claims: Claims | None = None
@@ -125,14 +116,26 @@ class Intake(threading.Thread):
             except _Blinded:
                 pass  # begin anew at once
             except OSError as error:
-                where = os.fsdecode(error.filename) + ": " if isinstance(error.filename, str | bytes) else ""
-                self._judge((f"{where}{error.strerror}",))
+                self._failed(error)
                 self._rest()
             except TaskgateError:
                 if not self._stopping:
                     raise
             finally:
                 self._end()
+
+    def _failed(self, error: OSError) -> None:
+        """Work on the spool failed; said once, although each time it may be another file that shows it."""
+        if error.errno in (errno.EMFILE, errno.ENFILE) and self._claims is not None:
+            try:
+                self._taker.flush()  # what the batch holds are descriptors: else the next would be the same again
+            except OSError:
+                pass
+        self._unproven = True
+        why = error.strerror or str(error)
+        name = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, str | bytes) else ""
+        known = any(why in problem for problem in self._told)
+        self._judge(self._told if known else (f"{self._layout.spool}: {why}{name}",))
 
     def _rest(self) -> None:
         """Let some time go by before the spool is tried again."""
@@ -146,6 +149,9 @@ class Intake(threading.Thread):
         if self._told:  # not at once: somebody may be about to put another directory in its place
             try:
                 os.mkdir(self._layout.spool, 0o700)
+                for queue in self._config.queues:
+                    if queue != DEFAULT_QUEUE:
+                        directories.make_queue(self._layout.spool, self._layout.spool / queue)
             except OSError:
                 pass  # it is there; if not, opening it says what is wrong
         self._watch.start()
@@ -160,7 +166,9 @@ class Intake(threading.Thread):
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     self._adopt(os.fsencode(entry.name))
-        self._judge(tuple(self._watch.health()))
+        problems = tuple(self._watch.health())
+        if problems or not self._unproven:
+            self._judge(problems)
         self._plan_rescan()
 
     def _end(self) -> None:
@@ -181,7 +189,8 @@ class Intake(threading.Thread):
         problems = tuple(self._watch.health())
         self._answered = asked
         if not problems:
-            self._judge(())
+            if not self._unproven:
+                self._judge(())
         elif time.monotonic() >= self._repair_at:
             self._judge(problems)
             raise _Blinded
@@ -217,11 +226,15 @@ class Intake(threading.Thread):
             for inlet in self._inlets.values():
                 inlet.cursor = inlet.cursor or scan.START
         self._take()
+        worked = self._taker.holds
         self._taker.flush()
         self._taker.settle()
         self._taker.room = self._sink.room()
         stalled = self._taker.stalled and not (self._resumed and self._taker.room > 0)
         more = self._has_work()
+        if self._unproven and (worked or not more):
+            self._unproven = False
+            self._check()
         self._tell_room(more)
         if stalled or not more:
             until = min(self._rescan_at, self._taker.next)

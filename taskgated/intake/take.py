@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from taskgated.config import Config
@@ -32,6 +31,7 @@ from taskgated.intake.entitled import check_queues
 from taskgated.intake.events import Accepted, FileRefused, FileStuck, IntakeEvent, Sink
 from taskgated.intake.reject import put_aside, sync
 from taskgated.intake.settle import Later, Opened
+from taskgated.intake.taken import Taken
 from taskgated.intake.understand import check_size, read_all, understand
 from taskgated.store.contract import Addition
 from taskgated.trace import point
@@ -52,34 +52,6 @@ SETTLE_AFTER = 1.0
 """Claims that are done with are forgotten together, with one sync: so many, or after so many seconds."""
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Taken:
-    """A claimed file on its way.
-
-    ``known``: how many of its parts are in the store, None if it never heard of it. ``opened``: the file, if
-    this batch has it open already. ``busy``: somebody was writing to it when it was looked at last.
-    ``untold``: jobs that nobody was told of yet.
-    """
-
-    claim: str
-    queue: str
-    name: bytes
-    known: int | None = None
-    opened: Opened | None = None
-    lines: lists.Lines | None = None
-    since: float = field(default_factory=time.monotonic)
-    busy: bool = False
-    untold: int = 0
-
-    @property
-    def key(self) -> bytes:
-        return self.claim.encode("ascii")
-
-    @property
-    def source(self) -> str:
-        return to_text(self.name)
 
 
 class Taker:
@@ -119,6 +91,11 @@ class Taker:
     def full(self) -> bool:
         """No more may be taken before ``flush``."""
         return self._files >= FILES or self._specs >= SPECS or self._bytes >= BYTES or self.stalled
+
+    @property
+    def holds(self) -> bool:
+        """Something was done since the last ``flush``."""
+        return self._files > 0
 
     @property
     def stalled(self) -> bool:
@@ -275,6 +252,7 @@ class Taker:
             return False
         if kind is Kind.FILE:
             check_size(taken.name, opened, self.config.max_list_size)
+            os.fsync(opened.fd)  # whoever wrote it may not have, and its job works on it, after a power cut, too
             path = to_text(self._claims.path + b"/" + inside(taken.claim, taken.name))
             specs = [understand(taken.name, lambda: jobfile.file_spec(taken.source, path, taken.queue, self.config))]
         else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ HINTS = 4096
 PLACES = 100
 """Directories used at most: each costs a thread and an inotify instance, of which a user has 128."""
 CANARY = b".canary"
+_TAKEN = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 PATIENCE = 5.0
 """Seconds in which the answer of an emitter must have come all the way to us."""
 
@@ -217,14 +219,25 @@ class Watch:
             place.asked = None
         place.asked = now
         if place.key == ROOT:  # with a file, so that the kernel has its part in it
-            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            # Somebody else may have taken the name, with a FIFO, say: that must not hold us up.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             try:
                 os.close(os.open(CANARY, flags, 0o600, dir_fd=place.fd))
             except OSError as error:
+                if error.errno in _TAKEN:
+                    _evict(place.fd)
                 return f"cannot be written to: {error.strerror}"
         elif place.emitter is not None:  # in a queue directory it would be in the way of rmdir
             place.emitter.ping()
         return ""
+
+
+def _evict(directory: int) -> None:
+    """Move what is not our canary out of the way; next time there is one. Names with a dot are nobody's jobs."""
+    try:
+        os.rename(CANARY, CANARY + b"." + secrets.token_hex(8).encode(), src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError:
+        pass  # the spool is not ours: looking at everything now and then must do
 
 
 def _moved(place: Place) -> str:
@@ -242,8 +255,10 @@ def _deaf(place: Place) -> str:
     try:
         with open(f"/proc/self/fdinfo/{emitter.inotify}", "rb") as file:
             watched = b"inotify wd:" in file.read()
-    except OSError:
+    except FileNotFoundError:
         watched = False
+    except OSError as error:  # no descriptors, say: then we do not know
+        return f"the kernel cannot be asked whether it watches it: {error.strerror}"
     return "" if watched else "the kernel no longer watches it"
 
 

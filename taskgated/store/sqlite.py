@@ -124,14 +124,14 @@ class SqliteStore:
             self._db.execute(f"PRAGMA synchronous = {'NORMAL' if early else 'FULL'}")
             self._early = early
         self._db.execute(self._begin)
+        if early and self._wal < 0:  # not only in ``sync``, where to have no descriptor would pass for a lost write
+            self._wal = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
 
     def commit(self) -> None:
         self._db.execute("COMMIT")
 
     def sync(self) -> None:
         # What a commit does at FULL, and leaves out at NORMAL (https://sqlite.org/wal.html): sync the log.
-        if self._wal < 0:
-            self._wal = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
         os.fdatasync(self._wal)
 
     def rollback(self) -> None:
@@ -231,6 +231,7 @@ class SqliteStore:
             id=outcome.job,
             attempt=outcome.attempt,
             state=state,
+            started=outcome.started,
             job_finished=finished if state.final else None,
             due=due,
             due_clock=None if due is None else Clock.STEADY,

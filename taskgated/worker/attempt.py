@@ -10,6 +10,7 @@ for "nothing is left": waitpid(2) says that there is no child.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import pwd
@@ -19,7 +20,7 @@ import time
 from dataclasses import dataclass, field
 from math import inf
 
-from taskgated.clock import wall
+from taskgated.clock import boottime, wall
 from taskgated.core.job import Outcome, Result, Spec, to_bytes
 from taskgated.output import Writer
 from taskgated.worker import sweep
@@ -68,6 +69,16 @@ def clean_env() -> dict[bytes, bytes]:
     }
 
 
+# What the host is short of: no fault of the job, and it passes. (Room and inodes: for the copy of a script.)
+_SHORT = (
+    errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EROFS,
+)  # fmt: skip
+
+
+class NotNow(Exception):
+    """The attempt could not be started, for want of something that the host will have again."""
+
+
 class CannotRun(Exception):
     """The attempt could not be started; the outcome says why."""
 
@@ -77,7 +88,7 @@ class CannotRun(Exception):
 
 
 class Attempt:
-    """One attempt that runs. Making one starts it; raises ``CannotRun``."""
+    """One attempt that runs. Making one starts it; raises ``CannotRun`` or ``NotNow``, and then nothing is left."""
 
     def __init__(self, job: int, attempt: int, spec: Spec, log: str, host: Host) -> None:
         self.job = job
@@ -92,13 +103,18 @@ class Attempt:
         self._swept = 0
         self._user = self._system = 0.0
         self._max_rss = 0
-        self.output_fd, self._output_in = os.pipe()
+        try:
+            self.output_fd, self._output_in = os.pipe()
+        except OSError as error:
+            raise NotNow(error.strerror) from None
         try:
             os.set_blocking(self.output_fd, False)
-            self._started = wall()
+            self._began = boottime()
             self._pid = self._spawn()
         except (OSError, ValueError) as error:
             self._release()
+            if isinstance(error, OSError) and error.errno in _SHORT:
+                raise NotNow(error.strerror) from None
             raise CannotRun(self._failure(error)) from None
         now = time.monotonic()
         self._term_at = inf if spec.timeout is None else now + spec.timeout
@@ -127,20 +143,19 @@ class Attempt:
     def _argv(self) -> list[bytes]:
         spec = self._spec
         if spec.script is not None:
-            self._script = self._write_script(spec.script)
+            self._write_script(spec.script)
             return [self._script.encode("utf-8", "surrogateescape")]
         if isinstance(spec.command, str):
             return [b"/bin/sh", b"-c", to_bytes(spec.command)]
         return [to_bytes(argument) for argument in spec.command or ()]
 
-    def _write_script(self, text: str) -> str:
+    def _write_script(self, text: str) -> None:
         directory = self._host.settings.scripts
         os.makedirs(directory, 0o700, exist_ok=True)
-        path = f"{directory}/{self.job}.{self.attempt}"
+        self._script = path = f"{directory}/{self.job}.{self.attempt}"  # also one that is half written goes again
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(path, flags, 0o700), "wb") as file:
             file.write(to_bytes(text))
-        return path
 
     def _env(self) -> dict[bytes, bytes]:
         spec = self._spec
@@ -268,7 +283,7 @@ class Attempt:
     # -- ending
 
     def _finish(self) -> Outcome:
-        finished = wall()
+        finished, took = wall(), boottime() - self._began
         self._drain()
         self._release()
         status = self._status or 0
@@ -288,7 +303,8 @@ class Attempt:
             result,
             exit_code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
-            started=self._started,
+            # Two looks at the wall clock may have a step between them; what it says now is the better guess.
+            started=finished - took,
             finished=finished,
             user=self._user,
             system=self._system,

@@ -168,6 +168,24 @@ def remove(path: str) -> bool:
     return True
 
 
+def undivide(group: str | None = None) -> None:
+    """Take back every controller that somebody (a job may) enabled inside the delegated group.
+
+    While one is enabled no process may enter the group itself, and systemd before 254 starts the next daemon there:
+    it would fail with status 219 (CGROUP). Called by whoever outlives the daemon.
+    """
+    group = group or _divisible(own())
+    if group is None or not _delegated(group):
+        return
+    try:
+        with open(f"{group}/cgroup.subtree_control", encoding="ascii") as file:
+            controllers = file.read().split()
+        for controller in controllers:
+            _write(f"{group}/cgroup.subtree_control", f"-{controller}")
+    except OSError:
+        pass  # a group below still has it enabled for its own: then it is that one's
+
+
 def remove_stale() -> None:
     """Remove the empty groups of workers that are no more."""
     parent = _divisible(own())

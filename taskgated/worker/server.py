@@ -176,4 +176,6 @@ def main() -> int:
     except ProtocolError as error:
         sys.stderr.write(f"taskgated.worker: the daemon cannot be understood: {error}\n")
         return os.EX_PROTOCOL
+    finally:
+        cgroup.undivide()  # the daemon is gone, and the next one must find its place
     return os.EX_OK

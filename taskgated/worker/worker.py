@@ -22,11 +22,13 @@ from taskgated.errors import ProtocolError
 from taskgated.outcomes import Outcomes
 from taskgated.wire import Channel, Message
 from taskgated.worker import kernel
-from taskgated.worker.attempt import Attempt, CannotRun, Host
+from taskgated.worker.attempt import Attempt, CannotRun, Host, NotNow
 from taskgated.worker.cgroup import Cgroup
 from taskgated.worker.spawn import Settings
 
 PROTOCOL = 1
+AGAIN = 1.0
+"""Seconds between tries to start an attempt that the host had nothing left for."""
 
 _Key = tuple[int, int]  # job, attempt
 
@@ -47,6 +49,8 @@ class Worker:
         self._channel: Channel | None = None
         self._polled_for = 0  # the events that the channel is registered for
         self._attempt: Attempt | None = None
+        self._waiting: tuple[int, int, Message, str] | None = None  # one that could not be started yet
+        self._start_at = inf
         self._unacknowledged: dict[_Key, Outcome] = {}
         self._saved: set[_Key] = set()
         self._quit = False
@@ -68,7 +72,7 @@ class Worker:
                 self._host.cgroup.leave()
 
     def _done(self) -> bool:
-        if self._attempt is not None:
+        if self._attempt is not None or self._waiting is not None:
             return False
         if self._channel is not None:
             return self._quit and not self._unacknowledged
@@ -78,7 +82,7 @@ class Worker:
 
     def _wait(self) -> None:
         """Sleep until something happens, and deal with it."""
-        due = self._retry_at
+        due = min(self._retry_at, self._start_at)
         if self._attempt is not None:
             due = min(due, self._attempt.deadline)
         timeout = None if due == inf else max(0, math.ceil((due - time.monotonic()) * 1000))
@@ -95,6 +99,8 @@ class Worker:
         self._advance()
         if talk:
             self._talk()
+        if self._waiting is not None and time.monotonic() >= self._start_at:
+            self._start(*self._waiting)
         self._look_after_channel()
 
     # -- the attempt
@@ -112,8 +118,13 @@ class Worker:
     def _start(self, job: int, attempt: int, spec: Message, log: str) -> None:
         if self._attempt is not None:
             raise ProtocolError(f"told to run {job}.{attempt} while {self._attempt.job} is running")
+        before, self._waiting, self._start_at = self._waiting, None, inf
         try:
             self._attempt = Attempt(job, attempt, Spec.from_json(spec), log, self._host)
+        except NotNow as error:
+            if before is None:
+                _say(f"cannot start {job}.{attempt} now, trying again: {error}")
+            self._waiting, self._start_at = (job, attempt, spec, log), time.monotonic() + AGAIN
         except CannotRun as error:
             self._report(error.outcome)
         except (TypeError, ValueError, KeyError) as error:  # a spec of another version
@@ -146,7 +157,7 @@ class Worker:
     def _connect(self) -> None:
         """Try to reach a daemon; if there is one tell it all that it has to know."""
         # A busy daemon may keep an idle worker waiting, but not one that looks after a job.
-        idle = self._attempt is None and not self._unacknowledged
+        idle = self._attempt is None and self._waiting is None and not self._unacknowledged
         try:
             sock = sockets.connect(Path(self._settings.worker_socket), wait=idle)
         except OSError:
@@ -159,6 +170,8 @@ class Worker:
         running: Message | None = None
         if self._attempt is not None:
             running = {"job": self._attempt.job, "attempt": self._attempt.attempt}
+        elif self._waiting is not None:
+            running = {"job": self._waiting[0], "attempt": self._waiting[1]}
         elif self._unacknowledged:
             job, attempt = next(reversed(self._unacknowledged))
             running = {"job": job, "attempt": attempt}
@@ -197,6 +210,9 @@ class Worker:
                     running = self._attempt
                     if running and (running.job, running.attempt) == (job, attempt):
                         running.stop(grace)
+                    elif self._waiting and self._waiting[:2] == (job, attempt):
+                        self._waiting, self._start_at = None, inf
+                        self._report(Outcome(job, attempt, Result.KILLED, message="it had not started"))
                 case {"quit": _}:
                     self._quit = True
                 case _:

@@ -50,7 +50,8 @@ INSERT INTO attempts (job, number, worker, started) VALUES (:id, :attempt, :work
 
 -- name: finish
 -- The running attempt ended; the job goes where the verdict says.
-UPDATE jobs SET state = :state, ending = NULL, finished = :job_finished, due = :due, due_clock = :due_clock,
+UPDATE jobs SET state = :state, ending = NULL, started = coalesce(:started, started), finished = :job_finished,
+       due = :due, due_clock = :due_clock,
        failures = :failures, crashes = :crashes, exit_code = :exit_code, signal = :signal, result = :result,
        reason = :reason
 WHERE id = :id AND state = 'running' AND attempt = :attempt

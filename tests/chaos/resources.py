@@ -1,0 +1,266 @@
+"""What the host runs out of: room, inodes, descriptors, processes, memory; and disks that refuse, or are slow.
+
+Each for the store, the output files, the spool and the daemon apart. In every trial some jobs are over before, one
+runs, and some come while it lasts. The daemon must say what is wrong, take nothing in that it cannot keep, keep what
+runs, and go on by itself when there is room again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from siege import Siege, repeated
+from table import Row
+
+Befall = Callable[[Siege], AbstractContextManager[None]]
+
+FULL = ("No space left", "disk is full")
+READ_ONLY = ("Read-only", "readonly", "read-only", "disk I/O error")
+CUT = ("output was cut", "output is in pieces")
+USER = 64_321
+"""A user that nobody is: for limits that root does not have."""
+
+
+def _begin(siege: Siege, seconds: float = 5.0) -> None:
+    """Some jobs are over, one runs."""
+    siege.well()
+    siege.drop("before0", "before1", "before2")
+    siege.until_ended("before0", "before1", "before2")
+    siege.drop("across", seconds=seconds, output=100)
+    siege.until_running("across")
+
+
+def _end(siege: Siege, since: float, **excuses: tuple[str, ...]) -> Row:
+    siege.drop("after0", "after1")
+    return siege.audit(since, **excuses)
+
+
+# -- the store -----------------------------------------------------------------------------------
+
+
+def store_full(name: str, rng: random.Random, *, kill: bool = False) -> Row:
+    """Nothing is taken in that is not kept, and nothing starts that is not written down."""
+    with Siege(name, disks=["state"], may_end=[74]) as siege:
+        _begin(siege)
+        with siege.disks["state"].full():
+            siege.drop("during0", "during1", "during2")
+            siege.drop("script", script=True)
+            siege.said(*FULL)
+            if kill:
+                siege.env.kill()
+                siege.launch()
+            siege.until_ended("across")
+            if siege.lines("start") & set(siege.names[4:]):
+                siege.notes.append("a job started that the store does not know of")
+        return _end(siege, time.monotonic())
+
+
+def store_without_inodes(name: str, rng: random.Random) -> Row:
+    """It has its files; but a script needs a private copy, and that waits for its inode."""
+    with Siege(name, disks=["state"], inodes=64) as siege:
+        _begin(siege)
+        with siege.disks["state"].without_inodes():
+            siege.drop("during0", "during1", "during2")
+            siege.until_ended("during0", "during1", "during2")
+            siege.drop("script", script=True)
+            siege.wait(lambda: (siege.env.job("script") or {}).get("state") not in (None, "queued"), "it is tried")
+            siege.until_ended("across")
+        return _end(siege, time.monotonic())
+
+
+def store_read_only(name: str, rng: random.Random) -> Row:
+    """An error of the disk makes it read-only under the daemon. It takes a repair with nobody there, and a start."""
+    with Siege(name, disks=["state"], may_end=[74]) as siege:
+        _begin(siege)
+        siege.disks["state"].fail()
+        siege.drop("during0", "during1", "during2")
+        siege.wait(lambda: siege.ends or any(word in siege.env.log() for word in READ_ONLY), "it says so, or ends")
+        siege.until_ended("across")
+        siege.env.kill()  # a worker that cannot put down its outcome stays, but has nothing open there
+        siege.disks["state"].repair()
+        siege.launch()
+        return _end(siege, time.monotonic())
+
+
+# -- the output files ----------------------------------------------------------------------------
+
+
+def output_disk(name: str, rng: random.Random, befall: Befall, *, cut: bool = True) -> Row:
+    """The job is not hurt: only its output is, and its outcome says so."""
+    with Siege(name, disks=["log"], inodes=64) as siege:
+        _begin(siege)
+        siege.until_ended("across")
+        with befall(siege):
+            siege.drop("during0", "during1", output=200)
+            siege.drop("during2", output=200, script=True)
+            if cut:
+                siege.until_ended("during0", "during1", "during2")
+                siege.wait(lambda: siege.env.log().count("succeeded (output") >= 3, "all outcomes say what was cut")
+        return _end(siege, time.monotonic())
+
+
+# -- the spool -----------------------------------------------------------------------------------
+
+
+def spool_disk(name: str, rng: random.Random, befall: Befall, words: tuple[str, ...]) -> Row:
+    """Files stay where they are until they can be claimed."""
+    with Siege(name, disks=["spool"], inodes=64) as siege:
+        _begin(siege)
+        names = [f"during{number}" for number in range(8)]  # more than it has directories left for from before
+        siege.prepare(*names)
+        siege.env.signal(signal.SIGSTOP)  # so that they come while it cannot claim them
+        siege.release(*names)
+        with befall(siege):
+            siege.env.signal(signal.SIGCONT)
+            siege.said(*words)
+            siege.until_ended("across")
+            if not set(names) - siege.lines("end"):
+                siege.notes.append("nothing kept it from taking files in")
+            if (times := siege.env.log().count("cannot be worked on")) > 3:
+                siege.notes.append(f"said {times} times")
+        return _end(siege, time.monotonic())
+
+
+# -- slow ----------------------------------------------------------------------------------------
+
+
+def frozen(name: str, rng: random.Random, place: str, *, words: str = "") -> Row:
+    """The disk stands still for some seconds, or until that is said; whoever needs it waits, nobody gives up."""
+    with Siege(name, disks=[place]) as siege:
+        _begin(siege, seconds=2)
+        siege.prepare("during0", "during1", "during2")
+        siege.release("during0")
+        with siege.disks[place].frozen():
+            if place != "spool":
+                siege.release("during1", "during2")
+            thaw = time.monotonic() + rng.uniform(2, 6)
+            siege.wait(lambda: time.monotonic() > thaw, "it thaws")
+            if words:
+                siege.wait(lambda: words in siege.env.log(), f"the daemon says {words}")
+        since = time.monotonic()
+        if place == "spool":
+            siege.release("during1", "during2")
+        return _end(siege, since)
+
+
+# -- the daemon ----------------------------------------------------------------------------------
+
+
+def descriptors(name: str, rng: random.Random, spare: int) -> Row:
+    """The daemon may have ``spare`` more than it has; then all it wants again."""
+    with Siege(name) as siege:
+        _begin(siege)
+        before = resource.prlimit(siege.pid, resource.RLIMIT_NOFILE)
+        highest = max(int(fd) for fd in os.listdir(f"/proc/{siege.pid}/fd"))
+        names = [f"during{number}" for number in range(30)]
+        siege.prepare(*names)
+        resource.prlimit(siege.pid, resource.RLIMIT_NOFILE, (highest + 1 + spare, before[1]))
+        siege.release(*names)
+        siege.said("Too many open files", status=False)
+        siege.until_ended("across")
+        if spare:
+            siege.until_ended(*names)
+        resource.prlimit(siege.pid, resource.RLIMIT_NOFILE, before)
+        return _end(siege, time.monotonic())
+
+
+def processes(name: str, rng: random.Random) -> Row:
+    """No process may be forked any more: no worker for one that died, and no job."""
+    with Siege(name, user=USER) as siege:
+        _begin(siege)
+        server = siege.env.server()
+        busy = {w["pid"]: w["job"] for w in siege.status()["workers"]}
+        for pid in (server, *busy):
+            _limit_processes(pid, "1:")
+        siege.drop("during0", "during1", "during2")
+        idle = next(pid for pid, job in busy.items() if job is None)
+        siege.wait(lambda: (siege.env.job("during0") or {}).get("state") not in (None, "queued"), "it is tried")
+        os.kill(idle, signal.SIGKILL)
+        siege.said("cannot be forked", "cannot fork")
+        siege.until_ended("across")
+        for pid in (server, *(pid for pid in busy if pid != idle)):
+            _limit_processes(pid, "1000:")
+        return _end(siege, time.monotonic(), again=("during0", "during1", "during2"))
+
+
+def _limit_processes(pid: int, limit: str) -> None:
+    """As that user: to change another's limits takes a capability that root need not have in a container."""
+    command = ["prlimit", "--pid", str(pid), f"--nproc={limit}"]
+    subprocess.run(command, user=USER, group=USER, extra_groups=[], check=True)
+
+
+def memory(name: str, rng: random.Random) -> Row:
+    """The daemon gets no more memory; it lives with that, or ends and is started again."""
+    with Siege(name, may_end=[1, 74, -6, -9, -11]) as siege:
+        _begin(siege)
+        with open(f"/proc/{siege.pid}/statm") as file:
+            size = int(file.read().split()[0]) * resource.getpagesize()
+        before = resource.prlimit(siege.pid, resource.RLIMIT_AS)
+        pid = siege.pid
+        resource.prlimit(pid, resource.RLIMIT_AS, (size, before[1]))
+        names = [f"during{number}" for number in range(30)]
+        siege.drop(*names)
+        siege.drop("large", env={f"LARGE{n}": "x" * 100_000 for n in range(9)})
+        siege.until_ended("across")
+        if siege.pid == pid and siege.env.process is not None and siege.env.process.poll() is None:
+            resource.prlimit(pid, resource.RLIMIT_AS, before)
+        return _end(siege, time.monotonic(), again=tuple(siege.names))  # what was about to start is uncertain
+
+
+def killed(name: str, rng: random.Random) -> Row:
+    """As the kernel does when memory is short: the largest goes, and that may be the daemon."""
+    with Siege(name, may_end=[-9]) as siege:
+        _begin(siege)
+        siege.drop("during0", "during1", "during2")
+        siege.env.kill()
+        siege.launch()
+        return _end(siege, time.monotonic())
+
+
+def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
+    """By name; each takes a source of chance, and whether to do all of it."""
+
+    def full(place: str) -> Befall:
+        return lambda siege: siege.disks[place].full()
+
+    def inodes(place: str) -> Befall:
+        return lambda siege: siege.disks[place].without_inodes()
+
+    def read_only(place: str) -> Befall:
+        return lambda siege: siege.disks[place].read_only()
+
+    trials: dict[str, Callable[[str, random.Random], Row]] = {
+        "full disk: store": store_full,
+        "full disk: store, daemon killed": lambda name, rng: store_full(name, rng, kill=True),
+        "full disk: output": lambda name, rng: output_disk(name, rng, full("log")),
+        "full disk: spool": lambda name, rng: spool_disk(name, rng, full("spool"), FULL),
+        "no inodes: store": store_without_inodes,
+        "no inodes: output": lambda name, rng: output_disk(name, rng, inodes("log")),
+        "no inodes: spool": lambda name, rng: spool_disk(name, rng, inodes("spool"), FULL),
+        "read-only disk: store": store_read_only,
+        "read-only disk: output": lambda name, rng: output_disk(name, rng, read_only("log")),
+        "read-only disk: spool": lambda name, rng: spool_disk(name, rng, read_only("spool"), READ_ONLY),
+        "frozen disk: store": lambda name, rng: frozen(name, rng, "state"),
+        "frozen disk: store, for long": lambda name, rng: frozen(
+            name, rng, "state", words="the store does not answer"
+        ),
+        "frozen disk: output": lambda name, rng: frozen(name, rng, "log"),
+        "frozen disk: spool": lambda name, rng: frozen(name, rng, "spool"),
+        "no descriptors: daemon": lambda name, rng: descriptors(name, rng, 0),
+        "few descriptors: daemon": lambda name, rng: descriptors(name, rng, 12),
+        "no processes: workers": processes,
+        "no memory: daemon": memory,
+        "out of memory: daemon killed": killed,
+    }
+
+    def attack(name: str) -> Callable[[random.Random, bool], Row]:
+        return lambda rng, all_of_it: repeated(lambda: trials[name](name, rng), 3 if all_of_it else 1)
+
+    return {name: attack(name) for name in trials}

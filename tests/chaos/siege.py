@@ -1,0 +1,284 @@
+"""A gate under attack, and what came of it: jobs that leave a record, the daemon tended as systemd would, the audit.
+
+Everything lies below a directory of the trial's own. ``disks`` gives some of the gate's directories a small file
+system each; the record is kept where no attack reaches it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import auditor
+from disks import Disk
+from gate_env import OVER, REPOSITORY, GateEnv
+from table import Row
+from taskgated.ctl.client import Client, Unreachable
+
+T = TypeVar("T")
+LIMIT = 2
+PATIENCE = 60.0
+"""Seconds for anything to happen: far more than it takes, on a host that has much else to do."""
+ANSWER = 3.0
+"""Seconds for an answer of the daemon."""
+RECORD = Path(__file__).with_name("record.py")
+GOOD = ("succeeded",)
+
+
+class Siege:
+    """``with Siege("full disk: store", disks=["state"]) as siege: ...; return siege.audit(seconds)``."""
+
+    def __init__(
+        self,
+        attack: str,
+        config: str = "",
+        *,
+        disks: Iterable[str] = (),
+        inodes: int = 2048,
+        user: int | None = None,
+        prefix: Iterable[str] = (),
+        env: Mapping[str, str] | None = None,
+        may_end: Iterable[int] = (),
+    ) -> None:
+        self.attack = attack
+        self.root = Path(tempfile.mkdtemp(prefix="taskgate-siege-"))
+        self.root.chmod(0o755)
+        self.env = GateEnv(self.root / "gate", f"workers: {LIMIT}\nstop_timeout: 100ms\n{config}")
+        self.disks: dict[str, Disk] = {}
+        self.names: list[str] = []
+        self.ends: list[int] = []  # exit statuses of daemons that ended by themselves
+        self.notes: list[str] = []
+        """What else went wrong; all of them make the row unclean."""
+        self._may_end = frozenset(may_end)
+        self.python = sys.executable if user is None else python_for(user)
+        self._wanted = dict.fromkeys(disks, inodes)
+        self._user = user
+        self._prefix = list(prefix)
+        self._environ = dict(env or {})
+        self._stack = ExitStack()
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Siege:
+        try:
+            for name, inodes in self._wanted.items():
+                disk = Disk(self.env.root / name, self.root / f"{name}.image", inodes=inodes)
+                self.disks[name] = self._stack.enter_context(disk)
+            if self._user is not None:
+                for path in (self.env.root, *self.env.root.rglob("*")):
+                    os.chown(path, self._user, self._user)
+            self.launch()
+        except BaseException:
+            self._stack.close()
+            shutil.rmtree(self.root)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        try:
+            self.env.clean_up()
+        except AssertionError:
+            if error is None:
+                raise
+        finally:
+            for pid in self.env.processes():  # a trial that failed half-way leaves nothing either
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._stack.close()
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    def launch(self) -> None:
+        with open(self.env.root / "daemon.log", "ab") as log:
+            self.env.process = subprocess.Popen(
+                [*self._prefix, self.python, "-m", "taskgated", "--root", str(self.env.root)],
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **self._environ},
+                user=self._user,
+                group=self._user,
+                extra_groups=None if self._user is None else [],
+            )
+
+    @property
+    def pid(self) -> int:
+        assert self.env.process is not None
+        return self.env.process.pid
+
+    def tend(self) -> None:
+        """As systemd does with ``Restart=on-failure``: a daemon that ended is started again."""
+        assert self.env.process is not None
+        status = self.env.process.poll()
+        if status is None:
+            return
+        self.ends.append(status)
+        if status not in self._may_end:
+            self.notes.append(f"the daemon ended with status {status}")
+        self.launch()
+
+    def wait(self, what: Callable[[], T], description: str, timeout: float | None = None) -> T:
+        """Until ``what`` returns something true, while the daemon is tended."""
+        timeout = PATIENCE if timeout is None else timeout
+        end = time.monotonic() + timeout
+        while not (last := what()):
+            self.tend()
+            if time.monotonic() > end:
+                log = self.env.log()[-4000:]
+                raise AssertionError(f"in {timeout} s it did not happen that {description}; last: {last!r}\n{log}")
+            time.sleep(0.05)
+        return last
+
+    # -- what it says ----------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Empty when the daemon does not answer."""
+        try:
+            with Client(self.env.layout.control_socket) as client:
+                client._sock.settimeout(ANSWER)
+                return client.call("Status")
+        except Unreachable:
+            return {}
+
+    def said(self, *words: str, status: bool = True) -> None:
+        """Wait until the journal, and ``taskgatectl status``, say what is wrong: one of these."""
+
+        def told() -> bool:
+            problems = " ".join(self.status().get("problems", ())) if status else self.env.log()
+            return any(word in self.env.log() for word in words) and any(word in problems for word in words)
+
+        self.wait(told, f"the daemon says {' or '.join(words)}; it says {self.status().get('problems')}")
+
+    def well(self) -> None:
+        """Wait until the daemon has nothing to complain of."""
+        self.wait(lambda: self.status().get("ready"), "the gate is ready")
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    def spec(self, name: str, seconds: float, *, script: bool = False, output: int = 0, **keys: Any) -> str:
+        """``script``: from a private copy, in the store's directory. ``output``: it writes so many lines of 1 KiB."""
+        command = [self.python, str(RECORD), str(self.env.scratch), name, str(seconds), str(LIMIT)]
+        if script or output:
+            talk = f"yes {'x' * 1023} | head -n {output}\n" if output else ""
+            text = f"{talk}exec {shlex.join(command)}"
+            return json.dumps(
+                {"name": name, **({"script": f"#!/bin/sh\n{text}"} if script else {"command": text}), **keys}
+            )
+        return json.dumps({"name": name, "command": command, **keys})
+
+    def prepare(self, *names: str, seconds: float = 0.1, queue: str = "", **keys: Any) -> None:
+        """Write the files beside the spool, on its disk."""
+        for name in names:
+            (self.env.layout.spool / queue / f".{name}").write_text(self.spec(name, seconds, **keys))
+
+    def release(self, *names: str, queue: str = "") -> None:
+        """Rename prepared files in."""
+        directory = self.env.layout.spool / queue
+        for name in names:
+            os.rename(directory / f".{name}", directory / f"{name}.json")
+            self.names.append(name)
+
+    def drop(self, *names: str, seconds: float = 0.1, queue: str = "", **keys: Any) -> None:
+        self.prepare(*names, seconds=seconds, queue=queue, **keys)
+        self.release(*names, queue=queue)
+
+    def lines(self, word: str) -> set[str]:
+        """The names of jobs whose record has that word."""
+        return {line.name for line in auditor.read(self.env.scratch) if line.word == word}
+
+    def until_ended(self, *names: str) -> None:
+        self.wait(lambda: set(names) <= self.lines("end"), f"{' '.join(names)} ended")
+
+    def until_running(self, *names: str) -> None:
+        self.wait(lambda: set(names) <= self.lines("start"), f"{' '.join(names)} started")
+
+    def in_spool(self, *names: str) -> bool:
+        return all((self.env.layout.spool / f"{name}.json").exists() for name in names)
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def audit(self, since: float, *, again: Iterable[str] = (), failed: Iterable[str] = ()) -> Row:
+        """Wait until all jobs are over, stop the daemon, and look. ``since``: when the attack ended (monotonic).
+        ``again``: jobs that an uncertain end excuses, if they ran twice; ``failed``: that shall not succeed."""
+        self.until_ended(*set(self.names) - {"across"})
+        seconds = time.monotonic() - since
+        self.until_ended(*self.names)
+        self.well()
+        self.wait(lambda: sum(self.status()["counts"].get(s, 0) for s in OVER) >= len(self.names), "all are over")
+        excused = set(again)
+        for job in self.env.jobs():
+            good = job["state"] in GOOD or job["name"] in set(failed)
+            if not good or (job["attempt"] > 1 and job["name"] not in excused):
+                self.notes.append(f"{job['name']}: {job['state']} after attempt {job['attempt']}: {job['reason']}")
+        self.env.stop()
+        left = self.left()
+        verdict = auditor.judge(auditor.read(self.env.scratch), self.names, LIMIT)
+        if unexcused := set(verdict.again) - excused:
+            self.notes.append(f"ran again: {' '.join(sorted(unexcused))}")
+        if verdict.gaps:
+            self.notes.append(f"attempts out of order: {' '.join(verdict.gaps)}")
+        if left:
+            self.notes.append(f"left: {' '.join(left)}")
+        return Row(
+            self.attack,
+            1,
+            len(verdict.lost),
+            len(verdict.twice),
+            len(verdict.over),
+            len(left),
+            seconds,
+            tuple(self.notes),
+        )
+
+    def left(self) -> list[str]:
+        """What nobody will clean up: in the private directories, in the spool, pieces of output, processes."""
+        layout = self.env.layout
+        private = (layout.claims, layout.scripts, layout.outcomes, layout.rejected)
+        found = [path for directory in private if directory.exists() for path in directory.iterdir()]
+        found += [path for path in layout.spool.iterdir() if not path.name.startswith(".") and path.is_file()]
+        found += [path for path in layout.log.rglob("*") if path.is_file() and path.suffix != ".log"]
+        found += [path for path in layout.state.iterdir() if path.name.endswith((".tmp", "-journal"))]
+        names = [str(path.relative_to(layout.spool.parent)) for path in found]
+        end = time.monotonic() + 10
+        while (processes := self.env.processes()) and time.monotonic() < end:
+            time.sleep(0.05)
+        return names + [f"process {pid}" for pid in processes]
+
+
+def python_for(user: int) -> str:
+    """A Python that this user may run, with all that the daemon needs; "" if there is none."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        try:
+            done = subprocess.run(
+                [python, "-c", "import sdnotify, watchdog.events, yaml, taskgated.daemon"],
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+                cwd="/",
+                user=user,
+                group=user,
+                extra_groups=[],
+                capture_output=True,
+                check=False,
+            )
+        except OSError:
+            continue
+        if done.returncode == 0:
+            return python
+    return ""
+
+
+def repeated(attack: Callable[[], Row], times: int) -> Row:
+    row = attack()
+    for _ in range(times - 1):
+        row += attack()
+    return row

@@ -1,0 +1,402 @@
+"""Every parser, given anything: what comes out is a value or the error that is documented, and it comes soon."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobfile_env import CONFIG, FULL, round_trips
+from taskgated import acl
+from taskgated.config import Config, load
+from taskgated.core.job import Outcome, Result, Spec
+from taskgated.dispatch import Identity
+from taskgated.errors import ConfigError, ProtocolError, Refused
+from taskgated.formats import units
+from taskgated.formats.jobfile import line_spec, read_file
+from taskgated.formats.jsonread import read_json
+from taskgated.formats.yamlread import Source, decode, read_yaml
+from taskgated.intake.claim import queue_of
+from taskgated.intake.lists import CHUNK, Lines, too_long
+from taskgated.wire import Channel
+from taskgated.wire import decode as decode_message
+from taskgated.worker.spawn import Settings
+
+SOON = 10.0
+"""Seconds that one input may take: far more than any does on an idle machine, far less than one that explodes."""
+fuzz = settings(max_examples=400, deadline=timedelta(seconds=SOON))
+
+# -- what is fed in ------------------------------------------------------------------------------
+
+TOKENS = (
+    b"\0", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\r", b"\n", b"\t", b"\x1b[2J", "\u2028".encode(), b"'", b'"',
+    b"\\", b"\\ud800", b"[", b"]", b"{", b"}", b": ", b"- ", b"? ", b"&a ", b"*a", b"!!python/object:os.system ",
+    b"<<: ", b"|+\n", b">9\n", b"%YAML 9.9\n", b"---\n", b"...\n", b"#", b"#!", b"#TASKGATE ", b"1e999", b"-0",
+    b"NaN", b"0x" + b"f" * 40, b"9" * 5000, b"infinity", b"2026-02-30", b"1" * 30 + b"min", b"99y", b"name",
+    b"command", b"queue: lines", b"null", b"true",
+)  # fmt: skip
+SPEC_YAML = b"""\
+- name: nightly report
+  command: [/opt/etl/report, --day, yesterday]
+  env: {A: x, B: 1.10}
+  priority: 80
+  timeout: 2h 30min
+  retry: {attempts: 3, delay: 1min, factor: 1.5, max_delay: 2h, jitter: 0}
+  success_exit_codes: [0, 3]
+  not_before: 2027-01-31T02:00:00+01:00
+  output: {max_size: 4K, journal: true}
+- script: |
+    #!/bin/sh
+    echo hello
+  interrupted: fail
+  expires: 1d
+"""
+SCRIPT = b"""\
+#!/bin/bash
+#TASKGATE name: backup
+# by hand
+#TASKGATE retry: {attempts: 3, delay: 10s}
+
+tar cf a b
+#TASKGATE x: 1
+"""
+TASKS = b"# nightly\nmake -C /src/a\n\n  true\r\necho 'a b' | wc\n"
+CONFIGURATION = b"""\
+workers: 2
+stop_timeout: 30s
+retention: {age: 30d, count: 7}
+access: {see: members}
+umask: '027'
+queues:
+  default: {limit: 2}
+  etl: {limit: 4, defaults: {priority: 60, retry: {attempts: 3, delay: 1min}, delay: 5}}
+  lines: {handler: {command: [/usr/local/bin/consume, "{line}"]}}
+"""
+
+
+@st.composite
+def mutants(draw: st.DrawFn, *valid: bytes) -> bytes:
+    """Something valid after a few cuts, repetitions and insertions."""
+    data = draw(st.sampled_from(valid))
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(data)))
+        end = draw(st.integers(start, min(len(data), start + 40)))
+        piece = draw(
+            st.sampled_from((b"", data[start:end] * 2, data[start:end] * 50, *TOKENS)) | st.binary(max_size=4)
+        )
+        data = data[:start] + piece + data[draw(st.sampled_from((start, end))) :]
+    return data
+
+
+def inputs(*valid: bytes) -> st.SearchStrategy[bytes]:
+    soup = st.lists(st.sampled_from(TOKENS), max_size=12).map(b"".join)
+    return st.binary(max_size=200) | soup | mutants(*valid)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+KEYS = st.sampled_from((
+    "command", "script", "env", "retry", "output", "interrupted", "success_exit_codes", "name", "job", "attempt",
+    "result", "exit_code", "pid", "start", "boot", "cgroup", "settings", "worker_socket",
+))  # fmt: skip
+JSON = st.recursive(
+    SCALARS | st.sampled_from(("rerun", "timed out", "succeeded")),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS | st.text(max_size=4), inner, max_size=6),
+    max_leaves=12,
+)
+
+
+@contextmanager
+def descriptor(data: bytes) -> Iterator[int]:
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        yield file.fileno()
+
+
+# -- what people write ---------------------------------------------------------------------------
+
+
+def shown(error: Refused) -> None:
+    """What is said of a bad file is fit for a terminal and for a log: no line of it can be forged or endless."""
+    assert error.problems
+    for problem in error.problems:
+        lines = str(problem).split("\n")
+        assert len(lines) <= 3, "a message that somebody else's text has broken into lines"
+        assert problem.line >= 0 and problem.column >= 0
+        assert len(problem.text) <= 200
+        assert problem.message.isprintable()
+
+
+@fuzz
+@given(inputs(SPEC_YAML, CONFIGURATION))
+def test_yaml(data: bytes) -> None:
+    try:
+        text = decode("x", data, 1024**2)
+        read_yaml(Source.of("x", text), text)
+    except Refused as error:
+        shown(error)
+
+
+@fuzz
+@given(inputs(json.dumps([FULL, FULL]).encode(), b'{"a": [1, 2.5e3, null, "\\u00e4"]}'))
+def test_json(data: bytes) -> None:
+    try:
+        text = decode("x", data, 1024**2)
+        read_json(Source.of("x", text), text)
+    except Refused as error:
+        shown(error)
+
+
+@fuzz
+@pytest.mark.parametrize(
+    ("name", "queue", "valid"),
+    [
+        ("x.yaml", "default", SPEC_YAML),
+        ("x.json", "default", json.dumps([FULL, FULL]).encode()),
+        ("x.sh", "default", SCRIPT),
+        ("x.tasks", "etl", TASKS),
+        ("x", "lines", TASKS),
+        ("x", "thumbs", b"anything"),
+    ],
+)
+@given(data=st.data())
+def test_job_files(name: str, queue: str, valid: bytes, data: st.DataObject) -> None:
+    content = data.draw(inputs(valid))
+    try:
+        specs = read_file(name, content, queue, CONFIG)
+    except Refused as error:
+        shown(error)
+    else:
+        assert all(round_trips(spec) for spec in specs), "what is accepted survives the store and the worker's socket"
+        assert not any("\0" in part for spec in specs for part in [spec.name, spec.cwd, *spec.env.values()])
+
+
+@fuzz
+@given(inputs(SCRIPT))
+def test_the_header_of_a_script(data: bytes) -> None:
+    with suppress(Refused):
+        read_file("x", b"#!/bin/sh\n#TASKGATE " + data, "default", CONFIG)
+
+
+def pieces(data: bytes, queue: str) -> list[Spec]:
+    """The jobs of a list, read in the pieces in which intake reads it. ``Refused`` says what is wrong."""
+    lines = Lines("x", 0)
+
+    def parse(number: int, line: bytes) -> Spec | None:
+        too_long("x", number, line)
+        return line_spec("x", number, line, queue, CONFIG)
+
+    with descriptor(data) as fd:
+        while not lines.checked:
+            lines.check(fd, parse)
+        specs, at_end = lines.read(fd, parse, 7, True)
+        while not at_end:
+            more, at_end = lines.read(fd, parse, 7, True)
+            specs += more
+    if lines.refused is not None:
+        raise lines.refused
+    return specs
+
+
+@fuzz
+@given(inputs(TASKS), st.sampled_from(("default", "lines")))
+def test_lists_in_pieces(data: bytes, queue: str) -> None:
+    try:
+        whole = read_file("x.tasks", data, queue, CONFIG)
+    except Refused as error:
+        shown(error)
+        with pytest.raises(Refused):
+            pieces(data, queue)
+    else:
+        assert pieces(data, queue) == whole
+
+
+@fuzz
+@given(inputs(CONFIGURATION))
+def test_configuration(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "c.yaml")
+        path.write_bytes(data)
+        layout = SimpleNamespace(config_file=path, config_drop_ins=Path(directory, "conf.d"))
+        try:
+            assert isinstance(load(layout), Config)
+        except ConfigError as error:
+            shown(error)
+
+
+UNITS = st.text(max_size=30) | st.from_regex(
+    r"[0-9.]{0,40} ?(us|ms|s|min|h|d|y|K|G|E|)( [0-9]{1,400}(h|s)?)?", fullmatch=True
+)
+TIMES = st.from_regex(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]?([0-9]{2}:[0-9]{2}(:[0-9]{2})?(\.[0-9]{0,12})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+
+
+@fuzz
+@given(UNITS | TIMES)
+def test_units(text: str) -> None:
+    for parse, least in ((units.duration, 0), (units.size, 0), (units.timestamp, -(2**62))):
+        with suppress(ValueError):
+            assert least <= parse(text) < 2**62
+
+
+# -- what programs write -------------------------------------------------------------------------
+
+
+@fuzz
+@given(JSON)
+def test_what_workers_say(data: Any) -> None:
+    documented: tuple[tuple[Callable[[Any], object], tuple[type[Exception], ...]], ...] = (
+        (Spec.from_json, (KeyError, TypeError, ValueError)),
+        (Outcome.from_json, (KeyError, TypeError, ValueError)),
+        (Identity.from_json, (ProtocolError,)),
+    )
+    for parse, allowed in documented:
+        with suppress(*allowed):
+            parse(data)
+    with suppress(ProtocolError):
+        Settings.from_message({"settings": data})
+
+
+@fuzz
+@given(st.fixed_dictionaries({"pid": SCALARS, "start": SCALARS | JSON, "boot": JSON}, optional={"cgroup": JSON}))
+def test_identities(data: dict[str, Any]) -> None:
+    with suppress(ProtocolError):
+        identity = Identity.from_json(data)
+        assert Identity.from_json(identity.to_json()) == identity
+
+
+@fuzz
+@given(st.integers(0, 2**62), st.integers(0, 2**31), st.sampled_from(Result), st.text(max_size=20))
+def test_outcomes_come_back_as_they_went(job: int, attempt: int, result: Result, message: str) -> None:
+    outcome = Outcome(job, attempt, result, message=message)
+    assert Outcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
+
+
+MESSAGE = b'{"method": "io.taskgate.Gate.Show", "parameters": {"id": 1}}'
+FRAMES = st.binary(max_size=60) | mutants(MESSAGE) | st.sampled_from((b"[" * 100_000, b"9" * 10_000, MESSAGE))
+
+
+@fuzz
+@given(FRAMES)
+def test_one_message(frame: bytes) -> None:
+    with suppress(ProtocolError):
+        assert isinstance(decode_message(frame), dict)
+
+
+@fuzz
+@given(st.lists(FRAMES, max_size=5), st.integers(1, 5000))
+def test_a_channel(frames: list[bytes], step: int) -> None:
+    """However the bytes are cut: the messages before the first bad one arrive, each once, and then the error."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        expected: list[Any] = []
+        bad = False
+        for part in b"\0".join([*frames, b""]).split(b"\0")[:-1]:
+            try:
+                expected.append(decode_message(part))
+            except ProtocolError:
+                bad = True
+                break
+        channel, received = Channel(ours), []
+        data = b"\0".join([*frames, b""])
+        try:
+            for at in range(0, len(data), step):
+                theirs.sendall(data[at : at + step])
+                received += list(channel.receive())
+            while not channel.closed:
+                received += list(channel.receive())
+                theirs.close()
+        except ProtocolError:
+            assert bad
+        else:
+            assert not bad
+            assert received == expected
+
+
+@fuzz
+@given(
+    st.binary(max_size=60)
+    | st.lists(
+        st.tuples(st.sampled_from((1, 2, 4, 8, 16, 32, 77)), st.integers(0, 7), st.integers(0, 9)), max_size=6
+    ).map(lambda rows: b"\2\0\0\0" + b"".join(struct.pack("<HHI", *row) for row in rows))
+)
+def test_access_control_lists(data: bytes) -> None:
+    """A file system in user space may say anything: the answer is yes, no, or that it cannot be read."""
+    status = SimpleNamespace(st_mode=0o40770, st_uid=1, st_gid=3)
+    told = mock.patch.object(os, "getxattr", return_value=data)
+    with told, mock.patch.object(os, "stat", return_value=status), suppress(OSError):
+        assert acl.may_enter("/x", 7) in (True, False)
+
+
+@fuzz
+@given(st.text(max_size=60) | st.from_regex(r"[0-9a-f]{16}-[0-9a-f]{8}\.[a-z./]*", fullmatch=True))
+def test_ids_of_claims(claim: str) -> None:
+    with suppress(ValueError):
+        assert "/" not in queue_of(claim)
+
+
+# -- what is meant to take long ------------------------------------------------------------------
+
+MB = 1024**2
+BOMBS = {
+    "aliases": b"a: &a [x]\n" + b"".join(b"%c: &%c [%s]\n" % (c, c, b"*%c," % (c - 1) * 9) for c in range(98, 123)),
+    "brackets": b"[" * MB,
+    "braces": b'{"a":' * (MB // 5),
+    "block nesting": b"\n".join(b" " * n + b"a:" for n in range(1400)),
+    "dashes": b"- " * (MB // 2),
+    "a flat list": b"[" + b"1," * (MB // 2 - 2) + b"1]",
+    "empty documents": b"---\n" * (MB // 4),
+    "quotes": b'"' * MB,
+    "one line": b"x" * MB,
+    "backslashes": b'"' + b"\\" * (MB - 2) + b'"',
+    "colons": b":" * MB,
+    "question marks": b"? " * (MB // 2),
+    "anchors": b"&a " * (MB // 3),
+    "comments": b"#\n" * (MB // 2),
+    "blank lines": b"\n" * MB,
+    "carriage returns": b"\r" * MB,
+    "unknown keys": b"".join(b"k%06d: 1\n" % n for n in range(MB // 12)),
+    "jobs": b"- command: x\n" * (MB // 13),
+    "bad jobs": b"- {}\n" * (MB // 5),
+    "a long key": b"k" * (MB // 2) + b": 1\n",
+    "keys like names": b"".join(b"comman%07d: 1\n" % n for n in range(MB // 18)),
+    "digits": b"- timeout: " + b"9" * (MB - 20),
+    "bytes of no text": b"\xff" * MB,
+    "directives": b"#!/bin/sh\n" + b"#TASKGATE\n" * (MB // 10 - 1),
+    "one directive": b"#!/bin/sh\n#TASKGATE env: {" + b"A: 1, " * (MB // 6 - 9),
+    "quoted words": b"'" + b"a " * (MB // 2 - 1),
+}
+
+
+@pytest.mark.parametrize("name", ["x.yaml", "x.json", "x", "x.tasks"])
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_file_of_the_largest_size(bomb: str, name: str) -> None:
+    started = time.process_time()  # of this process alone: a busy machine does not make a parser slow
+    content = BOMBS[bomb][:MB]
+    try:
+        read_file(name, content, "default", CONFIG)
+    except Refused as error:
+        assert len(error.problems) <= (101 if name != "x.tasks" else MB)
+    assert time.process_time() - started < SOON
+
+
+@pytest.mark.parametrize("line", [b"x" * (2 * CHUNK), b"\0" * (2 * CHUNK), b"'" * CHUNK + b"\n", b" " * (2 * CHUNK)])
+def test_one_endless_line_is_no_job(line: bytes) -> None:
+    for queue in ("default", "lines"):
+        with pytest.raises(Refused):
+            pieces(b"true\n" + line, queue)
