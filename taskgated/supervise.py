@@ -59,8 +59,7 @@ class Supervisor:
         self._retry: Timer | None = None
         self._burials: dict[str, tuple[Identity, Message]] = {}
         self._closing = False
-        self.trouble = ""
-        """Why a worker that is wanted is not there, until one comes."""
+        self._why = ""  # the last failure to bring one up
         self.pings = self.pongs = 0
 
     # -- what is wanted --------------------------------------------------------------------------
@@ -75,6 +74,11 @@ class Supervisor:
         self._fill()
 
     @property
+    def trouble(self) -> str:
+        """Why a worker that is wanted is not there; empty when there are enough."""
+        return self._why if len(self._up) < self._wanted else ""
+
+    @property
     def count(self) -> int:
         return len(self._up)
 
@@ -83,7 +87,7 @@ class Supervisor:
         if timer := self._coming.pop(pid, None):
             timer.cancel()
         self._up[pid] = time.monotonic()
-        self.trouble = ""
+        self._why = ""
         self._ever_up = True
 
     def departed(self, pid: int, *, expected: bool) -> None:
@@ -231,7 +235,7 @@ class Supervisor:
 
     def _failed(self, why: str) -> None:
         self._failures += 1
-        self.trouble = why
+        self._why = why
         if not self._ever_up and self._failures >= HOPELESS:
             self._listener.workers_unavailable(why)
             return

@@ -327,6 +327,7 @@ class TestCrashes:
         (job,) = gate.until_over(1)
         assert (job["state"], job["attempt"]) == ("succeeded", 1), "the worker did not notice"
         until(lambda: "starting another" in gate.log(), "it is said")
+        until(lambda: gate.status()["ready"], "all is well again, though no worker had to be replaced")
         for worker in gate.status()["workers"]:
             os.kill(worker["pid"], signal.SIGKILL)
         gate.drop("b.yaml", "command: 'true'\n")
