@@ -70,7 +70,8 @@ class TestValues:
     def test_everything(self, layout: Layout) -> None:
         read = loaded(
             layout,
-            "workers: 3\nready_queue: 9\nmax_backlog: 7\nstop_timeout: 1min\nmax_file_size: 2K\nmax_list_size: 3M\n"
+            "workers: 3\nready_queue: 9\nmax_backlog: 7\nstop_timeout: 1min\non_stop: wait\n"
+            "max_file_size: 2K\nmax_list_size: 3M\n"
             "rescan_interval: 5s\nsettle_time: 0\numask: '0077'\noutput: {max_size: 1K}\n"
             "access: {see: members}\n"
             "retention: {age: 1d, count: 0}\nqueues: {q: {limit: 2, defaults: {priority: 1}}}\n",
@@ -81,6 +82,7 @@ class TestValues:
             9,
             7,
             60.0,
+            "wait",
             2048,
             3 * 2**20,
             5.0,

@@ -49,9 +49,9 @@ WHERE id = :id AND state = 'queued' AND attempt = :attempt - 1;
 INSERT INTO attempts (job, number, worker, started) VALUES (:id, :attempt, :worker, :at);
 
 -- name: finish
--- The running attempt ended; the job goes where the verdict says.
-UPDATE jobs SET state = :state, ending = NULL, started = coalesce(:started, started), finished = :job_finished,
-       due = :due, due_clock = :due_clock,
+-- The running attempt ended; the job goes where the verdict says. Its start is ours, unless the clock was stepped since.
+UPDATE jobs SET state = :state, ending = NULL, finished = :job_finished, due = :due, due_clock = :due_clock,
+       started = CASE WHEN abs(:started - started) > 1000000 THEN :started ELSE started END,
        failures = :failures, crashes = :crashes, exit_code = :exit_code, signal = :signal, result = :result,
        reason = :reason
 WHERE id = :id AND state = 'running' AND attempt = :attempt
