@@ -30,6 +30,27 @@ def until(what: Callable[[], T], description: str, timeout: float = 30.0) -> T:
     return last
 
 
+def as_user(uid: int, call: Callable[[], Any]) -> Any:
+    """What ``call`` returns in a process of that user, or the name of what it raises."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            answer = call()
+        except BaseException as error:
+            answer = type(error).__name__
+        os.write(writer, json.dumps(answer).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as file:
+        answer = file.read()
+    os.waitpid(pid, 0)
+    return json.loads(answer)
+
+
 class GateEnv:
     """One gate under a directory of its own."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import gate_env
 from gate_env import GateEnv, until
 from taskgated.ctl.client import CallError, Client
 
@@ -22,27 +22,15 @@ DENIED = "PermissionDenied"
 
 def as_user(uid: int, gate: GateEnv, method: str, **parameters: Any) -> Any:
     """What that user is answered: the reply, or the error's name."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setgroups([])
-            os.setgid(uid)
-            os.setuid(uid)
-            with Client(gate.layout.control_socket) as client:
-                try:
-                    answer: Any = client.call(method, **parameters)
-                except CallError as error:
-                    answer = error.kind
-        except BaseException as error:
-            answer = repr(error)
-        os.write(writer, json.dumps(answer).encode())
-        os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as file:
-        data = file.read()
-    os.waitpid(pid, 0)
-    return json.loads(data)
+
+    def call() -> Any:
+        with Client(gate.layout.control_socket) as client:
+            try:
+                return client.call(method, **parameters)
+            except CallError as error:
+                return error.kind
+
+    return gate_env.as_user(uid, call)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 import auditor
-from gate_env import REPOSITORY, GateEnv, until
+from gate_env import REPOSITORY, GateEnv, as_user, until
 from table import Row
 from taskgated.clock import boot_id, start_time
 from taskgated.control.gate import INTERFACE
@@ -536,27 +536,6 @@ def strangers(stage: Stage) -> None:
             "ConnectionResetError",
         )
     stage.honest()
-
-
-def as_user(uid: int, call: Callable[[], Any]) -> Any:
-    """What ``call`` returns in a process of that user, or the name of what it raises."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setgroups([])
-            os.setgid(uid)
-            os.setuid(uid)
-            answer = call()
-        except BaseException as error:
-            answer = type(error).__name__
-        os.write(writer, json.dumps(answer).encode())
-        os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as file:
-        answer = file.read()
-    os.waitpid(pid, 0)
-    return json.loads(answer)
 
 
 # -- the rows ------------------------------------------------------------------------------------
