@@ -3,131 +3,35 @@
 
     tests/chaos/peers.py [NAME...]
 
-Fifty jobs, two at a time; when some have run, every process of the tool is killed (-9), its jobs included; a second
-later it is started again, and watched for 40 s. Peers come from Debian (unpacked, never installed) and PyPI (in an
-environment of its own), below a temporary directory that is removed at the end. One that cannot be had is left out,
-and said so.
+Fifty jobs, two at a time; when some have run, every process of the tool is killed (-9), its broker or database and
+its jobs included; a second later it is started again, as its service manager would, and watched for 40 s. Where a
+tool has settings for safety, it has them here. One that cannot be had on this host is left out, and said so.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path[:0] = [str(parent) for parent in Path(__file__).resolve().parents[1:3]]
+sys.path[:0] = [str(parent) for parent in Path(__file__).resolve().parents[:3]]
 
-import auditor  # noqa: E402
 from gate_env import GateEnv, until  # noqa: E402
+from peertrial import JOBS, LIMIT, WATCHED, Start, Trial  # noqa: E402
 
-RECORD = Path(__file__).resolve().with_name("record.py")
-JOBS = 50
-SECONDS = "0.6"
-BEFORE = 6
-"""So many jobs have ended when the crash comes."""
-WATCHED = 40.0
-Start = Callable[[bool], None]
-"""Starts the tool; at the first time, with all the jobs."""
-
-
-class Trial:
-    """One tool and its jobs. Every process of it carries a mark in its environment, by which it is killed."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.record = directory / "record"
-        self.record.mkdir(parents=True)
-        self.names = [f"job-{n}" for n in range(JOBS)]
-        self.mark = f"PEERS_TRIAL={directory}"
-        self.env = {**os.environ, "PEERS_TRIAL": str(directory), "TMPDIR": str(directory), "HOME": str(directory)}
-
-    def command(self, name: str) -> list[str]:
-        return [sys.executable, str(RECORD), str(self.record), name, SECONDS]
-
-    def run(self, *command: str) -> None:
-        subprocess.run(command, env=self.env, cwd=self.directory, stdout=subprocess.DEVNULL, check=True, timeout=60)
-
-    def spawn(self, *command: str) -> None:
-        log = subprocess.DEVNULL
-        subprocess.Popen(command, env=self.env, cwd=self.directory, stdout=log, stderr=log, start_new_session=True)
-
-    def ends(self) -> list[str]:
-        return [line.name for line in auditor.read(self.record) if line.word == "end"]
-
-    def in_flight(self) -> set[str]:
-        return {line.name for line in auditor.read(self.record) if line.word == "start"} - set(self.ends())
-
-    def processes(self) -> list[int]:
-        found = []
-        for entry in Path("/proc").iterdir():
-            try:
-                if entry.name.isdigit() and (marks := (entry / "environ").read_bytes()):
-                    words = marks + b"\0" + (entry / "cmdline").read_bytes()
-                    if os.fsencode(self.directory) in words and int(entry.name) != os.getpid():
-                        found.append(int(entry.name))
-            except OSError:
-                continue
-        return found
-
-    def kill(self) -> None:
-        """Everything, until nothing is left."""
-
-        def gone() -> bool:
-            pids = self.processes()
-            for pid in pids:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            return all(_dead(pid) for pid in pids)
-
-        until(gone, "all of it is dead")
-
-    def result(self, start: Start) -> str:
-        """The whole trial; a row of the table."""
-        start(True)
-        until(lambda: len(self.ends()) >= BEFORE and len(self.in_flight()) == 2, "two run, and some have run", 60)
-        running = self.in_flight()
-        self.kill()
-        time.sleep(1)  # the trial as it is described
-        start(False)
-        end = time.monotonic() + WATCHED
-        while time.monotonic() < end and set(self.ends()) < set(self.names):
-            time.sleep(0.1)
-        lines = auditor.read(self.record)
-        started = {line.name for line in lines if line.word == "start"}
-        verdict = auditor.judge(lines, self.names, 2)
-        stuck = sorted(started & set(verdict.lost))
-        again = running - set(verdict.lost)
-        cells = (
-            len(verdict.lost),
-            len(stuck),
-            len(running),
-            len(again),
-            len(verdict.again),
-        )
-        return " | ".join(map(str, cells))
-
-
-def _dead(pid: int) -> bool:
-    try:
-        return b") Z " in Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return True
-
-
-# -- who takes part ------------------------------------------------------------------------------
+NOBODY = 65534
 
 
 def ours(trial: Trial) -> Start:
-    gate = GateEnv(trial.directory / "gate", "workers: 2\n")
+    from taskgated import __version__
+
+    trial.version = __version__
+    gate = GateEnv(trial.directory / "gate", f"workers: {LIMIT}\n")
 
     def start(first: bool) -> None:
         gate.launch({"PEERS_TRIAL": str(trial.directory)})
@@ -139,22 +43,15 @@ def ours(trial: Trial) -> Start:
     return start
 
 
-def unpacked(trial: Trial, package: str, program: str) -> str:
-    """A program of a Debian package, without installing it."""
-    where = trial.directory / package
-    where.mkdir()
-    subprocess.run(["apt-get", "-qq", "download", package], cwd=where, check=True, capture_output=True)
-    (archive,) = where.glob("*.deb")
-    subprocess.run(["dpkg-deb", "-x", str(archive), str(where)], check=True)
-    return str(where / "usr/bin" / program)
+# -- spoolers ------------------------------------------------------------------------------------
 
 
 def task_spooler(trial: Trial) -> Start:
-    tsp = unpacked(trial, "task-spooler", "tsp")
+    tsp = str(trial.unpacked("task-spooler") / "bin/tsp")
     trial.env["TS_SOCKET"] = str(trial.directory / "socket")
 
     def start(first: bool) -> None:
-        trial.run(tsp, "-S", "2")  # it starts its server
+        trial.run(tsp, "-S", str(LIMIT))  # it starts its server
         if first:
             for name in trial.names:
                 trial.run(tsp, "-n", *trial.command(name))
@@ -164,67 +61,216 @@ def task_spooler(trial: Trial) -> Start:
 
 def nq(trial: Trial) -> Start:
     """It has no limit but one, so there are two queues; each job is a process that waits for those before it."""
-    program = unpacked(trial, "nq", "nq")
+    program = str(trial.unpacked("nq") / "bin/nq")
 
     def start(first: bool) -> None:
         if first:
             for n, name in enumerate(trial.names):
-                trial.env["NQDIR"] = str(trial.directory / f"q{n % 2}")
+                trial.env["NQDIR"] = str(trial.directory / f"q{n % LIMIT}")
                 trial.run(program, "-q", *trial.command(name))
 
     return start
 
 
-HUEY = """
-import subprocess
-from huey import SqliteHuey
-huey = SqliteHuey(filename={database!r}, fsync=True)
-@huey.task()
-def job(command):
-    subprocess.run(command, check=True)
-"""
-
-
-def huey(trial: Trial) -> Start:
-    environment = trial.directory / "environment"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    python = str(environment / "bin/python")
-    subprocess.run([python, "-m", "pip", "-q", "install", "huey"], check=True, capture_output=True)
-    (trial.directory / "tasks.py").write_text(HUEY.format(database=str(trial.directory / "huey.db")))
-    trial.env["PYTHONPATH"] = str(trial.directory)
+def filespooler(trial: Trial) -> Start:
+    """A queue is worked on by one process, so there are two. ``queue-process`` ends when its queue is empty."""
+    fspl = str(trial.unpacked("filespooler") / "bin/fspl")
+    queues = [str(trial.directory / f"q{n}") for n in range(LIMIT)]
+    script = trial.directory / "job"
+    script.write_text(f"#!/bin/sh\nexec {shlex.join(trial.command('$1'))}\n".replace("'$1'", '"$1"'))
+    script.chmod(0o755)
 
     def start(first: bool) -> None:
         if first:
-            jobs = json.dumps([trial.command(name) for name in trial.names])
-            trial.run(python, "-c", f"import tasks\nfor command in {jobs}: tasks.job(command)")
-        trial.spawn(str(environment / "bin/huey_consumer"), "tasks.huey", "-w", "2", "-k", "process")
+            for queue in queues:
+                trial.run(fspl, "queue-init", "--queuedir", queue)
+            for n, name in enumerate(trial.names):
+                packet = trial.run(fspl, "prepare", "--seqfile", f"{queues[n % LIMIT]}.seq", "--", name)
+                trial.run(fspl, "queue-write", "--queuedir", queues[n % LIMIT], stdin=packet)
+        for queue in queues:
+            trial.spawn(fspl, "queue-process", "--queuedir", queue, "--allow-job-params", str(script))
 
     return start
 
 
-PEERS: dict[str, Callable[[Trial], Start]] = {"taskgated": ours, "task-spooler": task_spooler, "nq": nq, "huey": huey}
-"""at(1) needs its daemon installed and root's crontab directories, so it takes no part."""
+def parallel(trial: Trial) -> Start:
+    """With a log of what is done, from which it resumes."""
+    program = str(trial.unpacked("parallel") / "bin/parallel")
+    jobs = trial.directory / "jobs"
+
+    def start(first: bool) -> None:
+        if first:
+            jobs.write_text(trial.lines())
+        trial.spawn(program, "--will-cite", "--joblog", "done", "--resume", "-j", str(LIMIT), "-a", str(jobs))
+
+    return start
+
+
+# -- task queues of Python -----------------------------------------------------------------------
+
+TASK = "import json, subprocess, sys\ndef job(command): subprocess.run(command, check=True)\n"
+
+
+def tasks(trial: Trial, text: str, submit: str) -> Callable[[str], None]:
+    """A module ``tasks``; returns what submits all jobs, with the interpreter that is given."""
+    (trial.directory / "tasks.py").write_text(text)
+
+    def submit_all(python: str) -> None:
+        commands = json.dumps([trial.command(name) for name in trial.names])
+        trial.run(python, "-c", f"from tasks import *\nfor command in json.load(sys.stdin): {submit}",
+                  stdin=commands.encode())  # fmt: skip
+
+    return submit_all
+
+
+def huey(trial: Trial) -> Start:
+    programs = trial.environment("huey")
+    database = str(trial.directory / "huey.db")
+    text = f"{TASK}from huey import SqliteHuey\nhuey = SqliteHuey(filename={database!r}, fsync=True)\n"
+    submit = tasks(trial, f"{text}job = huey.task()(job)\n", "job(command)")
+
+    def start(first: bool) -> None:
+        if first:
+            submit(str(programs / "python"))
+        trial.spawn(str(programs / "huey_consumer"), "tasks.huey", "-w", str(LIMIT), "-k", "process")
+
+    return start
+
+
+def redis(trial: Trial) -> tuple[Callable[[], None], str]:
+    """A server that syncs each change; returns what starts it, and where its socket is. It is no tool by itself, so
+    it names no version."""
+    packages = ("liblua5.1-0", "libjemalloc2", "liblzf1", "libhiredis0.14", "lua-cjson", "lua-bitop")
+    server = str(trial.unpacked("redis-server", "redis-tools", *packages) / "bin/redis-server")
+    client = str(Path(server).with_name("redis-cli"))
+    socket = str(trial.directory / "redis.sock")
+    kept = ("--appendonly", "yes", "--appendfsync", "always", "--dir", str(trial.directory))
+
+    def answers() -> bool:
+        ping = [client, "-s", socket, "ping"]
+        return subprocess.run(ping, env=trial.env, capture_output=True, check=False).stdout == b"PONG\n"
+
+    def start() -> None:
+        trial.spawn(server, "--port", "0", "--unixsocket", socket, *kept)
+        until(answers, "redis answers", 30)
+
+    return start, socket
+
+
+def celery(trial: Trial) -> Start:
+    """A task is acknowledged when it is done, and a worker reserves one."""
+    start_redis, socket = redis(trial)
+    programs = trial.environment("celery", "redis", "packaging")
+    text = f"{TASK}from celery import Celery\napp = Celery('tasks', broker='redis+socket://{socket}')\n"
+    text += "app.conf.worker_prefetch_multiplier = 1\n"
+    text += "job = app.task(name='job', acks_late=True, reject_on_worker_lost=True)(job)\n"
+    submit = tasks(trial, text, "job.delay(command)")
+
+    def start(first: bool) -> None:
+        start_redis()
+        if first:
+            submit(str(programs / "python"))
+        trial.spawn(str(programs / "celery"), "-A", "tasks", "worker", "-c", str(LIMIT))
+
+    return start
+
+
+def rq(trial: Trial) -> Start:
+    """A job may be tried again; two workers."""
+    start_redis, socket = redis(trial)
+    programs = trial.environment("rq")
+    text = f"{TASK}from redis import Redis\nfrom rq import Queue, Retry\n"
+    text += f"queue = Queue(connection=Redis(unix_socket_path={socket!r}))\n"
+    submit = tasks(trial, text, "queue.enqueue(job, command, retry=Retry(max=2))")
+
+    def start(first: bool) -> None:
+        start_redis()
+        if first:
+            submit(str(programs / "python"))
+        for _ in range(LIMIT):
+            trial.spawn(str(programs / "rq"), "worker", "--url", f"unix://{socket}")
+
+    return start
+
+
+def procrastinate(trial: Trial) -> Start:
+    """On a PostgreSQL that is installed here."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not found:
+        raise OSError("PostgreSQL is not installed")
+    data = trial.directory / "postgres"
+    data.mkdir()
+    shutil.chown(data, NOBODY, NOBODY)
+    initdb = [str(found[-1].with_name("initdb")), "-D", str(data), "-U", "postgres", "-A", "trust"]
+    subprocess.run(initdb, user=NOBODY, group=NOBODY, extra_groups=[], cwd=data, check=True, capture_output=True)
+    programs = trial.environment("procrastinate", "psycopg[binary]")
+    text = f"{TASK}from procrastinate import App, PsycopgConnector\n"
+    text += f"app = App(connector=PsycopgConnector(conninfo='host={data} user=postgres dbname=postgres'))\n"
+    text += "job = app.task(name='job', retry=3)(job)\n"
+    text += "def submit(command):\n  with app.open(): job.defer(command=command)\n"
+    submit = tasks(trial, text, "submit(command)")
+
+    def answers() -> bool:
+        ready = str(found[-1].with_name("pg_isready"))
+        return subprocess.run([ready, "-q", "-h", str(data)], check=False).returncode == 0
+
+    def start(first: bool) -> None:
+        trial.spawn(str(found[-1]), "-D", str(data), "-k", str(data), "-c", "listen_addresses=", user=NOBODY)
+        until(answers, "PostgreSQL answers", 30)
+        program = (str(programs / "procrastinate"), "--app", "tasks.app")
+        if first:
+            trial.run(*program, "schema", "--apply")
+            submit(str(programs / "python"))
+        trial.spawn(*program, "worker", "--concurrency", str(LIMIT))
+
+    return start
+
+
+PEERS: dict[str, Callable[[Trial], Start]] = {
+    "taskgated": ours,
+    "task-spooler": task_spooler,
+    "nq": nq,
+    "filespooler": filespooler,
+    "parallel": parallel,
+    "huey": huey,
+    "celery": celery,
+    "rq": rq,
+    "procrastinate": procrastinate,
+}
+"""at(1) and Slurm need a daemon that is installed, with root's directories; pueue is in neither registry."""
+
+
+def row(name: str) -> str:
+    """One line of the table."""
+    directory = Path(tempfile.mkdtemp(prefix="peers-"))
+    try:
+        trial = Trial(directory)
+        try:
+            start = PEERS[name](trial)
+        except (OSError, subprocess.CalledProcessError) as error:
+            return f"| {name} | cannot be had: {error} |"
+        try:
+            return f"| {name} {trial.version} | {' | '.join(map(str, trial.result(start)))} |"
+        except (AssertionError, subprocess.SubprocessError) as error:
+            log = directory / "log"
+            sys.stderr.write(log.read_text(errors="replace")[-3000:] if log.exists() else "")
+            return f"| {name} {trial.version} | did not work: {str(error).splitlines()[0]} |"
+        finally:
+            trial.kill()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def main() -> int:
     wanted = sys.argv[1:] or list(PEERS)
-    print(f"| of {JOBS} jobs | never ended | of these begun | in flight | of these run again | ended twice |")
+    unknown = set(wanted) - set(PEERS)
+    if unknown:
+        sys.exit(f"no such peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
+    watched = f"not ended {WATCHED:.0f} s later"
+    print(f"| of {JOBS} jobs | {watched} | of these begun | in flight | of these run again | ended twice |")
     print("|---|---|---|---|---|---|", flush=True)
     for name in wanted:
-        directory = Path(tempfile.mkdtemp(prefix="peers-"))
-        try:
-            trial = Trial(directory)
-            try:
-                start = PEERS[name](trial)
-            except (OSError, subprocess.CalledProcessError) as error:
-                print(f"| {name} | cannot be had: {error} |", flush=True)
-                continue
-            try:
-                print(f"| {name} | {trial.result(start)} |", flush=True)
-            finally:
-                trial.kill()
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
+        print(row(name), flush=True)
     return 0
 
 
