@@ -104,7 +104,7 @@ class Gate:
         return f"name: {name}\ncommand: {command}\n{more}"
 
     def record(self, name: str) -> list[str]:
-        return self.machine.run("cat", f"{RECORD}/{name}", check=False).splitlines()
+        return self.machine.read(f"{RECORD}/{name}").splitlines()
 
     # -- processes -------------------------------------------------------------------------------
 

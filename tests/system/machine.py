@@ -183,6 +183,11 @@ class Machine:
     def sh(self, script: str, user: str = "root", check: bool = True) -> str:
         return self.run("/bin/sh", "-c", script, user=user, check=check)
 
+    def read(self, path: str, user: str = "root") -> str:
+        """What is in a file; empty when that user cannot read it, be it that it is not there yet."""
+        done = self.try_("cat", path, user=user)
+        return "" if done.returncode else done.stdout.rstrip("\n")
+
     def write(self, path: str, text: str) -> None:
         target = self.root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)

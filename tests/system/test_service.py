@@ -107,7 +107,7 @@ class TestDropping:
     def test_what_is_refused_says_why_to_its_owner_alone(self, gate: Gate) -> None:
         gate.drop("bad.yaml", "comand: secret\n", user="alice")
         reason = f"{SPOOL}/rejected/bad.yaml.reason"
-        text = until(lambda: gate.machine.run("cat", reason, user="alice", check=False), "the reason is there")
+        text = until(lambda: gate.machine.read(reason, "alice"), "the reason is there")
         assert "did you mean 'command'?" in text
         assert "Permission denied" in gate.machine.run("cat", reason, user="bob", check=False)
         assert "Permission denied" in gate.machine.run("cat", f"{SPOOL}/rejected/bad.yaml", user="bob", check=False)
@@ -180,7 +180,7 @@ class TestQueues:
     def test_nor_by_a_file_that_names_it(self, etl: Gate) -> None:
         etl.drop("around.yaml", "name: around\nqueue: etl\ncommand: 'true'\n", user="alice")
         reason = f"{SPOOL}/rejected/around.yaml.reason"
-        text = until(lambda: etl.machine.run("cat", reason, user="alice", check=False), "the reason is there")
+        text = until(lambda: etl.machine.read(reason, "alice"), "the reason is there")
         assert "may not use the queue etl" in text
         etl.drop("straight.yaml", "name: straight\nqueue: etl\ncommand: 'true'\n", user="bob")
         etl.until_state("straight", "succeeded")
