@@ -163,6 +163,7 @@ class Harness:
         self.ids = count(1)
         self.done: list[tuple[int, int]] = []
         self.by_offer = False
+        self.offers: list[Job] = []  # in the store, and the gate has not been told yet
 
     def do(self, actions: Iterable[Action]) -> None:
         self.pending += actions
@@ -206,14 +207,21 @@ class Harness:
                 pass
 
     def settle(self) -> None:
-        while self.pending:
-            self.settle_one()
+        while self.pending or self.offers:
+            if self.pending:
+                self.settle_one()
+            else:
+                self.tell()
+
+    def tell(self) -> None:
+        """The gate hears of the oldest job that was added; questions asked later may have been answered before."""
+        self.do(self.gate.offered([self.offers.pop(0)]))
 
     def add(self, queue: str, priority: int) -> Job:
         new = job(next(self.ids), queue, priority, retry=Retry(attempts=2))
         self.store.jobs[new.id] = new
         if self.by_offer:
-            self.do(self.gate.offered([new]))
+            self.offers.append(new)
         else:
             self.do(self.gate.queued(queue, priority))
         return new
@@ -265,7 +273,52 @@ class TestGate:
         h.do(h.gate.worker_idle("w"))
         h.settle()
         h.add("default", 50)
+        h.tell()
         assert [type(action) for action in h.pending] == [Start]
+
+    def test_a_job_may_be_found_before_it_is_offered(self) -> None:
+        """Questions are answered before what they share a transaction with is synced."""
+        h = Harness(2, {}, 2)
+        h.by_offer = True
+        h.do(h.gate.worker_idle("a"))
+        h.do(h.gate.worker_idle("b"))
+        h.settle()
+        h.do(h.gate.queued("default", 50))
+        h.add("default", 50)
+        while h.pending:
+            h.settle_one()
+        assert [job.id for job in h.on_worker.values()] == [1]
+        h.tell()
+        assert h.pending == []
+        assert len(h.gate.ready) == 0
+        assert h.gate.running == 1
+
+    def test_a_reload_forgets_no_queue(self) -> None:
+        """Also one that is not, or no longer, in the configuration."""
+        h = Harness(1, {}, 1)
+        h.do(h.gate.worker_idle("w"))
+        h.add("default", 50)
+        h.settle()
+        h.add("unheard-of", 50)
+        h.settle()
+        assert [job.queue for job in h.gate.ready] == ["unheard-of"]
+        h.do(h.gate.reload(h.policy, ["default"]))
+        h.settle()
+        h.finish("w", Result.SUCCEEDED)
+        h.settle()
+        assert h.on_worker["w"].queue == "unheard-of"
+
+    def test_who_is_about_to_start_is_stopped_when_it_has(self) -> None:
+        h = Harness(1, {}, 1)
+        h.do(h.gate.worker_idle("w"))
+        h.add("default", 50)
+        h.settle_one()  # the fetch
+        assert h.gate.stop_all(3.0) == []
+        (start,) = (action for action in h.pending if isinstance(action, Start))
+        actions = h.gate.started(start.job.id)
+        assert [type(action) for action in actions] == [Run, Stop]
+        assert isinstance(actions[1], Stop)
+        assert actions[1].grace == 3.0
 
     def test_an_offer_does_not_overtake_what_is_unseen(self) -> None:
         h = Harness(1, {}, 1)
@@ -273,6 +326,7 @@ class TestGate:
             h.add("default", 50)
         h.by_offer = True
         h.add("default", 50)
+        h.tell()
         h.do(h.gate.worker_idle("w"))
         order = []
         h.settle()
@@ -368,6 +422,11 @@ class GateMachine(RuleBasedStateMachine):
     @rule()
     def answer(self) -> None:
         self.h.settle_one()
+
+    @precondition(lambda self: self.h.offers)
+    @rule()
+    def tell(self) -> None:
+        self.h.tell()
 
     @precondition(lambda self: self.h.on_worker)
     @rule(

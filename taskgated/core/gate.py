@@ -84,6 +84,8 @@ class _Running:
     durable: bool = False  # the store has the start
     gone: bool = False  # its worker died before the start was durable: it never ran
     cancelled: bool = False
+    stopped: bool = False  # it is to be put back, and can be told so only when its start is durable
+    grace: float | None = None
 
 
 class Gate:
@@ -139,8 +141,8 @@ class Gate:
     def reload(self, policy: Policy, queues: Iterable[str]) -> list[Action]:
         """A new configuration: what runs is not touched, what is ready is chosen anew."""
         self._policy = policy
+        self._hungry.update(dict.fromkeys([*queues, *(job.queue for job in self.ready)]))
         self.ready = ReadyQueue(policy.ready_queue)
-        self._hungry.update(dict.fromkeys(queues))
         self._stale = self._fetching
         return self._pump()
 
@@ -162,7 +164,8 @@ class Gate:
     def offered(self, jobs: Iterable[Job]) -> list[Action]:
         """These jobs came, and they are all that came.
 
-        Where nothing else of their queue waits in the store unseen, they need not be asked for again.
+        Where nothing else of their queue waits in the store unseen, they need not be asked for again. The answer to
+        a question that was asked meanwhile may have brought them before, so that some run already.
         """
         for job in jobs:
             if self._fetching or job.queue in self._hungry:
@@ -184,8 +187,7 @@ class Gate:
                     self._hungry.pop(queue, None)
         self._stale = False
         for job in jobs:
-            if job.id not in self._running:
-                self._admit(job)
+            self._admit(job)
         return self._pump()
 
     def worker_idle(self, worker: str) -> list[Action]:
@@ -204,8 +206,8 @@ class Gate:
             never = Outcome(job, entry.job.attempt, Result.KILLED, message="its worker died before the start")
             return self.ended(never, None)
         out: list[Action] = [Run(entry.job, entry.worker)]
-        if entry.cancelled:
-            out.append(Stop(job, entry.job.attempt, entry.worker))
+        if entry.cancelled or entry.stopped:
+            out.append(Stop(job, entry.job.attempt, entry.worker, entry.grace))
         return out
 
     def start_refused(self, job: int) -> list[Action]:
@@ -254,7 +256,9 @@ class Gate:
         self.draining = True
 
     def stop_all(self, grace: float | None = None) -> list[Action]:
-        """Tell every running attempt to end; they will be put back."""
+        """Tell every running attempt to end, one that is about to start as soon as it has; they will be put back."""
+        for entry in self._running.values():
+            entry.stopped, entry.grace = True, grace
         return [
             Stop(r.job.id, r.job.attempt, r.worker, grace) for r in self._running.values() if r.durable and not r.gone
         ]
@@ -300,7 +304,10 @@ class Gate:
         return capacity if limit is None else min(capacity, limit - self._per_queue.get(queue, 0))
 
     def _admit(self, job: Job) -> None:
-        """Into the ready queue; what must leave it for that stays queued in the store, to be asked for later."""
+        """Into the ready queue, unless it runs; what must leave it for that stays queued in the store, to be asked
+        for later."""
+        if job.id in self._running:
+            return
         if (evicted := self.ready.put(job)) is not None:
             self._hungry[evicted.queue] = None
         if self.ready.count(job.queue) > self._allowed(job.queue):
@@ -308,6 +315,7 @@ class Gate:
             self._hungry[job.queue] = None
 
     def _occupy(self, job: Job, worker: str) -> None:
+        assert job.id not in self._running, f"job {job.id} runs already"
         self._running[job.id] = _Running(job, worker)
         self._per_queue[job.queue] = self._per_queue.get(job.queue, 0) + 1
 
