@@ -47,8 +47,9 @@ class Steady:
     anchor: int
 
     @classmethod
-    def start(cls) -> Steady:
-        return cls(wall() - boottime())
+    def start(cls, last: int = 0) -> Steady:
+        """For a new boot; ``last``: how far the clock of the one before had come at least."""
+        return cls(max(wall(), last) - boottime())
 
     def now(self) -> int:
         return self.anchor + boottime()

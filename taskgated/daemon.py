@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from taskgated import __version__, directories
@@ -19,7 +20,7 @@ from taskgated.control.varlink import Service
 from taskgated.core.gate import Gate, Policy
 from taskgated.dispatch import Dispatch
 from taskgated.engine import Engine
-from taskgated.errors import CannotStart, ConfigError, Problem
+from taskgated.errors import CannotStart, ConfigError, DiskTrouble, Problem
 from taskgated.health import Health
 from taskgated.intake.intake import Intake
 from taskgated.journal import Event, Journal, Priority
@@ -42,8 +43,12 @@ EX_IOERR = os.EX_IOERR  # 74: the database cannot be used
 EX_TEMPFAIL = os.EX_TEMPFAIL  # 75: another daemon has this gate, or a directory cannot be made
 EX_CONFIG = os.EX_CONFIG  # 78: the configuration is not usable; a restart would not help
 
+AGAIN = 1.0
+"""Seconds between attempts to open the store on a disk that refuses."""
 STEP = 5.0
 """Seconds between the requests for more time while the daemon drains."""
+PATIENCE = 2
+"""Looks, ``STEP`` seconds apart, at a disk that takes nothing, before the daemon stops all the same."""
 ENOUGH = 10.0
 """Seconds to write what is known when everything else has ended."""
 
@@ -61,9 +66,9 @@ class Daemon:
         self._lock = _only_one(layout)
         step_aside()
         self._loop = Loop()
-        store = SqliteStore(layout.database)
+        store = self._open()
         self._store = StoreThread(store, self._loop.wake)
-        self._reader = StoreThread(SqliteStore(layout.database, read_only=True), self._loop.wake, "reader")
+        self._reader = StoreThread(self._open(read_only=True), self._loop.wake, "reader")
         self._steady = store.clock.now
         for store_thread in (self._store, self._reader):
             self._loop.on_wake(store_thread.deliver)
@@ -91,9 +96,27 @@ class Daemon:
         )
         self._before = store.before()
         self._stops = 0
+        self._futile = 0  # looks in a row, while stopping, that found only the disk in the way
         self._failed = False
         self._drained: Timer | None = None
         self.serving = False
+
+    def _open(self, *, read_only: bool = False) -> SqliteStore:
+        """The store; waits for a disk that is full, or fails, as the running daemon would: one that ended, to be
+        started again and again, would soon be given up by the service manager."""
+        told = False
+        while True:
+            try:
+                return SqliteStore(self._layout.database, read_only=read_only)
+            except DiskTrouble as error:
+                if not told:
+                    told = True
+                    text = f"{error}; it is tried every second"
+                    self._journal.event(Event.STORE_TROUBLE, text, Priority.CRITICAL)
+                    self._journal.flush()
+                    self._systemd.status(f"starting: {error}")
+                self._systemd.extend(10 * AGAIN)
+                time.sleep(AGAIN)  # there is nothing else to do yet, and a signal still ends us by itself
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -125,6 +148,8 @@ class Daemon:
 
     def give_up(self, why: str) -> None:
         """Nothing can be relied on any more: end at once; running jobs go on, for the next daemon to find."""
+        if self._failed:
+            return
         self._failed = True
         self._journal.event(Event.INTERNAL_ERROR, f"giving up: {why}", Priority.CRITICAL)
         self._loop.stop()
@@ -202,6 +227,7 @@ class Daemon:
             self._end_jobs()
         else:
             self.engine.do(self.gate.stop_all(0))
+            self._leave_if_futile()
 
     def _leave_jobs(self) -> None:
         """Go as soon as nothing is half done; what runs goes on, and is the next daemon's to count and to hear of."""
@@ -227,8 +253,10 @@ class Daemon:
         self.engine.do(self.gate.stop_all())
 
     def _drain(self) -> None:
-        """Look again and again, asking the manager for time, until nothing runs."""
+        """Look again and again, asking the manager for time, until nothing runs. What the disk does not take by then
+        is kept by those who reported it, for the next daemon: who waited for room could not be stopped."""
         self._leave_if_settled()
+        self._leave_if_futile()
         self._systemd.extend(STEP * 2)
         self._systemd.status(self._health.text())
         self._loop.after(STEP, self._drain)
@@ -237,15 +265,25 @@ class Daemon:
         if self.engine.settled:
             self._loop.stop()
 
+    def _leave_if_futile(self) -> None:
+        if self.gate.running or not self._store.trouble:
+            self._futile = 0
+            return
+        self._futile += 1
+        if self._futile > PATIENCE or self._stops > 2:
+            text = f"stopping all the same: the store cannot write: {self._store.trouble}"
+            self._journal.event(Event.STOPPED, text, Priority.WARNING)
+            self._loop.stop()
+
     def _close(self) -> None:
         """In the order in which parts need each other; each says what it has to say before it goes."""
         self._health.stop()
         self._intake.stop()
-        self._intake.join(ENOUGH)
+        self._intake.join(0.1 if self._failed else ENOUGH)  # it may wait for a store that is no more
         self._control.close()
         self._dispatch.close()
         self._supervisor.close()
-        self._store.stop(ENOUGH)
+        self._store.stop(AGAIN if self._store.trouble else ENOUGH)
         self._reader.stop(ENOUGH)
         self._journal.event(Event.STOPPED, "taskgated has stopped")
         self._journal.close()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from taskgated.clock import MICROSECONDS, wall
 from taskgated.core.gate import Action, Fetch, Finish, Gate, Run, Start, Stop
 from taskgated.core.job import Interrupted, Job, Outcome, Result, State
-from taskgated.core.lifecycle import Verb
+from taskgated.core.lifecycle import WHILE_RUNNING, Verb
 from taskgated.dispatch import Dispatch
 from taskgated.journal import Event, Journal, Priority
 from taskgated.loop import Loop, Timer
@@ -22,7 +22,8 @@ from taskgated.store.contract import Added, Ended, Woken
 from taskgated.store.thread import Answer, StoreThread
 
 WALL_CHECK = 30.0
-"""Seconds between looks at the wall clock while a job waits for a date: a clock may be stepped."""
+"""Seconds between looks at the clock while a job waits for its time: the wall clock may be stepped, and the timers
+of the loop stand still while the host is suspended."""
 
 _ENDS = {
     State.SUCCEEDED: (Event.JOB_SUCCEEDED, Priority.INFO),
@@ -61,7 +62,8 @@ class Engine:
         self.outcomes = Outcomes(layout.outcomes)
         self._timer: Timer | None = None
         self._timer_at = 0.0
-        self._ending = 0  # ends of attempts that the store has not answered yet
+        # Ends of attempts that the store has not answered yet, by (job, attempt); each with the worker to tell.
+        self._ending: dict[tuple[int, int], str | None] = {}
 
     # -- the gate's actions ----------------------------------------------------------------------
 
@@ -99,8 +101,16 @@ class Engine:
         def done(answer: Answer) -> None:
             self._finished(action, answer)
 
-        self._ending += 1
+        self._ending[action.job.id, action.outcome.attempt] = action.worker
         self._store.submit("finish", action.outcome, action.verdict, done=done)
+
+    def reported_again(self, worker: str, job: int, attempt: int) -> bool:
+        """Whether that end is known, but not on stable storage yet. Then the worker is told when it is; until then
+        what it has put down is all that there is of it."""
+        if (job, attempt) not in self._ending:
+            return False
+        self._ending[job, attempt] = worker
+        return True
 
     def _started(self, job: Job, answer: Answer) -> None:
         if answer.error is None:
@@ -123,8 +133,8 @@ class Engine:
 
     def _finished(self, finish: Finish, answer: Answer) -> None:
         job, outcome, verdict = finish.job, finish.outcome, finish.verdict
-        self._ending -= 1
-        if finish.worker is not None and (worker := self.dispatch.workers.get(finish.worker)):
+        teller = self._ending.pop((job.id, outcome.attempt))
+        if teller is not None and (worker := self.dispatch.workers.get(teller)):
             self.dispatch.ack(worker, job.id, outcome.attempt)
         if finish.worker is None:  # nobody else looks after what its worker may have left on disk
             self._forget_files(job.id, outcome.attempt)
@@ -133,7 +143,8 @@ class Engine:
             return
         ended: Ended = answer.value
         end = describe(outcome)
-        why = f": {verdict.reason}" if verdict.reason and verdict.reason != outcome.message else ""
+        reason = WHILE_RUNNING if ended.state is State.CANCELLED else verdict.reason
+        why = f": {reason}" if reason and reason != outcome.message else ""
         if ended.state.final:
             event, priority = _ENDS[ended.state]
             self._job_event(event, job, f"{end}{why}", priority, outcome)
@@ -234,7 +245,7 @@ class Engine:
         for queue, priority in woken.best.items():
             self.do(self.gate.queued(queue, priority))
         if woken.next_steady is not None:
-            self.wake_at((woken.next_steady - self._steady()) / MICROSECONDS)
+            self.wake_at(min(WALL_CHECK, (woken.next_steady - self._steady()) / MICROSECONDS))
         if woken.next_wall is not None:
             self.wake_at(min(WALL_CHECK, (woken.next_wall - wall()) / MICROSECONDS))
 

@@ -14,12 +14,21 @@ class TaskgateError(Exception):
     """Root of all errors that are meant for people."""
 
 
+def printable(text: str) -> str:
+    """Nothing that somebody wrote, names of files as well, moves a cursor or ends a line of a message; and any
+    encoding can say it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with a file that somebody wrote.
 
     ``line`` and ``column`` count from 1; 0 means that the whole file (or line) is meant. ``text`` is the
-    line at fault, for the caret; ``hint`` is what to do about it.
+    line at fault, for the caret; ``hint`` is what to do about it. ``caret``: the column in ``text``, if that does not
+    begin where the line does.
     """
 
     where: str
@@ -28,9 +37,10 @@ class Problem:
     message: str
     text: str = ""
     hint: str = ""
+    caret: int = 0
 
     def __str__(self) -> str:
-        place = self.where
+        place = printable(self.where)
         if self.line:
             place += f":{self.line}"
             if self.column:
@@ -39,7 +49,7 @@ class Problem:
         if self.hint:
             out += f" ({self.hint})"
         if self.text and self.column:
-            out += f"\n    {self.text}\n    {' ' * (self.column - 1)}^"
+            out += f"\n    {self.text}\n    {' ' * ((self.caret or self.column) - 1)}^"
         return out
 
 
@@ -69,6 +79,10 @@ class NoSuchJob(TaskgateError):
 
 class StoreError(TaskgateError):
     """The store cannot be opened or used."""
+
+
+class DiskTrouble(StoreError):
+    """The disk refuses what the store needs; that may pass."""
 
 
 class ProtocolError(TaskgateError):

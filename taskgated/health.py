@@ -116,6 +116,8 @@ class Health:
     def _look(self) -> None:
         """After anything happened: is it ready now, and is the disk all right?"""
         daemon = self._daemon
+        if not self._store.alive:
+            daemon.give_up("the store's thread has ended: the disk failed to sync")
         if not daemon.serving and not daemon.stopping and self._intake.watching and self._supervisor.count:
             daemon.now_ready()
         if self._store.trouble != self._trouble:
@@ -135,8 +137,6 @@ class Health:
         self._timer = self._loop.after(self._interval, self._check)
         self._daemon.engine.dispatch.send_acks()
         found = []
-        if not self._store.alive:
-            self._daemon.give_up("the store's thread has ended: the disk failed to sync")
         # What has ended (for want of memory, say) does not come back; the next daemon has it all.
         if not self._reader.alive:
             self._daemon.give_up("the thread that reads the store has ended")

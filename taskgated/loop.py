@@ -93,10 +93,8 @@ class Loop:
 
     def post(self, call: Callable[[], None]) -> None:
         """From any thread: do this on the loop's thread."""
-        asleep = not self._posted  # else whoever posted first has woken it, and it is not done yet
         self._posted.append(call)
-        if asleep:
-            self.wake()
+        self.wake()  # always: that others have posted does not say that the loop is not just done with theirs
 
     def handle_signals(self, numbers: Iterable[int], call: Callable[[int], None]) -> None:
         """``call`` runs on the loop for each signal; the handler itself does nothing but note it."""

@@ -6,15 +6,11 @@ written beside its place, synced, and renamed (rename(2)).
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from pathlib import Path
 
 from taskgated.core.job import Outcome
-
-# No descriptors, no memory: it passes.
-_FOR_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR)
 
 
 class Outcomes:
@@ -26,11 +22,15 @@ class Outcomes:
         self._directory.mkdir(0o700, exist_ok=True)
         target = self._path(outcome.job, outcome.attempt)
         fresh = target.with_suffix(".tmp")
-        with open(fresh, "w", encoding="ascii") as file:
-            json.dump(outcome.to_json(), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(fresh, target)
+        try:
+            with open(fresh, "w", encoding="ascii") as file:
+                json.dump(outcome.to_json(), file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(fresh, target)
+        except OSError:
+            fresh.unlink(missing_ok=True)  # the outcome may go to a daemon by the socket yet, which looks for no file
+            raise
         directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(directory)
@@ -42,9 +42,7 @@ class Outcomes:
         take it for none would run the job again."""
         try:
             outcome = Outcome.from_json(json.loads(self._path(job, attempt).read_bytes()))
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            if isinstance(error, OSError) and error.errno in _FOR_NOW:
-                raise
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
         return outcome if (outcome.job, outcome.attempt) == (job, attempt) else None
 

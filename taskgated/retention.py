@@ -32,24 +32,34 @@ class Retention:
         self._keep = config.retention
 
     def _round(self) -> None:
-        self._store.submit("prune", self._keep.age, self._keep.count, SLICE, done=self._pruned)
+        self._store.submit("prunable", self._keep.age, self._keep.count, SLICE, done=self._forget)
 
-    def _pruned(self, answer: Answer) -> None:
-        pruned: list[tuple[int, int]] = answer.value or []
-        jobs: dict[Path, set[str]] = {}
-        for job, _ in pruned:
-            jobs.setdefault(self._layout.output_file(job, 1).parent, set()).add(str(job))
-        for directory, names in jobs.items():
-            _remove(directory, names)
-        self._loop.after(PAUSE if len(pruned) == SLICE else EVERY, self._round)
+    def _forget(self, answer: Answer) -> None:
+        """The output goes first: what has no record any more is nobody's, and would stay for ever."""
+        old: list[int] = answer.value or []
+        jobs: dict[Path, set[int]] = {}
+        for job in old:
+            jobs.setdefault(self._layout.output_file(job, 1).parent, set()).add(job)
+        gone = [job for directory, some in jobs.items() if _remove(directory, some) for job in some]
+        if gone:
+            self._store.submit("prune", gone)
+        self._loop.after(PAUSE if len(gone) == SLICE else EVERY, self._round)
 
 
-def _remove(directory: Path, jobs: set[str]) -> None:
-    """Delete the output of all attempts of these jobs; each file's name begins with its job's id."""
+def _remove(directory: Path, jobs: set[int]) -> bool:
+    """Delete the output of all attempts of these jobs; each file's name begins with its job's id. False if there is
+    some left."""
+    names = {str(job) for job in jobs}
     try:
         for name in os.listdir(directory):
-            if name.partition(".")[0] in jobs:
+            if name.partition(".")[0] in names:
                 os.unlink(directory / name)
+    except FileNotFoundError:
+        return True  # there never was any
+    except OSError:
+        return False
+    try:
         os.rmdir(directory)
     except OSError:
-        pass  # there never was any, or output of others is still there
+        pass  # output of others is still there
+    return True

@@ -67,8 +67,9 @@ class Workforce:
 
     def worker_reported(self, worker: Worker, outcome: Outcome) -> None:
         actions = self._gate.ended(outcome, worker.key)
-        if not any(isinstance(a, Finish) for a in actions):  # a late report of an older attempt changes nothing
-            self.dispatch.ack(worker, outcome.job, outcome.attempt)
+        known = self._engine.reported_again(worker.key, outcome.job, outcome.attempt)
+        if not known and not any(isinstance(a, Finish) for a in actions):
+            self.dispatch.ack(worker, outcome.job, outcome.attempt)  # a late report of an older one changes nothing
         self._engine.do(actions)
         if not worker.retiring and self._gate.job_of(worker.key) is None:
             self._idle(worker)
@@ -107,20 +108,22 @@ class Workforce:
 
     def worker_buried(self, identity: Identity, killed: int) -> None:
         """Nothing of the worker or its attempt is left: now the attempt is over."""
+        self._ended(identity, "its worker died")
+
+    def _ended(self, identity: Identity, why: str) -> None:
+        """The attempt of a dead worker is over: as the worker has put it down, or lost."""
         job, crashed = self._dead.get(identity.key, (None, False))
         if job is None:
             self._dead.pop(identity.key, None)
             return
         try:
             outcome = self._engine.outcomes.read(job.id, job.attempt)
-        except (
-            OSError
-        ):  # we are short of something: whether it put an outcome down cannot be said before that is over
-            self._loop.after(AGAIN, lambda: self.worker_buried(identity, killed))
+        except OSError:  # whether it put an outcome down cannot be said before this is over
+            self._loop.after(AGAIN, lambda: self._ended(identity, why))
             return
         del self._dead[identity.key]
         if outcome is None:
-            outcome = Outcome(job.id, job.attempt, Result.LOST, finished=wall(), message="its worker died")
+            outcome = Outcome(job.id, job.attempt, Result.LOST, finished=wall(), message=why)
         self._engine.do(self._gate.ended(outcome, None, crashed=crashed))
 
     def worker_exited(self, pid: int, status: int) -> None:
@@ -150,17 +153,23 @@ class Workforce:
             job = entry.job
             identity = Identity.from_json(json.loads(entry.worker))
             self._gate.adopt(job, identity.key, cancelled=entry.cancelled)
-            outcome = self._engine.outcomes.read(job.id, job.attempt)
-            if outcome is not None:
+            if identity.process.boot != boot:
+                self._dead[identity.key] = (job, False)
+                self._ended(identity, "the host went down")
+            elif (outcome := self._kept(job)) is not None:
                 self._engine.do(self._gate.ended(outcome, None))
-            elif identity.process.boot != boot:
-                lost = Outcome(job.id, job.attempt, Result.LOST, finished=wall(), message="the host went down")
-                self._engine.do(self._gate.ended(lost, None))
             elif identity.process.alive():
                 self._absent[identity.key] = (identity, job)
                 self._watch(identity)
             else:
                 self._bury(identity, job, crashed=False)
+
+    def _kept(self, job: Job) -> Outcome | None:
+        """What its worker has put down. What cannot be read now is looked for again when the worker is gone."""
+        try:
+            return self._engine.outcomes.read(job.id, job.attempt)
+        except OSError:
+            return None
 
     def _watch(self, identity: Identity) -> None:
         """Hear of the end of a worker that has not come back to us (pidfd_open(2))."""
@@ -171,6 +180,10 @@ class Workforce:
             return
         except OSError:  # no descriptors: it lives, and we hear of its end when there is one for that
             self._loop.after(1.0, lambda: self._watch(identity))
+            return
+        if not identity.process.alive():  # only now is it sure whose descriptor that is
+            os.close(fd)
+            self._absent_ended(identity)
             return
         handle = FileDescriptor(fd)
 

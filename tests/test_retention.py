@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from gate_env import GateEnv, until
+from taskgated import retention
 from taskgated.paths import Layout
 
 
@@ -15,7 +19,7 @@ def outputs(gate: GateEnv) -> list[str]:
 
 
 def test_by_number(make_gate: Callable[..., GateEnv]) -> None:
-    gate = make_gate("workers: 2\nretention: {count: 3}\n", start=False)
+    gate = make_gate("workers: 1\nretention: {count: 3}\n", start=False)  # so that they are over in this order
     gate.layout.spool.mkdir()
     gate.drop("a.tasks", "echo x\n" * 10)
     gate.start()
@@ -34,6 +38,26 @@ def test_by_age_and_nothing_is_left_of_a_directory(make_gate: Callable[..., Gate
     gate.start()
     until(lambda: gate.jobs() == [], "all are forgotten")
     until(lambda: os.listdir(gate.layout.log) == [], "so is their output")
+
+
+def test_what_cannot_be_deleted_keeps_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For nobody would ever look for the output of a job that is not known any more."""
+    for job in (1, 2, 10, 1001):
+        path = Layout.under(tmp_path).output_file(job, 1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    some, other = (Layout.under(tmp_path).output_file(job, 1).parent for job in (1, 1001))
+    assert retention._remove(some, {1, 2})
+    assert os.listdir(some) == ["10.1.log"]
+    assert retention._remove(other, {1001})
+    assert not other.exists()
+    assert retention._remove(other, {1002}), "there never was any"
+
+    def fail(path: Path) -> list[str]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "listdir", fail)
+    assert not retention._remove(some, {10})
 
 
 def test_a_directory_holds_the_output_of_a_thousand_jobs() -> None:

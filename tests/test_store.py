@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from taskgated.clock import wall
+from taskgated.clock import MICROSECONDS, wall
 from taskgated.core.job import Clock, Interrupted, Outcome, Output, Result, Retry, Spec, State
 from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.errors import IllegalTransition, NoSuchJob, StoreError
@@ -84,7 +84,7 @@ class TestAdd:
     def test_ids_only_grow(self, store: Store) -> None:
         first = add(store, spec(), claim="a")
         run(store, first[0])
-        store.prune(-10, 0, 10)
+        store.prune(store.prunable(-10, 0, 10))
         assert add(store, spec(), claim="b")[0] > first[0]
 
     def test_everything_of_a_spec_survives(self, store: Store) -> None:
@@ -237,6 +237,28 @@ class TestStates:
         assert store.queues() == ["default"]
 
 
+class TestCancel:
+    @pytest.mark.parametrize("verb", [Verb.RETRY, Verb.REQUEUE])
+    def test_it_holds_whatever_was_decided_before_it_was_known(self, store: Store, verb: Verb) -> None:
+        (job,) = store.add([addition("c", spec(), keep=True)]).jobs
+        store.start(job, 1, "{}")
+        assert store.cancel(job).state is State.RUNNING
+        ended = store.finish(Outcome(job, 1, Result.FAILED, exit_code=1), Verdict(verb, 5.0, 1, 0, "failure 1 of 3"))
+        assert (ended.state, ended.released) == (State.CANCELLED, "c")
+        record = store.show(job).record
+        assert (record.state, record.reason) == (State.CANCELLED, "cancelled while it was running")
+        assert record.finished is not None
+        assert record.due is None
+        assert store.wake(2**62).next_steady is None
+        assert store.fetch({"default": 5}) == []
+
+    def test_who_had_succeeded_has_succeeded(self, store: Store) -> None:
+        (job,) = add(store, spec())
+        store.start(job, 1, "{}")
+        store.cancel(job)
+        assert store.finish(Outcome(job, 1, Result.SUCCEEDED, exit_code=0), SUCCEED).state is State.SUCCEEDED
+
+
 class TestListing:
     def test_pages_oldest_first(self, store: Store) -> None:
         ids = add(store, *[spec() for _ in range(5)])
@@ -256,7 +278,8 @@ class TestPrune:
         old, new, waiting = add(store, spec(), spec(), spec())
         run(store, old, finished=wall() - 10**9)
         run(store, new, finished=wall())
-        assert list(store.prune(500, 10, 10)) == [(old, 1)]
+        assert list(store.prunable(500, 10, 10)) == [old]
+        store.prune([old, waiting])
         assert [r.id for r in store.list(0, 9, Filter())] == [new, waiting]
         with pytest.raises(NoSuchJob):
             store.show(old)
@@ -265,9 +288,11 @@ class TestPrune:
         ids = add(store, *[spec() for _ in range(6)])
         for n, id_ in enumerate(ids):
             run(store, id_, finished=wall() - 1000 + n)
-        assert [i for i, _ in store.prune(10**6, 2, 3)] == ids[:3]
-        assert [i for i, _ in store.prune(10**6, 2, 3)] == ids[3:4]
-        assert list(store.prune(10**6, 2, 3)) == []
+        assert list(store.prunable(10**6, 2, 3)) == ids[:3]
+        store.prune(ids[:3])
+        assert list(store.prunable(10**6, 2, 3)) == ids[3:4]
+        store.prune(ids[3:4])
+        assert list(store.prunable(10**6, 2, 3)) == []
 
 
 class TestGroups:
@@ -386,10 +411,10 @@ class TestSqlite:
             SqliteStore(tmp_path / "db")
 
     def test_a_failed_migration_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from taskgated.store import sqlite
+        from taskgated.store import database
 
-        good = sqlite.migrations()
-        monkeypatch.setattr(sqlite, "migrations", lambda: [(1, good[0][1] + "\nCREATE TABLE jobs (x);\n")])
+        good = database.migrations()
+        monkeypatch.setattr(database, "migrations", lambda: [(1, good[0][1] + "\nCREATE TABLE jobs (x);\n")])
         with pytest.raises(StoreError):
             SqliteStore(tmp_path / "db")
         monkeypatch.undo()
@@ -427,6 +452,54 @@ class TestSqlite:
         for number, line in enumerate(text):
             if line.startswith("-- name:"):
                 assert text[number + 1].startswith("-- "), f"{line} has no sentence"
+
+
+class TestClock:
+    """Of a host that comes up with a clock that is a day slow; one that is fast nobody can tell from a long night."""
+
+    DAY = 86400 * MICROSECONDS
+
+    def reboot(self, path: Path, monkeypatch: pytest.MonkeyPatch, shift: int) -> SqliteStore:
+        now = wall()
+        monkeypatch.setattr("taskgated.store.sqlite.boot_id", lambda: f"boot {now}")
+        monkeypatch.setattr("taskgated.clock.wall", lambda: now + shift)
+        return SqliteStore(path)
+
+    def test_a_slow_one_makes_nobody_wait(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = SqliteStore(tmp_path / "db")
+        monkeypatch.setattr("taskgated.store.sqlite.KEEP_CLOCK", 0)
+        store.begin()
+        add(store, spec(delay=60))
+        store.commit()
+        store.close()
+        later = self.reboot(tmp_path / "db", monkeypatch, -self.DAY)
+        due = later.wake(0).next_steady
+        assert due is not None
+        assert 50 * MICROSECONDS < due - later.clock.now() <= 60 * MICROSECONDS
+        later.close()
+
+    def test_one_that_is_right_counts_the_time_that_it_was_off(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = SqliteStore(tmp_path / "db")
+        add(store, spec(delay=3600))
+        store.close()
+        later = self.reboot(tmp_path / "db", monkeypatch, self.DAY)
+        assert later.wake(0).best == {"default": 50}
+        later.close()
+
+    def test_it_is_written_down_now_and_then(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = SqliteStore(tmp_path / "db")
+        writes: list[int] = []
+        monkeypatch.setattr(store, "_keep_steady", lambda boot, clock: writes.append(clock.now()))
+        store.begin()
+        store.commit()
+        assert writes == []
+        monkeypatch.setattr("taskgated.store.sqlite.KEEP_CLOCK", 0)
+        store.begin()
+        store.commit()
+        assert len(writes) == 1
+        store.close()
 
 
 class BlockedStore(SqliteStore):
@@ -506,6 +579,26 @@ class TestThread:
         assert threaded.trouble == ""
         assert threaded.call("counts") == {"default": {State.QUEUED: 1}}
 
+    def test_what_cannot_be_kept_harms_nobody_else(self, thread: tuple[StoreThread, BlockedStore]) -> None:
+        """Neither the thread nor the verbs of the same transaction; and it is not tried for ever."""
+        threaded, _ = thread
+        add_, answers = [addition("c", spec(), spec(), spec())], list[Any]()
+        threaded.call("add", add_)
+        for id_ in (1, 2, 3):
+            threaded.call("start", id_, 1, "{}")
+        for id_, reason in ((1, "good"), (2, "\udcff"), (3, "good")):
+            outcome = Outcome(id_, 1, Result.FAILED, finished=2**70 if id_ == 2 else 5)
+            threaded.submit("finish", outcome, Verdict(Verb.FAIL, reason=reason), done=answers.append)
+        threaded.submit("start", 1, 2, "{}", done=answers.append)  # an illegal one, beside it
+        threaded.flush()
+        assert threaded.call("counts") == {"default": {State.FAILED: 2, State.RUNNING: 1}}
+        threaded.deliver()
+        assert [answer.error is None for answer in answers] == [True, False, True, False]
+        assert "the store cannot finish that" in str(answers[1].error)
+        assert isinstance(answers[3].error, IllegalTransition)
+        assert threaded.alive
+        assert threaded.trouble == ""
+
     def test_a_wedged_store_is_noticed(self, thread: tuple[StoreThread, BlockedStore]) -> None:
         threaded, store = thread
         assert threaded.responsive()
@@ -537,7 +630,7 @@ def test_outcomes_are_whole_or_not_there(tmp_path: Path) -> None:
     outcomes = Outcomes(tmp_path)
     kept = Outcome(4, 2, Result.FAILED, exit_code=3, message="x\udcff")
     outcomes.write(kept)
-    assert outcomes.read(4, 2) == kept
+    assert outcomes.read(4, 2) == replace(kept, message="x\\udcff"), "what no store could keep is spelled out"
     assert outcomes.read(4, 3) is None
     (tmp_path / "4.2.json").write_text('{"job": 4')
     assert outcomes.read(4, 2) is None

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
+
+from taskgated.errors import printable
+
+LONGEST = 1000
+"""Characters of what an outcome says in words."""
 
 
 class State(enum.StrEnum):
@@ -198,7 +203,7 @@ class Outcome:
                 raise TypeError(f"{name} is {value!r}")
             if not isinstance(value, str | None) and not abs(value) < 2**63:  # NaN as well
                 raise ValueError(f"{name} is {value!r}")
-        return outcome
+        return replace(outcome, message=printable(outcome.message[:LONGEST]))
 
 
 _MAYBE = (int, type(None))

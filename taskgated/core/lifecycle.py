@@ -16,6 +16,9 @@ POISON = 3
 """A job that took its worker with it this often is failed for good."""
 
 
+WHILE_RUNNING = "cancelled while it was running"
+
+
 class Verb(enum.StrEnum):
     """What can happen to a job."""
 
@@ -72,7 +75,7 @@ def judge(job: Job, outcome: Outcome, *, cancelled: bool, crashed: bool, chance:
     if outcome.result is Result.SUCCEEDED:
         return Verdict(Verb.SUCCEED, None, failures, crashes)
     if cancelled:
-        return Verdict(Verb.CANCEL, None, failures, crashes, "cancelled while it was running")
+        return Verdict(Verb.CANCEL, None, failures, crashes, WHILE_RUNNING)
     if outcome.result is Result.KILLED:
         return Verdict(Verb.REQUEUE, None, failures, crashes, "put back")
     if outcome.result is Result.LOST:

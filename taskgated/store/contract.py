@@ -183,7 +183,11 @@ class Store(Protocol):
         not queued or that is not its next attempt."""
 
     def finish(self, outcome: Outcome, verdict: Verdict) -> Ended:
-        """The running attempt ended. ``IllegalTransition`` when the outcome is not of the current attempt."""
+        """The running attempt ended. ``IllegalTransition`` when the outcome is not of the current attempt.
+
+        A job that was to be cancelled does not go back to its queue, whatever the verdict, which may have been given
+        before that was known.
+        """
 
     def cancel(self, job: int) -> Ended:
         """End a job: at once if it does not run; else the wish is recorded and it stays ``running``."""
@@ -224,6 +228,9 @@ class Store(Protocol):
     def backlog(self) -> Backlog:
         """What waits, for people; costs about the same at any number of jobs."""
 
-    def prune(self, age: float, count: int, limit: int) -> Sequence[tuple[int, int]]:
-        """Forget at most ``limit`` jobs that were over ``age`` seconds ago, or are beyond the newest
-        ``count``; returns their ids and numbers of attempts, for the output."""
+    def prunable(self, age: float, count: int, limit: int) -> Sequence[int]:
+        """At most ``limit`` jobs that were over ``age`` seconds ago, or are beyond the newest ``count``: those that
+        were over first."""
+
+    def prune(self, jobs: Sequence[int]) -> None:
+        """Forget these jobs, as far as they are over; their output is gone already."""

@@ -1,7 +1,6 @@
 """The store on one host: SQLite in write-ahead mode, synced at every commit.
 
-``synchronous=FULL`` with WAL makes a commit durable against power loss (https://sqlite.org/pragma.html#pragma_synchronous).
-The statements are in ``sql/queries.sql``, the schema in ``sql/NNN-*.sql``, each file one migration.
+The statements are in ``sql/queries.sql``; ``database`` opens it and brings its schema up to date.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ from typing import Any
 
 from taskgated.clock import MICROSECONDS, Steady, boot_id, wall
 from taskgated.core.job import Clock, Job, Outcome, Spec, State, to_bytes, to_text
-from taskgated.core.lifecycle import Verb, Verdict, step
-from taskgated.errors import IllegalTransition, NoSuchJob, StoreError
+from taskgated.core.lifecycle import WHILE_RUNNING, Verb, Verdict, step
+from taskgated.errors import IllegalTransition, NoSuchJob
+from taskgated.store import database
 from taskgated.store.contract import (
     DELAYED_COUNTED,
     Added,
@@ -31,10 +31,13 @@ from taskgated.store.contract import (
     Woken,
 )
 from taskgated.store.rows import attempt_of, job_of, record_of
-from taskgated.store.sqlfiles import migrations, statements
+from taskgated.store.sqlfiles import statements
 
 FRESH = 16
 """New jobs that an ``add`` hands back whole, so that few jobs need not be asked for again."""
+
+KEEP_CLOCK = 60 * MICROSECONDS
+"""How far the steady clock goes before that is written down again, with what is written anyway."""
 
 
 class SqliteStore:
@@ -46,68 +49,35 @@ class SqliteStore:
         self._sql = statements()
         self._early = False
         self._wal = -1
+        self._kept = 0  # how far the steady clock had come when that was written down
         self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+        self._db = database.connect(path, read_only=read_only)
         try:
-            self._db = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=10
-            )
-        except sqlite3.Error as error:
-            raise StoreError(f"cannot open the database {path}: {error}") from error
-        try:
-            self._set_up(read_only)
+            self.clock = self._steady_clock(keep=not read_only)
         except sqlite3.Error as error:
             self._db.close()
-            raise StoreError(f"cannot open the database {path}: {error}") from error
-        except StoreError:
-            self._db.close()
-            raise
-
-    def _set_up(self, read_only: bool) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        # Checkpoints read back what was written: rare and large is cheaper than frequent and small.
-        self._db.execute("PRAGMA wal_autocheckpoint = 4000")
-        self._db.execute("PRAGMA cache_size = -8192")  # KiB: the memory that a backlog may cost
-        if read_only:
-            self._db.execute("PRAGMA query_only = ON")
-        else:
-            self._migrate()
-        self.clock = self._steady_clock(keep=not read_only)
-
-    def _migrate(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        known = migrations()
-        newest = known[-1][0]
-        if version > newest:
-            raise StoreError(
-                f"the database {self._path} has schema {version}, this program knows up to {newest}: "
-                "it was written by a newer taskgated; install that version again, or move the database away"
-            )
-        for number, script in known:
-            if number <= version:
-                continue
-            self._db.execute("BEGIN EXCLUSIVE")
-            statement = ""
-            for line in script.splitlines(keepends=True):
-                statement += line
-                if sqlite3.complete_statement(statement):
-                    self._db.execute(statement)
-                    statement = ""
-            self._db.execute(f"PRAGMA user_version = {number}")
-            self._db.execute("COMMIT")
+            raise database.cannot_open(path, error) from error
 
     def _steady_clock(self, *, keep: bool) -> Steady:
         """The anchor of this boot's first daemon, so that a stepped wall clock moves no due time."""
         row = self._one("meta_get", key="steady")
         boot = boot_id()
+        last = 0
         if row is not None:
             known = json.loads(row[0])
             if known["boot"] == boot:
                 return Steady(known["anchor"])
-        clock = Steady.start()
+            last = known.get("last", 0)
+        clock = Steady.start(last)
         if keep:
-            self._do("meta_put", key="steady", value=json.dumps({"boot": boot, "anchor": clock.anchor}))
+            self._keep_steady(boot, clock)
         return clock
+
+    def _keep_steady(self, boot: str, clock: Steady) -> None:
+        """With how far it has come: a host may come up with a clock that is slow by a day."""
+        self._kept = clock.now()
+        value = json.dumps({"boot": boot, "anchor": clock.anchor, "last": self._kept})
+        self._do("meta_put", key="steady", value=value)
 
     # -- statements ------------------------------------------------------------------------------
 
@@ -128,6 +98,8 @@ class SqliteStore:
             self._wal = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
 
     def commit(self) -> None:
+        if self.clock.now() - self._kept > KEEP_CLOCK:
+            self._keep_steady(boot_id(), self.clock)
         self._db.execute("COMMIT")
 
     def sync(self) -> None:
@@ -232,7 +204,8 @@ class SqliteStore:
             attempt=outcome.attempt,
             state=state,
             started=outcome.started,
-            job_finished=finished if state.final else None,
+            again=not state.final,
+            finished=finished,
             due=due,
             due_clock=None if due is None else Clock.STEADY,
             failures=verdict.failures,
@@ -241,6 +214,7 @@ class SqliteStore:
             signal=outcome.signal,
             result=outcome.result,
             reason=verdict.reason,
+            cancelled=WHILE_RUNNING,
         ).fetchall()
         if not rows:
             raise self._no_such_attempt(outcome)
@@ -260,7 +234,8 @@ class SqliteStore:
             omitted=outcome.omitted,
             message=outcome.message,
         )
-        return Ended(state, rows[0][0] if state.final else None)
+        state = State(rows[0][0])
+        return Ended(state, rows[0][1] if state.final else None)
 
     def _no_such_attempt(self, outcome: Outcome) -> IllegalTransition:
         state, attempt, _ = self._place(outcome.job)
@@ -317,15 +292,17 @@ class SqliteStore:
         for claim in claims:
             self._do("claim_forget", claim=claim)
 
-    def prune(self, age: float, count: int, limit: int) -> Sequence[tuple[int, int]]:
+    def prunable(self, age: float, count: int, limit: int) -> Sequence[int]:
         (over,) = self._one("over")
         old = self._do("prunable", until=wall() - int(age * MICROSECONDS), limit=limit).fetchall()
         if over - len(old) > count and len(old) < limit:  # by number, whatever their age
             old = self._do("prunable", until=2**62, limit=min(limit, over - count)).fetchall()
-        for id_, _ in old:
-            self._do("prune_attempts", id=id_)
-            self._do("prune", id=id_)
-        return [(id_, attempt) for id_, attempt in old]
+        return [id_ for (id_,) in old]
+
+    def prune(self, jobs: Sequence[int]) -> None:
+        for id_ in jobs:
+            if self._do("prune", id=id_).rowcount:
+                self._do("prune_attempts", id=id_)
 
     # -- questions -------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 The thread takes everything that waits, does it, commits once, and only then hands the answers out. So a
 slow disk makes groups larger, not the loop slower, and nothing is answered before it is on stable storage.
 When the disk refuses (full, read-only, broken), the group is kept and tried again until it is taken:
-whoever waits for an answer keeps waiting, and ``trouble`` says why.
+whoever waits for an answer keeps waiting, and ``trouble`` says why. A verb that the store cannot do at all,
+for a value that it cannot keep, is answered with an error, and the rest of its group is done without it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
+from sqlite3 import DataError, IntegrityError, InterfaceError, ProgrammingError
 from sqlite3 import Error as SqliteError
 from typing import Any
 
@@ -26,7 +28,11 @@ RETRY = 1.0
 """Seconds between attempts to write a group that the disk refused."""
 
 _NOTHING = ""
-QUESTIONS = frozenset({_NOTHING, "fetch", "before", "queues", "counts", "known", "wanted", "show", "list", "backlog"})
+_HOPELESS = (DataError, IntegrityError, InterfaceError, ProgrammingError)
+"""What the engine says of a statement or a value; all else it says of its disk, and that may pass."""
+QUESTIONS = frozenset(
+    {_NOTHING, "fetch", "before", "queues", "counts", "known", "wanted", "show", "list", "backlog", "prunable"}
+)
 """The verbs of the contract that change nothing."""
 
 
@@ -53,6 +59,13 @@ class _Request:
     answer: Answer | None = None
 
 
+class _Impossible(Exception):
+    """The store cannot do this, now or later; the transaction is half done."""
+
+    def __init__(self, request: _Request) -> None:
+        self.request = request
+
+
 class StoreThread:
     """Runs a store on a thread of its own.
 
@@ -67,6 +80,7 @@ class StoreThread:
         self._submitted: list[_Request] = []  # not handed over yet
         self._answered: deque[tuple[Callable[[Answer], None], Answer]] = deque()
         self._stopping = False
+        self._ended = False
         self.trouble = ""
         self.progress = 1  # counts turns of the loop, also the futile ones while the disk refuses
         self._seen = 0
@@ -85,7 +99,7 @@ class StoreThread:
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._ended
 
     @property
     def waiting(self) -> int:
@@ -153,6 +167,13 @@ class StoreThread:
             self._requests.put(requests)
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        finally:
+            self._ended = True
+            self._wake()  # whoever relies on it is to know at once
+
+    def _serve(self) -> None:
         while (requests := self._requests.get()) is not None:
             group = requests
             while len(group) < GROUP and not self._requests.empty():
@@ -171,6 +192,11 @@ class StoreThread:
             try:
                 written = self._try(group, early=bool(early))
                 break
+            except _Impossible as error:
+                self._roll_back()
+                why = error.__cause__
+                error.request.answer = Answer(error=StoreError(f"the store cannot {error.request.verb} that: {why}"))
+                error.request.verb = _NOTHING
             except (SqliteError, StoreError, OSError) as error:
                 self._roll_back()
                 self.trouble = str(error)
@@ -204,8 +230,16 @@ class StoreThread:
                 continue
             try:
                 request.answer = Answer(getattr(self._store, request.verb)(*request.args))
+            except StoreError:
+                raise
             except TaskgateError as error:  # that verb changed nothing; the others go on
                 request.answer = Answer(error=error)
+            except (SqliteError, OSError) as error:
+                if isinstance(error, _HOPELESS):
+                    raise _Impossible(request) from error
+                raise
+            except Exception as error:
+                raise _Impossible(request) from error
         if writes:
             self._store.commit()
         return writes

@@ -49,13 +49,16 @@ WHERE id = :id AND state = 'queued' AND attempt = :attempt - 1;
 INSERT INTO attempts (job, number, worker, started) VALUES (:id, :attempt, :worker, :at);
 
 -- name: finish
--- The running attempt ended; the job goes where the verdict says. Its start is ours, unless the clock was stepped since.
-UPDATE jobs SET state = :state, ending = NULL, finished = :job_finished, due = :due, due_clock = :due_clock,
+-- The running attempt ended; the job goes where the verdict says, but not back to the queue if it was to be cancelled.
+-- Its start is ours, unless the clock was stepped since.
+UPDATE jobs SET state = iif(:again AND ending IS NOT NULL, 'cancelled', :state), ending = NULL,
+       finished = iif(:again AND ending IS NULL, NULL, :finished),
+       due = iif(ending IS NULL, :due, NULL), due_clock = iif(ending IS NULL, :due_clock, NULL),
        started = CASE WHEN abs(:started - started) > 1000000 THEN :started ELSE started END,
        failures = :failures, crashes = :crashes, exit_code = :exit_code, signal = :signal, result = :result,
-       reason = :reason
+       reason = iif(:again AND ending IS NOT NULL, :cancelled, :reason)
 WHERE id = :id AND state = 'running' AND attempt = :attempt
-RETURNING claim;
+RETURNING state, claim;
 
 -- name: finish_attempt
 -- What is kept of the attempt.
@@ -145,7 +148,7 @@ SELECT coalesce(sum(jobs), 0) FROM counts WHERE state IN ('succeeded', 'failed',
 
 -- name: prunable
 -- The jobs that were over first.
-SELECT id, attempt FROM jobs INDEXED BY jobs_over
+SELECT id FROM jobs INDEXED BY jobs_over
 WHERE state IN ('succeeded', 'failed', 'cancelled') AND finished <= :until ORDER BY finished, id LIMIT :limit;
 
 -- name: prune_attempts
@@ -154,7 +157,7 @@ DELETE FROM attempts WHERE job = :id;
 
 -- name: prune
 -- A job is forgotten.
-DELETE FROM jobs WHERE id = :id;
+DELETE FROM jobs WHERE id = :id AND state IN ('succeeded', 'failed', 'cancelled');
 
 -- name: meta_get
 -- A fact about the database itself.
