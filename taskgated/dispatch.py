@@ -49,9 +49,11 @@ class Identity:
         try:
             process = ProcessId(int(data["pid"]), int(data["start"]), str(data["boot"]))
             cgroup = data.get("cgroup")
+            if cgroup is not None and not (isinstance(cgroup, str) and cgroup.isprintable()):
+                raise ValueError(cgroup)  # no path of a control group, and perhaps none at all
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ProtocolError(f"not a worker's identity: {error!r}") from None
-        return cls(process, None if cgroup is None else str(cgroup))
+        return cls(process, cgroup)
 
 
 @dataclass(slots=True)

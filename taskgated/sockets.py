@@ -12,10 +12,10 @@ def listen(path: Path, mode: int) -> socket.socket:
     """A listening stream socket at ``path`` with that mode from its first moment on.
 
     A socket left there by a daemon that was killed is replaced by one rename, so that there is no moment
-    without one.
+    without one. The caller is the only one that listens there: a half-made one is replaced as well.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     mask = os.umask(0o777 & ~mode)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from taskgated.errors import printable
 from taskgated.wire import Message
 
 
@@ -18,11 +19,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
 
 def _cell(value: Any) -> str:
     return "-" if value is None or value == "" else printable(str(value))
-
-
-def printable(text: str) -> str:
-    """Names may hold anything; a terminal shall not obey it."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def moment(text: str | None) -> str | None:

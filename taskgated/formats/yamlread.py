@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from taskgated.errors import Problem, Refused
+from taskgated.errors import Problem, Refused, printable
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -87,13 +87,6 @@ def quoted(word: str, longest: int = 60) -> str:
     return f"'{word if len(word) <= longest else word[: longest - 3] + '...'}'"
 
 
-def printable(text: str) -> str:
-    """Nothing that somebody wrote moves a cursor, or ends a line of a message."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """A text and its name, to speak of what is wrong with it. ``first``: the number of its first line."""
@@ -112,25 +105,10 @@ class Source:
         message = printable(message)
         start = max(0, column - 60)  # a line of a megabyte is shown around the fault only
         shown = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[start : start + 100])
-        return _Shown(self.where, line, column, message, shown, hint, column - start)
+        return Problem(self.where, line, column, message, shown, hint, column - start)
 
     def refuse(self, line: int, column: int, message: str, hint: str = "") -> Refused:
         return Refused([self.problem(line, column, message, hint)])
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown(Problem):
-    """A problem whose line is shown from further right than its beginning."""
-
-    caret: int = 0
-
-    def __str__(self) -> str:
-        out = f"{self.where}:{self.line}:{self.column}: {self.message}"
-        if self.hint:
-            out += f" ({self.hint})"
-        if self.text:
-            out += f"\n    {self.text}\n    {' ' * (self.caret - 1)}^"
-        return out
 
 
 def decode(where: str, data: bytes, max_size: int, hint: str = "see max_file_size") -> str:

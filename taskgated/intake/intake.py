@@ -21,7 +21,7 @@ from taskgated.errors import Refused, TaskgateError
 from taskgated.intake import scan
 from taskgated.intake.claim import Claims
 from taskgated.intake.events import Blind, IntakeEvent, Paused, Repaired, Resumed, Sink
-from taskgated.intake.patient import Patient
+from taskgated.intake.patient import Patient, Progress
 from taskgated.intake.settle import Opened
 from taskgated.intake.take import FILES, Taker
 from taskgated.intake.taken import Inlet, Taken
@@ -56,6 +56,8 @@ class Intake(threading.Thread):
         self._stopping = False
         self._released: deque[Sequence[str]] = deque()
         self._asked = self._answered = 0
+        self._progress = Progress()
+        self._seen = 0  # of its steps, when it was last asked
         self._paused = False
         self._told: tuple[str, ...] = ()  # what is wrong with the spool
         self._unproven = False  # work on it failed, and none has gone well since
@@ -96,13 +98,15 @@ class Intake(threading.Thread):
         return self._left is None and not self._told
 
     def responsive(self) -> bool:
-        """Whether the thread has gone round since this was last asked; on each round asked for, it checks
-        the watch. Waiting for the store counts as life: whether the store is alive is asked of the store."""
+        """Whether the thread has gone round since this was last asked, or has come on with its round: on a slow disk
+        a batch takes long. On each round asked for, it checks the watch. Waiting for the store counts as life:
+        whether the store is alive is asked of the store."""
         answered = self._answered == self._asked
         if answered:
             self._asked += 1
             self._wake.set()
-        return self.is_alive() and (answered or self._sink.busy)
+        seen, self._seen = self._seen, self._progress.steps
+        return self.is_alive() and (answered or seen != self._seen or self._sink.busy)
 
     # -- the thread ------------------------------------------------------------------------------
 
@@ -158,7 +162,8 @@ class Intake(threading.Thread):
         root = self._watch.places[ROOT]
         self._inlets = {ROOT: Inlet(root, DEFAULT_QUEUE)}
         self._claims = Claims(os.fsencode(self._layout.claims))
-        self._taker = Taker(self._claims, os.fsencode(self._layout.rejected), self._config, self._sink, self._tell)
+        rejected = os.fsencode(self._layout.rejected)
+        self._taker = Taker(self._claims, rejected, self._config, self._sink, self._tell, self._progress)
         self._left = self._claims.all()
         for queue in self._config.queues:  # before others that somebody may have made
             self._adopt(queue.encode("ascii"))

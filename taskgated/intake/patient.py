@@ -1,12 +1,20 @@
-"""Waiting in the store is not being stuck: whoever asks whether intake is alive is told which of the two it is."""
+"""Waiting is not being stuck, nor is being slow: whoever asks whether intake is alive is told which it is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from taskgated.intake.events import Sink
 from taskgated.store.contract import Addition
+
+
+@dataclass(slots=True)
+class Progress:
+    """How many things were done so far; it grows also while one batch takes long on a slow disk."""
+
+    steps: int = 0
 
 
 class Patient:

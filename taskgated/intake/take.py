@@ -29,6 +29,7 @@ from taskgated.intake import lists, settle
 from taskgated.intake.claim import Claims, inside, queue_of
 from taskgated.intake.entitled import check_queues
 from taskgated.intake.events import Accepted, FileRefused, FileStuck, IntakeEvent, Sink
+from taskgated.intake.patient import Progress
 from taskgated.intake.reject import put_aside, sync
 from taskgated.intake.settle import Later, Opened
 from taskgated.intake.taken import Taken
@@ -62,12 +63,19 @@ class Taker:
     """
 
     def __init__(
-        self, claims: Claims, rejected: bytes, config: Config, sink: Sink, tell: Callable[[IntakeEvent], None]
+        self,
+        claims: Claims,
+        rejected: bytes,
+        config: Config,
+        sink: Sink,
+        tell: Callable[[IntakeEvent], None],
+        progress: Progress,
     ) -> None:
         self.config = config
         self.pending: dict[str, Taken] = {}
         self.later = Later(limit=4 * PENDING)
         self.room = 0
+        self._progress = progress
         self._claims = claims
         self._spool = os.path.dirname(rejected)
         self._rejected = rejected
@@ -116,6 +124,7 @@ class Taker:
         self._files = self._specs = self._bytes = 0
         for call in after:
             call()
+            self._progress.steps += 1
         self.abandon()
 
     def abandon(self) -> None:
@@ -133,6 +142,7 @@ class Taker:
     def claim(self, directory: int, name: bytes, queue: str, opened: Opened) -> Taken | None:
         """Take a settled file out of the spool and in; returns it if there is more of it to be taken in."""
         self._open.append(opened)
+        self._progress.steps += 1
         claim = self._claims.make(queue)
         try:
             self._claims.take(directory, name, claim)
@@ -165,6 +175,7 @@ class Taker:
     def refuse(self, directory: int, name: bytes, queue: str, error: Refused) -> None:
         """Move something from the spool to ``rejected``."""
         self._files += 1
+        self._progress.steps += 1
         self._put_aside(directory, name, name, queue, str(error))
 
     def stuck(self, name: bytes, queue: str, reason: str) -> None:
@@ -183,6 +194,7 @@ class Taker:
         has come.
         """
         self._files += 1
+        self._progress.steps += 1
         self._resume(taken)
         try:
             opened, taken.opened = taken.opened or self._reopen(taken), None
@@ -201,6 +213,7 @@ class Taker:
         """The jobs that worked on these files are over."""
         for claim in claims:
             self._put_by(claim, None)
+            self._progress.steps += 1
 
     def recover(self, claim: str, done: bool) -> Taken | None:
         """Take up a claim from before; None if there is nothing more to take in from it."""
@@ -225,6 +238,7 @@ class Taker:
             point("claims.settled")
             for claim, name in done.items():
                 self._claims.remove(claim, name)
+                self._progress.steps += 1
 
     @property
     def next(self) -> float:

@@ -22,6 +22,7 @@ from math import inf
 
 from taskgated.clock import boottime, wall
 from taskgated.core.job import Outcome, Result, Spec, to_bytes
+from taskgated.errors import printable
 from taskgated.output import Writer
 from taskgated.worker import sweep
 from taskgated.worker.cgroup import Cgroup
@@ -185,7 +186,7 @@ class Attempt:
             message = f"cannot run the script: {error.strerror}"
             if isinstance(error, FileNotFoundError):
                 code = _NOT_FOUND
-                first = spec.script.split("\n", 1)[0]
+                first = printable(spec.script.split("\n", 1)[0][:100])
                 message = f"cannot run the script: its interpreter was not found: {first}"
             elif isinstance(error, PermissionError):
                 message += f" (is {self._host.settings.scripts} on a file system mounted noexec?)"

@@ -14,6 +14,7 @@ import os
 import select
 import socket
 import sys
+import time
 import traceback
 from typing import NoReturn
 
@@ -28,6 +29,9 @@ from taskgated.worker.worker import Worker
 # Between the steps of a burial, seconds: from the first to the longest pause. What dies wakes us anyway.
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 1.0
+UNKILLABLE = 10.0
+"""Seconds after its SIGKILL from which a process that lives on (state D, or another user's) is nobody's but those
+burials' that are under way: one that begins now must not wait for it."""
 
 
 class Server:
@@ -39,6 +43,7 @@ class Server:
         self._env = clean_env()
         self._workers: set[int] = set()  # our children that are workers, until they are reaped
         self._burials: list[sweep.Burial] = []
+        self._struck: dict[sweep.Process, float] = {}  # killed, and lives on; since when (monotonic)
         self._pause = _FIRST_PAUSE
         self._wakeup = kernel.catch_signals()
 
@@ -127,19 +132,26 @@ class Server:
         cookie = None
         if job is not None and attempt is not None:
             cookie = b"TASKGATE_COOKIE=" + self._settings.cookie(job, attempt).encode()
-        self._burials.append(sweep.Burial(worker, group, cookie, self._orphans))
+        since = time.monotonic() - UNKILLABLE
+        of_others = {process for process, struck in self._struck.items() if struck < since}
+        self._burials.append(sweep.Burial(worker, group, cookie, self._orphans, of_others))
         self._pause = _FIRST_PAUSE
 
     def _bury(self) -> None:
-        """One step of each burial. A process that cannot be killed (state D) holds up only its own answer."""
+        """One step of each burial. A process that cannot be killed (state D) holds up those that are under way, for
+        it may be theirs, and none that begins later."""
         if not self._burials:
             return
         left = []
+        now = time.monotonic()
         for burial in self._burials:
             if burial.step():
-                self._channel.send({"buried": {"pid": burial.worker.pid, "killed": burial.killed}})
+                self._channel.send({"buried": {"pid": burial.worker.pid, "killed": len(burial.killed)}})
             else:
                 left.append(burial)
+                for process in burial.killed:
+                    self._struck.setdefault(process, now)
+        self._struck = {process: at for process, at in self._struck.items() if sweep.lives(process)}
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         self._burials = left
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from typing import NamedTuple
 
 from taskgated.clock import ProcessId
@@ -106,7 +106,7 @@ def send(process: Process, number: int) -> None:
         return
     try:
         # The descriptor is held first: if the start time still fits, it is that process' descriptor.
-        if _lives(process):
+        if lives(process):
             signal.pidfd_send_signal(fd, number)
     except OSError:
         pass
@@ -126,7 +126,7 @@ def kill_all(find: Callable[[], set[Process]]) -> set[Process]:
         for process in new:
             send(process, signal.SIGSTOP)
         # One that has not stopped yet may be in the middle of a fork.
-        if not new and not any(_lives(process, b"RS") for process in stopped):
+        if not new and not any(lives(process, b"RS") for process in stopped):
             break
         stopped |= new
     for process in stopped:
@@ -134,7 +134,7 @@ def kill_all(find: Callable[[], set[Process]]) -> set[Process]:
     return stopped
 
 
-def _lives(process: Process, states: bytes | None = None) -> bool:
+def lives(process: Process, states: bytes | None = None) -> bool:
     """Whether that very process lives, and is in one of ``states``."""
     entry = look(process.pid)
     return entry is not None and entry.process == process and (states is None or entry.state in states)
@@ -152,21 +152,29 @@ class Burial:
     its death left to this process (``orphans`` gives the pids of our children that are no workers), by the
     worker's control group, and by the attempt's cookie in the environment. The cookie is all that remains
     if the server of that worker died as well and there is no group; what dropped it escapes then.
+
+    An orphan does not say whose it was. Those ``of_others`` were there long before this worker died.
     """
 
     def __init__(
-        self, worker: ProcessId, group: str | None, cookie: bytes | None, orphans: Callable[[], list[int]]
+        self,
+        worker: ProcessId,
+        group: str | None,
+        cookie: bytes | None,
+        orphans: Callable[[], list[int]],
+        of_others: Set[Process] = frozenset(),
     ) -> None:
         self.worker = worker
+        self._of_others = of_others
         self._group = group if group is not None and cgroup.is_ours(group) else None
         self._cookie = cookie
         self._orphans = orphans
         self._killed: set[Process] = set()
 
     @property
-    def killed(self) -> int:
-        """How many processes had to be killed so far, the worker included."""
-        return len(self._killed)
+    def killed(self) -> Set[Process]:
+        """What had to be killed so far, the worker included."""
+        return self._killed
 
     def step(self) -> bool:
         """Kill what there is; True when nothing is left. Never waits; the caller reaps between the steps."""
@@ -179,12 +187,17 @@ class Burial:
         found = kill_all(lambda: self._find(marked))
         self._killed |= found
         # Our own list of children is complete (see ``children``): without an orphan in it there is none.
-        if found or self._orphans():
+        if found or self._ours():
             return False
         return self._group is None or cgroup.remove(self._group)
 
     def _find(self, marked: set[Process]) -> set[Process]:
         known = {Process(self.worker.pid, self.worker.start), *marked}
-        roots = {process for process in known if process.pid != os.getpid() and _lives(process)}
-        roots |= {entry.process for pid in self._orphans() if (entry := look(pid))}
+        roots = {process for process in known if process.pid != os.getpid() and lives(process)}
+        roots |= {entry.process for pid in self._ours() if (entry := look(pid))}
         return roots | descendants(process.pid for process in roots)
+
+    def _ours(self) -> list[int]:
+        """The orphans that may be of this worker, zombies included: they could have left children to us unseen."""
+        others = {process.pid for process in self._of_others if lives(process)}
+        return [pid for pid in self._orphans() if pid not in others]

@@ -51,13 +51,7 @@ class Lines:
                 field("TASKGATE_ATTEMPT", attempt),
             )
         )
-        self._socket: socket.socket | None = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        try:
-            self._socket.settimeout(PATIENCE)
-            self._socket.connect(path)
-        except OSError:  # there is no journal; the output is in its file
-            self._socket.close()
-            self._socket = None
+        self._socket = _connected(path)
 
     def write(self, data: bytes) -> None:
         """Take more output; whole lines go out, the rest waits for its end."""
@@ -117,6 +111,21 @@ class Lines:
             self._deaf_until = self._clock() + SULK
             return False
         return True
+
+
+def _connected(path: str) -> socket.socket | None:
+    """None when there is no journal, or no descriptor for it; the output is in its file."""
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        sock.settimeout(PATIENCE)
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        return None
+    return sock
 
 
 def lines_of(job: int, attempt: int, spec: Spec) -> Lines | None:
