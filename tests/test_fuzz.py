@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,15 +19,15 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobfile_env import CONFIG, FULL, round_trips
 from taskgated import acl
 from taskgated.config import Config, load
-from taskgated.core.job import Outcome, Result, Spec
+from taskgated.core.job import Outcome, Result, Spec, to_text
 from taskgated.dispatch import Identity
-from taskgated.errors import ConfigError, ProtocolError, Refused
+from taskgated.errors import ConfigError, ProtocolError, Refused, printable
 from taskgated.formats import units
 from taskgated.formats.jobfile import line_spec, read_file
 from taskgated.formats.jsonread import read_json
@@ -38,7 +40,14 @@ from taskgated.worker.spawn import Settings
 
 SOON = 10.0
 """Seconds that one input may take: far more than any does on an idle machine, far less than one that explodes."""
-fuzz = settings(max_examples=400, deadline=timedelta(seconds=SOON))
+fuzz = settings(
+    max_examples=400,
+    deadline=timedelta(seconds=SOON),
+    suppress_health_check=[HealthCheck.too_slow],  # how fast inputs are made is for the machine's load to decide
+)
+
+NO_NAME = b"\0/"
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 # -- what is fed in ------------------------------------------------------------------------------
 
@@ -139,6 +148,7 @@ def shown(error: Refused) -> None:
         assert problem.line >= 0 and problem.column >= 0
         assert len(problem.text) <= 200
         assert problem.message.isprintable()
+        assert not CONTROL.search(str(problem).replace("\n", "")), "a name or a line that a terminal would obey"
 
 
 @fuzz
@@ -183,6 +193,15 @@ def test_job_files(name: str, queue: str, valid: bytes, data: st.DataObject) -> 
     else:
         assert all(round_trips(spec) for spec in specs), "what is accepted survives the store and the worker's socket"
         assert not any("\0" in part for spec in specs for part in [spec.name, spec.cwd, *spec.env.values()])
+
+
+@fuzz
+@given(st.binary(min_size=1, max_size=20), st.sampled_from(("yaml", "tasks", "sh")))
+def test_names_of_bad_files(name: bytes, ending: str) -> None:
+    """Whoever may drop a file chooses its name, which is said in the reason beside it and in the log."""
+    with pytest.raises(Refused) as refused:
+        read_file(f"{to_text(name.translate(None, NO_NAME))}.{ending}", b"\0", "default", CONFIG)
+    shown(refused.value)
 
 
 @fuzz
@@ -283,8 +302,11 @@ def test_identities(data: dict[str, Any]) -> None:
 @fuzz
 @given(st.integers(0, 2**62), st.integers(0, 2**31), st.sampled_from(Result), st.text(max_size=20))
 def test_outcomes_come_back_as_they_went(job: int, attempt: int, result: Result, message: str) -> None:
+    """But for what no terminal should be told."""
     outcome = Outcome(job, attempt, result, message=message)
-    assert Outcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
+    back = Outcome.from_json(json.loads(json.dumps(outcome.to_json())))
+    assert back == replace(outcome, message=printable(message))
+    assert back.message.isprintable()
 
 
 MESSAGE = b'{"method": "io.taskgate.Gate.Show", "parameters": {"id": 1}}'
@@ -314,18 +336,20 @@ def test_a_channel(frames: list[bytes], step: int) -> None:
                 break
         channel, received = Channel(ours), []
         data = b"\0".join([*frames, b""])
+        refused = False
         try:
             for at in range(0, len(data), step):
                 theirs.sendall(data[at : at + step])
-                received += list(channel.receive())
+                for message in channel.receive():  # one by one: those before an error have arrived
+                    received.append(message)
+            theirs.close()
             while not channel.closed:
-                received += list(channel.receive())
-                theirs.close()
+                for message in channel.receive():
+                    received.append(message)
         except ProtocolError:
-            assert bad
-        else:
-            assert not bad
-            assert received == expected
+            refused = True
+        assert refused == bad
+        assert repr(received) == repr(expected)  # not the values: NaN does not even equal itself
 
 
 @fuzz

@@ -88,6 +88,16 @@ class TestForms:
         assert "bad.yaml:2:1: unknown key 'priorty' (did you mean 'priority'?)" in reason
         assert (gate.layout.rejected / "bad.yaml").read_text() == "name: x\npriorty: 3\ncommand: x\n"
 
+    def test_a_script_that_no_message_can_quote(self, gate: GateEnv) -> None:
+        """Its first line is not UTF-8, and the journal and the store want to say what was wrong with it."""
+        gate.drop("a", b"#!/no/such/\xff" + b"x" * 150 + b"\n")
+        gate.drop("b", b"#!/bin/sh\n")
+        jobs = {job["name"]: job for job in gate.until_over(2)}
+        assert jobs["b"]["state"] == "succeeded"
+        assert (jobs["a"]["state"], jobs["a"]["exit_code"]) == ("failed", 127)
+        assert "interpreter was not found: #!/no/such/\\udcff" in jobs["a"]["reason"]
+        assert len(jobs["a"]["reason"]) < 180
+
     @pytest.mark.parametrize("name", [b"sp ace.yaml", b"new\nline.yaml", b"\xff\xfe.yaml", b"x" * 250 + b".yaml"])
     def test_any_name(self, gate: GateEnv, name: bytes) -> None:
         gate.drop(name, "command: 'true'\n")

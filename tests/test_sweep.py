@@ -96,7 +96,32 @@ def test_a_burial_waits_for_what_is_not_reaped() -> None:
     assert not burial.step()  # its zombie could still have left children to us unseen
     process.wait(10)
     assert burial.step()
-    assert burial.killed == 1
+    assert len(burial.killed) == 1
+
+
+def test_what_cannot_be_killed_holds_up_no_later_burial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in state D, or root's where there is no control group. It may be of any worker that died by then."""
+    process = start("print(1, flush=True); import time; time.sleep(1000)")
+    stubborn, send = identity(process.pid), sweep.send
+    monkeypatch.setattr(sweep, "send", lambda who, number: None if who == stubborn else send(who, number))
+
+    def orphans() -> list[int]:
+        return sweep.children(os.getpid())
+
+    first = sweep.Burial(ProcessId(2**22 + 1, 1, ""), None, None, orphans)
+    assert not first.step()
+    assert first.killed == {stubborn}
+    late = start("print(1, flush=True); import time; time.sleep(1000)")
+    later = sweep.Burial(ProcessId(2**22 + 2, 1, ""), None, None, orphans, first.killed)
+    assert not later.step()
+    assert later.killed == {identity(late.pid)} or late.wait(10)
+    late.wait(10)
+    assert later.step()
+    assert not first.step()
+    monkeypatch.undo()
+    process.kill()
+    process.wait(10)
+    assert first.step()
 
 
 def test_only_groups_of_workers_are_ours() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 from collections.abc import Iterator
@@ -138,6 +139,18 @@ def test_a_journal_that_hangs_holds_up_nobody(journal: Journal) -> None:
 
 def test_without_a_journal(tmp_path: Path) -> None:
     lines = Lines(1, 1, spec(), str(tmp_path / "none"))
+    lines.write(b"x\n")
+    lines.finish()
+
+
+def test_without_a_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job starts all the same."""
+
+    def none(*args: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("taskgated.worker.tojournal.socket.socket", none)
+    lines = Lines(1, 1, spec())
     lines.write(b"x\n")
     lines.finish()
 

@@ -30,13 +30,15 @@ class Line:
 class Verdict:
     """Names of jobs. ``lost``: accepted, but no attempt came to its end. ``twice``: two attempts at once. ``over``:
     ran beyond the limit. ``again``: more than one attempt came to its end (which only an uncertain end excuses).
-    ``gaps``: attempts' numbers did not grow, or an end stands there without its start."""
+    ``gaps``: attempts' numbers did not grow, or an end stands there without its start. ``unknown``: nobody expected
+    it to run at all."""
 
     lost: tuple[str, ...] = ()
     twice: tuple[str, ...] = ()
     over: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -70,9 +72,12 @@ def ends(lines: Iterable[Line]) -> Counter[str]:
     return Counter(line.name for line in lines if line.word == "end")
 
 
-def judge(lines: Iterable[Line], expected: Iterable[str], limit: int | None = None) -> Verdict:
-    """``expected``: the names of all jobs that were accepted. ``limit``: how many may run at once, in all."""
-    lines = list(lines)
+def judge(
+    lines: Iterable[Line], expected: Iterable[str], limit: int | None = None, *, repeats: bool = False
+) -> Verdict:
+    """``expected``: the names of all jobs that were accepted. ``limit``: how many may run at once, in all.
+    ``repeats``: the number of an attempt may come again, as it may after a power cut."""
+    lines, expected = list(lines), set(expected)
     runs, orphans = _runs(lines)
     ended = ends(lines)
     said = {word: {line.name for line in lines if line.word == word} for word in ("twice", "over")}
@@ -81,14 +86,19 @@ def judge(lines: Iterable[Line], expected: Iterable[str], limit: int | None = No
     for line in lines:
         if line.word == "start":
             numbers.setdefault(line.name, []).append(line.attempt)
-    back = {name for name, attempts in numbers.items() if attempts != sorted(attempts)}
+    back = {name for name, attempts in numbers.items() if not _grow(attempts, repeats)}
     return Verdict(
-        lost=tuple(sorted(set(expected) - set(ended))),
+        lost=tuple(sorted(expected - set(ended))),
         twice=tuple(sorted(said["twice"] | _overlapping(runs))),
         over=tuple(sorted(over)),
         again=tuple(sorted(name for name, number in ended.items() if number > 1)),
         gaps=tuple(sorted(back | orphans)),
+        unknown=tuple(sorted({line.name for line in lines} - expected)),
     )
+
+
+def _grow(numbers: list[int], repeats: bool) -> bool:
+    return numbers == sorted(numbers if repeats else set(numbers))
 
 
 def _runs(lines: list[Line]) -> tuple[list[_Run], set[str]]:

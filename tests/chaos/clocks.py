@@ -17,6 +17,7 @@ from typing import Any
 from gate import SPOOL, Gate
 from machine import UNIT, until
 from packages_env import deb
+from siege import tried
 from table import Row
 from vm import RECORDS, Vm, missing
 
@@ -97,8 +98,9 @@ class Trial:
 
     # -- what is done ----------------------------------------------------------------------------
 
-    def durations(self, seconds: int, restart: bool) -> None:
-        """All kinds of durations run while the clock steps; with ``restart`` the daemon is a new one afterwards."""
+    def durations(self, seconds: int, restart: bool) -> int:
+        """All kinds of durations run while the clock steps; with ``restart`` the daemon is a new one afterwards.
+        Returns the pid of the one that shall be there."""
         self._number += 1
         how = f"{'after' if seconds > 0 else 'before'}-{self._number}"
         names = {kind: f"{kind}-{how}" for kind in [*DURATIONS, "blocker"]}
@@ -114,12 +116,16 @@ class Trial:
         since["retry"], since["timeout"] = self.said(names["retry"])[0], self.said(names["timeout"])[0]
         self.step(seconds)
         stepped = self.uptime()
+        pid = self.gate.daemon()
         if restart:
             self.vm.run("systemctl", "restart", UNIT)
+            old, pid = pid, self.gate.daemon()
+            self.check(old != pid, "a restart of the service left the daemon that was there")
         what = f"when the clock stepped by {seconds / DAY:+g} d{' and the daemon was restarted' if restart else ''}"
         self._judge(names, since, stepped, what)
         self.vm.run("taskgatectl", "cancel", str(self.gate.job(names["blocker"])["id"]))
         self.over(names["blocker"])
+        return pid
 
     def _judge(self, names: dict[str, str], since: dict[str, float], stepped: float, what: str) -> None:
         ended = {}
@@ -159,7 +165,8 @@ class Trial:
         self.check(all(-5 < s < WALL_CHECK + SLACK for s in late), f"not_before: noticed {late} s after the step")
 
     def service(self, pid: int) -> None:
-        """Pings went on: a round takes longer than the watchdog waits, and nobody has started the service again."""
+        """Pings went on: a round takes longer than the watchdog waits, and nobody has started the service again.
+        ``pid``: of the daemon when the round began, or when a restart that was asked for was done."""
         shown = self.vm.show("NRestarts", "MainPID", "ActiveState", "Result")
         self.check(shown["NRestarts"] == "0", f"systemd started the service again: {shown}")
         self.check((int(shown["MainPID"]), shown["ActiveState"]) == (pid, "active"), f"the service changed: {shown}")
@@ -171,8 +178,8 @@ def trial(vm: Vm, steps: tuple[tuple[int, bool], ...]) -> Row:
     made.begin()
     for seconds, restart in steps:
         pid = made.gate.daemon()
-        made.durations(seconds, restart)
-        made.service(made.gate.daemon() if restart else pid)
+        after = made.durations(seconds, restart)
+        made.service(after if restart else pid)
     pid = made.gate.daemon()
     made.not_before()
     made.service(pid)
@@ -189,7 +196,7 @@ def attack(rng: random.Random, everything: bool) -> Row:
     with tempfile.TemporaryDirectory(prefix="taskgated-vm-") as directory:
         vm = Vm(deb(), Path(directory) / "vm", rng)
         try:
-            return trial(vm, ALL_STEPS if everything else STEPS)
+            return tried("clock steps", lambda: trial(vm, ALL_STEPS if everything else STEPS))
         finally:
             vm.close()
 

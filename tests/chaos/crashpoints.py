@@ -3,6 +3,7 @@
 strace(1) kills it as it enters its Nth call of a kind, which is then not carried out; so with N from 1 to the number
 of such calls each moment between two changes is a crash point. How many there are is counted in a run that nobody
 disturbs. strace counts each thread by itself: the first one that comes to its Nth call dies, and all others with it.
+So where two threads make the same call, the point of the later one is not tried; how many those are is said.
 
 Of the daemon three stretches of its life are attacked: its first start, with nothing there yet; at work, from the
 moment it is ready until it has stopped, so that each thread counts from there; and the start that finds what a killed
@@ -17,9 +18,9 @@ import random
 import re
 import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +38,8 @@ WRITES = ("write",)
 """Only of workers and their server: in the daemon nearly every one wakes a thread, or is a line of its log."""
 SAMPLE = 12
 """How many crash points a sample has, of each scenario."""
-_CALL = re.compile(r"(?:(\d+) +)?(\w+)\(")
+_CALL = re.compile(r"(?:(\d+) +)?[\d.]+ (\w+)\(")
+_KILLED = re.compile(r"([\d.]+) \+\+\+ killed by SIGKILL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Tracing:
     def options(self) -> tuple[str, ...]:
         watched = (
             "-q",
+            "-ttt",
             "-e",
             f"trace={','.join(f'?{call}' for call in self.calls)}",
             "-e",
@@ -81,8 +84,8 @@ class Tracing:
         """Run a program traced, as our own child (-D), with all its threads (-f), but not what it starts (-b)."""
         return ("strace", "-D", "-I1", "-f", "-b", "execve", *self.options())
 
-    def counted(self) -> Counter[str]:
-        """How often each call was made, at most, by one thread."""
+    def counted(self) -> tuple[Counter[str], int]:
+        """How often each call was made, at most, by one thread; and how many by others, which those hide."""
         calls: Counter[tuple[str, str]] = Counter()
         for line in self.log.read_text(errors="replace").splitlines():
             if match := _CALL.match(line):
@@ -90,14 +93,15 @@ class Tracing:
         most: Counter[str] = Counter()
         for (_, call), number in calls.items():
             most[call] = max(most[call], number)
-        return most
+        return most, calls.total() - most.total()
 
-    def killed(self) -> bool:
-        """Whether it came to that."""
-        return self.log.exists() and "+++ killed by SIGKILL" in self.log.read_text(errors="replace")
+    def killed(self) -> float:
+        """When it came to that, by the wall clock; 0 if it did not."""
+        found = _KILLED.search(self.log.read_text(errors="replace")) if self.log.exists() else None
+        return float(found[1]) if found else 0.0
 
 
-# -- scenarios: each returns how many workers may have taken an attempt with them ------------------------
+# -- scenarios: each returns how many workers it killed itself ---------------------------------------------
 
 
 def first_start(trial: Trial, tracing: Tracing) -> int:
@@ -141,7 +145,7 @@ def worker(trial: Trial, tracing: Tracing) -> int:
     trial.attach([victim], *tracing.options())
     trial.drop_all()
     until(lambda: gone(victim) or trial.all_over(), "all jobs are over, or the worker is dead", 60)
-    return 1
+    return 0
 
 
 def worker_alone(trial: Trial, tracing: Tracing) -> int:
@@ -157,7 +161,7 @@ def worker_alone(trial: Trial, tracing: Tracing) -> int:
     until(lambda: len(trial.workers()) <= len(list(outcomes.glob("*.json"))), "every worker has kept its outcome")
     trial.start()
     until(lambda: gone(victim) or trial.all_over(), "all jobs are over, or the worker is dead", 60)
-    return 1
+    return 0
 
 
 def server(trial: Trial, tracing: Tracing) -> int:
@@ -194,48 +198,58 @@ SCENARIOS: dict[str, Scenario] = {
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """What one trial came to; whether the victim was killed; how often each call was made."""
+    """What one trial came to; whether the victim was killed; how often each call was made; how many are hidden."""
 
     row: Row
     killed: bool
     counted: Counter[str]
+    hidden: int = 0
 
 
 def attempt(attack: str, point: Point | None = None) -> Try:
     """One trial of a scenario; without a point nobody is killed at any, and its calls are counted."""
     scenario = SCENARIOS[attack]
+    of_worker = scenario in (worker, worker_alone)
     make = partial(every_format, seconds=0.3) if scenario is worker_alone else every_format
     with Trial(make) as trial:
-        tracing = Tracing(trial, point, (*CALLS, *WRITES) if scenario in (worker, worker_alone, server) else CALLS)
+        tracing = Tracing(trial, point, (*CALLS, *WRITES) if of_worker or scenario is server else CALLS)
         label = attack if point is None else f"{attack}: {point}"
         try:
             kills = scenario(trial, tracing)
             trial.detach()
-        except AssertionError as error:
-            return Try(trial.failed(label, error), tracing.killed(), Counter())
-        killed = tracing.killed()
-        trial.attacked = time.time() if killed else 0.0
-        return Try(trial.finish(label, kills=kills), killed, tracing.counted())
+            trial.attacked = tracing.killed()
+            kills += of_worker and bool(trial.attacked)
+            row = trial.finish(label, kills=kills)
+            return Try(row, bool(trial.attacked), *tracing.counted())
+        except Exception as error:
+            return Try(trial.failed(label, error), bool(tracing.killed()), Counter())
 
 
 def points(attack: str) -> list[Point]:
     """All crash points of a scenario."""
     undisturbed = attempt(attack)
     assert undisturbed.row.clean, undisturbed.row
+    if undisturbed.hidden:
+        sys.stderr.write(f"{attack}: {undisturbed.hidden} calls hidden behind the same ones of another thread\n")
     return [Point(call, n) for call, most in sorted(undisturbed.counted.items()) for n in range(1, most + 1)]
 
 
 def run(attack: str, dice: random.Random, everything: bool) -> Row:
-    """All crash points of a scenario, or a sample of them. ``tries``: those at which the victim was indeed killed."""
+    """All crash points of a scenario, or a sample of them, as many at once as there are processors. ``tries``: those
+    at which the victim was indeed killed."""
     found = points(attack)
     chosen = found if everything else dice.sample(found, min(SAMPLE, len(found)))
-    total = Row(attack, 0)
-    for number, point in enumerate(chosen, 1):
-        done = attempt(attack, point)
-        notes = tuple(f"{point}: {note}" for note in done.row.notes)
-        total += replace(done.row, tries=int(done.killed), notes=notes)
-        if not done.row.clean or number == len(chosen) or number % 20 == 0:
-            sys.stderr.write(f"{attack}: {number} of {len(chosen)} ({len(found)} in all), {total.tries} killed\n")
+    total = Row(attack, 0, of=len(found))
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        tries = pool.map(partial(attempt, attack), chosen)
+        for number, (point, done) in enumerate(zip(chosen, tries, strict=True), 1):
+            notes = tuple(f"{point}: {note}" for note in done.row.notes)
+            total += replace(done.row, tries=int(done.killed), notes=notes)
+            if not done.row.clean or number == len(chosen) or number % 20 == 0:
+                sys.stderr.write(f"{attack}: {number} of {len(chosen)} ({len(found)} in all), {total.tries} killed\n")
+    finally:
+        pool.shutdown(cancel_futures=True)
     return total
 
 

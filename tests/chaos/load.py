@@ -20,7 +20,7 @@ LINES = "lines=1"
 class Load:
     """Files to drop, in order, as (queue, name, content), and what their jobs shall come to: by name the state
     (``succeeded`` or ``failed``), and how many attempts shall come to their end when nothing is killed.
-    ``seconds``: how long a job takes, beside its start."""
+    ``seconds``: how long a job takes, beside its start. ``sturdy``: those whose processes may be killed."""
 
     record: Path
     seconds: float = 0.05
@@ -29,6 +29,7 @@ class Load:
     ends: Counter[str] = field(default_factory=Counter)
     limited: dict[str, set[str]] = field(default_factory=lambda: {"narrow": set(), "lines": set()})
     refused: set[str] = field(default_factory=set)
+    sturdy: set[str] = field(default_factory=set)
 
     @property
     def config(self) -> str:
@@ -106,6 +107,15 @@ class Load:
         command = f"{self.shell(name)}; test -e {flag} || {{ touch {flag}; exit 1; }}"
         retry = "retry: {attempts: 3, delay: 100ms}"
         self._add(f"name: {name}\n{retry}\ncommand: {json.dumps(command)}\n", ".yaml")
+
+    def tough(self) -> None:
+        """Takes a while, and is tried again whenever it is killed."""
+        name = self.new()
+        self.sturdy.add(name)
+        seconds, self.seconds = self.seconds, 1.0
+        command = json.dumps(self.argv(name, WORKERS))
+        self.seconds = seconds
+        self._add(f"name: {name}\nretry: {{attempts: 20, delay: 0}}\ncommand: {command}\n", ".yaml")
 
     def delayed(self) -> None:
         name = self.new()

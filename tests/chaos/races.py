@@ -1,7 +1,12 @@
 """A local user who may write to the spool races the intake. Two real users: the gate runs as one that is not root,
 with the spool as tmpfiles.d makes it; the other is a member of the group.
 
-What must never happen: that something outside the spool is read, moved, changed or run with the service's rights.
+What must never happen: that something outside the spool is opened, read, moved, changed or run with the service's
+rights. The attacker may not open it either, so a watch of the kernel's on it tells of nobody but the gate.
+
+Where the kernel protects hard links, as everywhere by default, it refuses the attacker's to a secret. The gate then
+takes in files with several names, so those are made of a file that the attacker might as well have copied; its other
+name must stay as it is. Without that protection the gate takes in none, which the tests of intake show.
 """
 
 from __future__ import annotations
@@ -15,14 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+from attacker import ATTACKER, BYSTANDER, GROUP, SERVICE, SQUATS, Targets, attacker, become
 from gate_env import OVER, REPOSITORY, GateEnv, until
+from leftovers import leftovers, missing
+from stage import said
 from table import Row
+from taskgated.intake.settle import hard_links_protected
+from tripwire import Tripwire
 
-SERVICE, ATTACKER, GROUP = 64101, 64102, 64103
-"""Numbers suffice for the kernel: nobody has to be created."""
 TOKEN = "token-that-nobody-may-see-4711"
 PATIENCE = 60.0
 CONFIG = """\
@@ -35,7 +45,6 @@ queues:
   files: {handler: {command: [/bin/cat, "{file}"]}}
   lines: {handler: {command: [/bin/echo, "{line}"]}}
 """
-QUEUES = ("", "shared", "files", "lines")
 CAP_LEASE = 28  # capabilities(7)
 LEASE = ["--ambient-caps", "+lease", "--inh-caps", "+lease"]
 
@@ -55,38 +64,57 @@ def python() -> str | None:
     return None
 
 
+def impossible() -> str:
+    """Why it cannot be tried here; nothing if it can."""
+    if os.geteuid() != 0:
+        return "only root can become somebody else"
+    if lacking := [tool for tool in ("setpriv", "setfacl") if not shutil.which(tool)]:
+        return f"there is no {lacking[0]}"
+    if not hard_links_protected():
+        return "fs.protected_hardlinks is 0"
+    return "" if python() else "there is no python for all users that has all the gate needs"
+
+
 class Arena:
-    """A gate of the service's, a secret of the service's, and an attacker."""
+    """A gate of the service's, secrets of the service's, and an attacker. ``start``, attack, ``verdict``, and
+    ``close`` in any case."""
 
     def __init__(self, lease: bool, early: Callable[[Path, Path], None] | None = None) -> None:
-        """``early``: what the attacker does before the gate starts for the first time, with the spool and a place
-        outside."""
-        interpreter = python()
-        assert interpreter is not None
+        """``early``: what the attacker does before the gate starts for the first time."""
+        self.lease = lease
+        self.early = early
         self.directory = Path(tempfile.mkdtemp(prefix="races-"))
-        self.directory.chmod(0o711)
-        self.gate = GateEnv(self.directory / "gate", CONFIG, interpreter)
+        self.gate = GateEnv(self.directory / "gate", CONFIG, python() or sys.executable)
         self.layout = self.gate.layout
         self.code = self.directory / "code"  # the checkout may lie where the service cannot look
-        shutil.copytree(REPOSITORY / "taskgated", self.code / "taskgated")
         self.outside = self.directory / "outside"
-        self.outside.mkdir(0o755)
         self.secrets = [self.outside / name for name in ("secret", "secret.tasks", "secret.yaml", "secret.sh")]
+        self.linked = self.outside / "linked"
+        self.left: list[str] = []
+        self._tripwire: Tripwire | None = None
+        self._stopped = False
+        self._last = 0  # of the honest jobs that are over
+
+    def start(self) -> None:
+        self.directory.chmod(0o711)
+        shutil.copytree(REPOSITORY / "taskgated", self.code / "taskgated")
+        self.outside.mkdir()
         for secret in self.secrets:  # whatever would read it would say so, or run it
             secret.write_text(f"#!/bin/sh\n# {TOKEN}\necho {TOKEN} >{self.outside}/ran\n")
             secret.chmod(0o600)
+        self.linked.write_text("true\n")
+        self.linked.chmod(0o666)
+        self.outside.chmod(0o711)  # nobody but its owner can so much as open it
         self.spool()
         for path in (self.gate.root, self.outside, *self.secrets, self.layout.etc, self.layout.config_file):
             os.chown(path, SERVICE, SERVICE)
+        os.chown(self.linked, BYSTANDER, BYSTANDER)
         self.before = self._snapshot()
-        if early is not None:
+        self._tripwire = Tripwire(self.outside, self.secrets)
+        if early := self.early:
             _, status = os.waitpid(become(lambda: early(self.layout.spool, self.outside)), 0)
             assert status == 0, "the attacker failed"
-        try:
-            self._start(lease)
-        except AssertionError:
-            self.close()
-            raise
+        self._start()
 
     def spool(self) -> None:
         """As ``systemd/taskgated.tmpfiles`` has it."""
@@ -97,188 +125,164 @@ class Arena:
         subprocess.run(["setfacl", "-m", acl, str(spool)], check=True)
         spool.chmod(0o3730)
 
-    def _start(self, lease: bool) -> None:
+    def _start(self) -> None:
         ids = ["--reuid", str(SERVICE), "--regid", str(SERVICE), "--groups", str(GROUP)]
-        command = ["setpriv", *ids, *(LEASE if lease else []), self.gate.python, "-m", "taskgated", "--root"]
+        command = ["setpriv", *ids, *(LEASE if self.lease else []), self.gate.python, "-m", "taskgated", "--root"]
         env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(self.code), "PYTHONDONTWRITEBYTECODE": "1"}
         with open(self.gate.root / "daemon.log", "ab") as log:
             self.gate.process = subprocess.Popen([*command, str(self.gate.root)], stderr=log, env=env, cwd="/")
-        until(
-            lambda: self.gate.status()["ready"] or self.gate.process.poll() is not None, "the gate is ready", PATIENCE
-        )
+        until(lambda: self.gate.status()["ready"] or not self.alive, "the gate is ready", PATIENCE)
         status = Path(f"/proc/{self.gate.process.pid}/status").read_text()
         rights = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
-        assert int(rights, 16) == lease << CAP_LEASE, f"the service has other rights than it should: {rights}"
+        assert int(rights, 16) == self.lease << CAP_LEASE, f"the service has other rights than it should: {rights}"
+
+    @property
+    def alive(self) -> bool:
+        return self.gate.process is not None and self.gate.process.poll() is None
 
     def _snapshot(self) -> dict[str, tuple[object, ...]]:
-        """Everything outside the gate: what it is, whose, and what is in it."""
-        found = {}
+        """Everything outside the gate: what it is, whose, and what is in it. Of the file that the attacker links it
+        does not matter how often."""
+        found: dict[str, tuple[object, ...]] = {}
         for path in sorted(self.outside.rglob("*")):
             status = path.lstat()
             content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
-            found[path.name] = (status.st_ino, status.st_mode, status.st_uid, status.st_nlink, content)
+            links = 0 if path == self.linked else status.st_nlink
+            found[path.name] = (status.st_ino, status.st_mode, status.st_uid, links, content)
         return found
-
-    def close(self) -> list[str]:
-        """End everything; returns what was left behind."""
-        try:
-            self.gate.clean_up()
-            return []
-        except AssertionError as error:
-            return [str(error)]
-        finally:
-            shutil.rmtree(self.directory, ignore_errors=True)
 
     def honest(self) -> float:
         """Somebody else's job runs, whatever is attempted; returns the seconds that took."""
         name = f"honest-{time.monotonic_ns()}"
-        (self.directory / "honest").write_text(f"name: {name}\ncommand: 'true'\n")
+        (self.directory / "honest").write_text(f"name: {name}\ncommand: 'true'\npriority: 100\n")
         os.chown(self.directory / "honest", SERVICE, GROUP)
         dropped = time.monotonic()
         os.rename(self.directory / "honest", self.layout.spool / "shared" / f"{name}.yaml")
 
-        def over() -> bool:
-            job = self.gate.job(name)
-            return job is not None and job["state"] in OVER
+        def over() -> dict[str, Any] | None:
+            assert self.alive, "the daemon is dead"
+            return next((job for job in self.jobs(self._last) if job["name"] == name and job["state"] in OVER), None)
 
-        until(over, f"{name} runs\n{self.gate.log()[-2000:]}", PATIENCE)
+        job = until(over, f"{name} runs", PATIENCE)
+        assert job is not None and job["state"] == "succeeded", f"{name} did not succeed: {job}"
+        self._last = job["id"]
         return time.monotonic() - dropped
 
-    def notes(self) -> list[str]:
-        """What must not have happened, and did."""
+    def jobs(self, after: int = 0) -> Iterator[dict[str, Any]]:
+        """Those that came after this one, however many the attacker has made."""
+        page: dict[str, Any] = {"next": after}
+        while page["next"] is not None:
+            page = self.gate.call("List", after=page["next"])
+            yield from page["jobs"]
+
+    # -- what came of it -------------------------------------------------------------------------
+
+    def waiting(self) -> list[str]:
+        """What is still to be done: files in the spool or in claims, and jobs. Names with a dot are nobody's."""
+        with os.scandir(self.layout.claims) as entries:
+            found = [entry.path for entry in entries if not entry.name.startswith("done.")]
+        with os.scandir(self.layout.spool) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or entry.name in ("rejected", "lost+found"):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    found += [f"{entry.path}/{name}" for name in os.listdir(entry) if not name.startswith(".")]
+                else:
+                    found.append(entry.path)
+        counts = self.gate.status()["counts"]
+        return found + [f"{counts[state]} jobs {state}" for state in ("queued", "running") if counts[state]]
+
+    def met(self) -> Counter[str]:
+        """What the gate has met of the attacker's."""
+        names = {ATTACKER: "files", BYSTANDER: "hard links"}
+        found = Counter(f"{names[job['owner']]} taken in" for job in self.jobs() if job["owner"] in names)
+        kinds = {stat.S_IFLNK: "links refused", stat.S_IFIFO: "FIFOs refused", stat.S_IFDIR: "directories refused"}
+        for path in self.layout.rejected.iterdir():
+            status = path.lstat()
+            if status.st_uid == ATTACKER:
+                found[kinds.get(stat.S_IFMT(status.st_mode), "files refused")] += 1
+        return found
+
+    def verdict(self) -> list[str]:
+        """Stop the gate when all is done; returns what must not have happened, and did."""
         notes = []
-        if self.gate.process is None or self.gate.process.poll() is not None:
-            notes.append(f"the daemon died: {self.gate.log()[-2000:]}")
+        if not self._stopped:
+            self._stopped = True
+            if not self.alive:
+                return [f"the daemon died: {self.gate.log()[-2000:]}"]
+            until(lambda: not self.waiting(), "everything is done with", PATIENCE)
+            self.gate.clean_up()
+        assert self._tripwire is not None
+        notes += [f"outside the spool {touched}" for touched in self._tripwire.touched()]
         if (after := self._snapshot()) != self.before:
             notes.append(f"outside the spool has changed: {after.keys() ^ self.before.keys() or 'a file'}")
-        token = TOKEN.encode()
-        for path in self.gate.root.rglob("*"):  # database, outputs, reasons, claims, the log: everything
-            status = path.lstat()
-            if stat.S_ISREG(status.st_mode) and token in path.read_bytes():
-                notes.append(f"the secret was read: {path.relative_to(self.gate.root)}")
-            if stat.S_ISREG(status.st_mode) and status.st_ino in {entry[0] for entry in self.before.values()}:
-                notes.append(f"the secret was linked: {path.relative_to(self.gate.root)}")
+        self._tripwire.touched()  # that was us
+        notes += self._found()
+        refused = [path.name for path in self.layout.rejected.iterdir() if path.suffix != ".reason"]
+        notes += [f"refused without a reason: {name}" for name in missing(self.layout, refused)]
+        # What the attacker has under names of no interest is his; all else is looked at above.
+        self.left = [path for path in leftovers(self.layout, refused) if not path.startswith("spool/")]
         for path in (self.layout.rejected, self.layout.claims):
             if not stat.S_ISDIR(path.lstat().st_mode) or path.lstat().st_uid != SERVICE:
                 notes.append(f"{path.name} was replaced")
         return notes
 
+    def _found(self) -> list[str]:
+        """Secrets below the gate's root: in the database, outputs, reasons, claims, the log, everywhere."""
+        notes = []
+        token, inodes = TOKEN.encode(), {self.before[path.name][0] for path in self.secrets}
+        for directory, _, names in os.walk(self.gate.root):
+            for name in names:
+                path = Path(directory, name)
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode) and token in path.read_bytes():
+                    notes.append(f"the secret was read: {path.relative_to(self.gate.root)}")
+                if stat.S_ISREG(status.st_mode) and status.st_ino in inodes:
+                    notes.append(f"the secret was linked: {path.relative_to(self.gate.root)}")
+        return notes
 
-# -- the attacker --------------------------------------------------------------------------------
-
-
-def attempt(call: Callable[..., object], *args: object) -> None:
-    """Much of it must fail; the loop goes on."""
-    try:
-        call(*args)
-    except OSError:
-        pass
-
-
-def write(path: str, text: str) -> None:
-    with open(path, "w") as file:
-        file.write(text)
-    os.chmod(path, 0o666)
-
-
-def swap(random_: random.Random, spool: str, secrets: list[str], n: int) -> None:
-    """One name: first a good file, then at once something else, in any order."""
-    ending = random_.choice((".yaml", ".tasks", ".sh", ""))
-    path = f"{spool}/{random_.choice(QUEUES)}/r{n % 50}{ending}"
-    good, bad = f"{spool}/.a{n}", f"{spool}/.b{n}"
-    write(good, random_.choice(("command: 'true'\n", "true\n", "#!/bin/sh\ntrue\n")))
-    secret = random_.choice(secrets)
-    kind = random_.randrange(6)
-    if kind < 3:
-        os.symlink(
-            random_.choice((secret, "../../outside/" + os.path.basename(secret), os.path.dirname(secret))), bad
-        )
-    elif kind == 3:
-        attempt(os.link, secret, bad)
-    elif kind == 4:
-        os.mkfifo(bad, 0o666)
-    else:
-        os.mkdir(bad, 0o777)
-    for _ in range(random_.randrange(1, 4)):
-        attempt(os.rename, good, path)
-        attempt(os.rename, bad, path)
-        attempt(os.rename, path, good)
-    for left in (good, bad, path):
-        attempt(os.unlink, left)
-        attempt(os.rmdir, left)
-
-
-def queues(random_: random.Random, spool: str, secrets: list[str], n: int) -> None:
-    """A queue directory becomes a link to where the secrets are, and back."""
-    outside = os.path.dirname(secrets[0])
-    queue = f"{spool}/q{n % 5}"
-    attempt(os.mkdir, queue, 0o777)
-    attempt(os.chmod, queue, 0o777)
-    attempt(write, f"{queue}/x{n}.tasks", "true\n")
-    attempt(os.symlink, secrets[1], f"{queue}/secret.tasks")
-    attempt(os.symlink, outside, f"{spool}/.l{n}")
-    attempt(os.rename, queue, f"{spool}/.q{n}")
-    attempt(os.rename, f"{spool}/.l{n}", queue)
-    attempt(os.unlink, queue)
-    shutil.rmtree(f"{spool}/.q{n}", ignore_errors=True)
-
-
-def private(random_: random.Random, spool: str, secrets: list[str], n: int) -> None:
-    """The gate's own names, and names that lead elsewhere."""
-    outside = os.path.dirname(secrets[0])
-    for name in ("rejected", ".claims", "shared", ".canary", "lost+found"):
-        attempt(os.rename, f"{spool}/{name}", f"{spool}/.mine{n}")
-        attempt(os.rmdir, f"{spool}/{name}")
-        attempt(os.unlink, f"{spool}/{name}")
-        attempt(os.symlink, outside, f"{spool}/{name}")
-        attempt(os.mkfifo, f"{spool}/{name}")
-    attempt(os.symlink, outside, f"{spool}/rejected/r{n}.yaml")
-    attempt(os.symlink, secrets[0], f"{spool}/rejected/.reason.tmp")
-    attempt(os.symlink, secrets[0], f"{spool}/.claims/done.{n}")
-    said = random_.choice(("queue: ../../outside", "queue: ..", "name: ../../x"))
-    attempt(write, f"{spool}/x{n}.yaml", f"{said}\ncommand: 'true'\n")
-    attempt(os.symlink, "..", f"{spool}/up{n % 3}")
-    attempt(os.unlink, f"{spool}/up{n % 3}")
-
-
-WAYS = (swap, queues, private)
-
-
-def attacker(spool: str, secrets: list[str], seed: int, rounds: int) -> int:
-    """The attacker's whole life; returns how often it tried."""
-    random_ = random.Random(seed)
-    for n in range(rounds):
-        random_.choices(WAYS, (6, 2, 1))[0](random_, spool, secrets, n)
-    return rounds
-
-
-def become(call: Callable[[], object]) -> int:
-    """Do this in a process of the attacker's, who is of the group that may write to the spool; returns its pid."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
+    def close(self) -> list[str]:
+        """End everything; returns what was left behind."""
         try:
-            os.setgroups([GROUP])
-            os.setgid(ATTACKER)
-            os.setuid(ATTACKER)
-            os.umask(0)
-            call()
-            status = 0
+            self.gate.clean_up()
+            return self.left
+        except AssertionError as error:
+            return [*self.left, str(error)]
         finally:
-            os._exit(status)
-    return pid
+            if self._tripwire is not None:
+                self._tripwire.close()
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+# -- the rows ------------------------------------------------------------------------------------
+
+
+def play(name: str, what: str, tries: int, arena: Arena, act: Callable[[], float]) -> Row:
+    """``act`` attacks and returns the seconds until service resumed. There is a row in any case."""
+    notes: list[str] = []
+    left: list[str] = []
+    seconds = 0.0
+    try:
+        arena.start()
+        seconds = act()
+        notes += arena.verdict()
+    except Exception as error:
+        notes += [said(error), *([] if arena.alive else [f"the daemon died: {arena.gate.log()[-4000:]}"])]
+    finally:
+        left += arena.close()
+    notes += left
+    return Row(name, tries, left=len(left), seconds=seconds, notes=tuple(f"{what}: {note}" for note in notes))
 
 
 def race(random_: random.Random, rounds: int, lease: bool) -> Row:
-    """So many rounds against one gate."""
-    what = "with leases" if lease else "without leases"
-    notes: list[str] = []
-    seconds = 0.0
+    """So many rounds against one gate, which must have met some of everything."""
     arena = Arena(lease)
-    try:
-        secrets, seed = [str(path) for path in arena.secrets], random_.randrange(2**32)
-        pid = become(lambda: attacker(str(arena.layout.spool), secrets, seed, rounds))
-        ended = 0
+
+    def act() -> float:
+        at = Targets(str(arena.layout.spool), [str(path) for path in arena.secrets], str(arena.linked))
+        seed = random_.randrange(2**32)
+        pid = become(lambda: attacker(at, seed, rounds))
+        ended = status = 0
         try:
             while not ended:
                 arena.honest()
@@ -287,77 +291,53 @@ def race(random_: random.Random, rounds: int, lease: bool) -> Row:
             if not ended:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-        if os.waitstatus_to_exitcode(status) != 0:
-            notes.append(f"{what}: the attacker failed")
+        assert os.waitstatus_to_exitcode(status) == 0, "the attacker failed"
         seconds = arena.honest()
-        notes += [f"{what}: {note}" for note in arena.notes()]
-    except AssertionError as error:
-        notes.append(f"{what}: {error}")
-    left = arena.close()
-    return Row("races by a local user", rounds, left=len(left), seconds=seconds, notes=tuple(notes + left))
+        until(lambda: not arena.waiting(), f"everything is done with: {arena.waiting()}", PATIENCE)
+        met = arena.met()
+        for kind in (
+            "files taken in",
+            "hard links taken in",
+            "links refused",
+            "FIFOs refused",
+            "directories refused",
+        ):
+            assert met[kind], f"the gate has met none of the attacker's {kind}, only {dict(met)}"
+        return seconds
 
-
-def squat_rejected(spool: Path, outside: Path) -> None:
-    (spool / "rejected").symlink_to(outside)
-
-
-def squat_claims(spool: Path, outside: Path) -> None:
-    (spool / ".claims").mkdir(0o777)
-
-
-def squat_canary(spool: Path, outside: Path) -> None:
-    os.mkfifo(spool / ".canary")
-
-
-def squat_canary_directory(spool: Path, outside: Path) -> None:
-    (spool / ".canary" / "full").mkdir(parents=True)
-
-
-SQUATS = (squat_rejected, squat_claims, squat_canary, squat_canary_directory)
+    return play("races by a local user", "with leases" if lease else "without leases", rounds, arena, act)
 
 
 def squat(early: Callable[[Path, Path], None]) -> Row:
     """The gate's own names are taken when it starts for the first time. It serves all the same, by its own rights."""
-    notes: list[str] = []
-    seconds = 0.0
-    arena = None
-    try:
-        arena = Arena(True, early)
+    arena = Arena(True, early)
+
+    def act() -> float:
         staged = arena.layout.spool / ".bad"
         staged.write_text("no: job\n")
         os.chown(staged, ATTACKER, GROUP)
         os.rename(staged, arena.layout.spool / "bad.yaml")
         seconds = arena.honest()
-        until((arena.layout.rejected / "bad.yaml").exists, "what is bad is put aside", PATIENCE)
-        notes += arena.notes()
-    except AssertionError as error:
-        notes.append(str(error))
-    left = arena.close() if arena else []
-    return Row(
-        "names taken early",
-        1,
-        left=len(left),
-        seconds=seconds,
-        notes=tuple(f"{early.__name__}: {note}" for note in notes),
-    )
+        until(lambda: not missing(arena.layout, ["bad.yaml"]), "what is bad is put aside", PATIENCE)
+        return seconds
+
+    return play("names taken early", early.__name__, 1, arena, act)
 
 
 def squatters(random_: random.Random, everything: bool) -> Row:
+    if reason := impossible():
+        return Row("names taken early", 0, notes=(f"not tried: {reason}",))
     rows = [squat(early) for early in SQUATS]
     return sum(rows[1:], rows[0])
 
 
 def races(random_: random.Random, everything: bool) -> Row:
     """With leases and without: the two ways to find out whether somebody still writes."""
+    if reason := impossible():
+        return Row("races by a local user", 0, notes=(f"not tried: {reason}",))
     rounds = 20_000 if everything else 1500
     return race(random_, rounds, True) + race(random_, rounds, False)
 
 
 def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
-    """The row of the table; none where nobody can become somebody else."""
-    possible = os.geteuid() == 0 and shutil.which("setpriv") and shutil.which("setfacl") and python()
-    return {"races by a local user": races, "names taken early": squatters} if possible else {}
-
-
-if __name__ == "__main__":
-    print(races(random.Random(sys.argv[1] if len(sys.argv) > 1 else None), "--all" in sys.argv))
+    return {"races by a local user": races, "names taken early": squatters}

@@ -11,19 +11,26 @@ import os
 import random
 import resource
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
 
-from siege import Siege, repeated
+from disks import ThinDisk
+from siege import PATIENCE, WATCHDOG, Manager, Siege, repeated
 from table import Row
 
 Befall = Callable[[Siege], AbstractContextManager[None]]
 
 FULL = ("No space left", "disk is full")
 READ_ONLY = ("Read-only", "readonly", "read-only", "disk I/O error")
-CUT = ("output was cut", "output is in pieces")
+SLOWLY = "200ms"
+"""What a slow disk takes for each sync, and for each name that it is to change."""
+SLOW_CALLS = "fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat"
+PROMPT = 1.5
+"""Seconds in which the control socket answers, however slow the disk is."""
 USER = 64_321
 """A user that nobody is: for limits that root does not have."""
 
@@ -35,6 +42,7 @@ def _begin(siege: Siege, seconds: float = 5.0) -> None:
     siege.until_ended("before0", "before1", "before2")
     siege.drop("across", seconds=seconds, output=100)
     siege.until_running("across")
+    siege.mark()
 
 
 def _end(siege: Siege, since: float, **excuses: tuple[str, ...]) -> Row:
@@ -57,9 +65,14 @@ def store_full(name: str, rng: random.Random, *, kill: bool = False) -> Row:
                 siege.env.kill()
                 siege.launch()
             siege.until_ended("across")
-            if siege.lines("start") & set(siege.names[4:]):
-                siege.notes.append("a job started that the store does not know of")
+            _not_started(siege, *siege.names[4:])
         return _end(siege, time.monotonic())
+
+
+def _not_started(siege: Siege, *names: str) -> None:
+    """The store cannot know of them now; if they run, nothing would be known of them after a crash."""
+    if early := siege.lines("start") & set(names):
+        siege.notes.append(f"started although the store could not be written: {' '.join(sorted(early))}")
 
 
 def store_without_inodes(name: str, rng: random.Random) -> Row:
@@ -70,8 +83,10 @@ def store_without_inodes(name: str, rng: random.Random) -> Row:
             siege.drop("during0", "during1", "during2")
             siege.until_ended("during0", "during1", "during2")
             siege.drop("script", script=True)
-            siege.wait(lambda: (siege.env.job("script") or {}).get("state") not in (None, "queued"), "it is tried")
+            siege.wait(lambda: (siege.env.job("script") or {}).get("state") == "running", "it is tried")
+            siege.said("now, trying again: No space left", status=False)
             siege.until_ended("across")
+            _not_started(siege, "script")
         return _end(siege, time.monotonic())
 
 
@@ -81,12 +96,67 @@ def store_read_only(name: str, rng: random.Random) -> Row:
         _begin(siege)
         siege.disks["state"].fail()
         siege.drop("during0", "during1", "during2")
-        siege.wait(lambda: siege.ends or any(word in siege.env.log() for word in READ_ONLY), "it says so, or ends")
+        siege.wait(lambda: siege.ends or any(word in siege.log() for word in READ_ONLY), "it says so, or ends")
         siege.until_ended("across")
         siege.env.kill()  # a worker that cannot put down its outcome stays, but has nothing open there
         siege.disks["state"].repair()
         siege.launch()
         return _end(siege, time.monotonic())
+
+
+def store_refusing(name: str, rng: random.Random) -> Row:
+    """It is read-only for some seconds, for the daemon that has its files open, and then not any more. (No file
+    system can be made so under a writer, and back again: the kernel's answers are forged.)"""
+    with Siege(name) as siege:
+        _begin(siege)
+        with siege.injected("pwrite64,ftruncate,fsync,fdatasync", "error=EROFS"):
+            siege.drop("during0", "during1", "during2")
+            siege.drop("script", script=True)
+            siege.said(*READ_ONLY)
+            siege.until_ended("across")
+            _not_started(siege, *siege.names[4:])
+        return _end(siege, time.monotonic())
+
+
+def store_failing(name: str, rng: random.Random, room: int = 0) -> Row:
+    """Syncs fail for some seconds. The daemon may end of one, for what that has lost nobody can tell; but without
+    more done than to start it again, it goes on as soon as the disk does. ``room``: so many blocks can be written
+    before, so that the first sync that fails may as well be that of a start, for which nobody waits."""
+    with Siege(name, disks=["state"], disk=ThinDisk, may_end=[74]) as siege:
+        _begin(siege, seconds=12)
+        disk = siege.disks["state"]
+        assert isinstance(disk, ThinDisk)
+        with disk.failing(room):
+            siege.drop("first")
+            siege.said("the store cannot write: disk I/O error", "the disk failed to sync", status=False)
+            siege.drop("during0", "during1", "during2")
+            siege.drop("script", script=True)
+            siege.wait(lambda: _refused(siege), "the daemon says what it waits for")
+            siege.until_ended("across")
+            works = time.monotonic() + rng.uniform(2, 6)
+            siege.wait(lambda: time.monotonic() > works, "the disk works again")
+            _not_started(siege, "during0", "during1", "during2", "script")
+        since = time.monotonic()
+        siege.until_ended(*siege.names)
+        siege.drop("later")
+        siege.wait(lambda: not any(siege.env.layout.claims.glob("*/*")) and not siege.in_spool("later"), "it has all")
+        with disk.after_a_cut(siege.root / "cut"):
+            stable = _names_in(siege.root / "cut" / siege.env.layout.database.name)
+        if lost := set(siege.names) - stable:
+            siege.notes.append(f"accepted, but not on the disk: {' '.join(sorted(lost))}")
+        return _end(siege, since)
+
+
+def _refused(siege: Siege) -> bool:
+    """The daemon says so to who asks; or one that could not even start says so in the journal, and waits."""
+    asked = " ".join(siege.status().get("problems", ()))
+    return "the store cannot write: disk I/O error" in asked or "it is tried every second" in siege.log()
+
+
+def _names_in(database: Path) -> set[str]:
+    with closing(sqlite3.connect(database)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return {os.fsdecode(name) for (name,) in db.execute("SELECT name FROM jobs")}
 
 
 # -- the output files ----------------------------------------------------------------------------
@@ -102,7 +172,7 @@ def output_disk(name: str, rng: random.Random, befall: Befall, *, cut: bool = Tr
             siege.drop("during2", output=200, script=True)
             if cut:
                 siege.until_ended("during0", "during1", "during2")
-                siege.wait(lambda: siege.env.log().count("succeeded (output") >= 3, "all outcomes say what was cut")
+                siege.wait(lambda: siege.log().count("succeeded (output") >= 3, "all outcomes say what was cut")
         return _end(siege, time.monotonic())
 
 
@@ -123,7 +193,7 @@ def spool_disk(name: str, rng: random.Random, befall: Befall, words: tuple[str, 
             siege.until_ended("across")
             if not set(names) - siege.lines("end"):
                 siege.notes.append("nothing kept it from taking files in")
-            if (times := siege.env.log().count("cannot be worked on")) > 3:
+            if (times := siege.log().count("cannot be worked on")) > 3:
                 siege.notes.append(f"said {times} times")
         return _end(siege, time.monotonic())
 
@@ -135,19 +205,53 @@ def frozen(name: str, rng: random.Random, place: str, *, words: str = "") -> Row
     """The disk stands still for some seconds, or until that is said; whoever needs it waits, nobody gives up."""
     with Siege(name, disks=[place]) as siege:
         _begin(siege, seconds=2)
-        siege.prepare("during0", "during1", "during2")
-        siege.release("during0")
+        siege.prepare("during0", "during1", output=200)  # so much that they cannot end before it is written
+        siege.env.signal(signal.SIGSTOP)  # so that nothing can be done before it is frozen
+        if place == "spool":
+            siege.release("during0", "during1")
         with siege.disks[place].frozen():
             if place != "spool":
-                siege.release("during1", "during2")
+                siege.release("during0", "during1")
+            siege.env.signal(signal.SIGCONT)
             thaw = time.monotonic() + rng.uniform(2, 6)
             siege.wait(lambda: time.monotonic() > thaw, "it thaws")
             if words:
-                siege.wait(lambda: words in siege.env.log(), f"the daemon says {words}")
+                siege.said(words, status=False)
+            if early := siege.lines("end" if place == "log" else "start") & {"during0", "during1"}:
+                siege.notes.append(f"did not wait for the disk: {' '.join(sorted(early))}")
+        return _end(siege, time.monotonic())
+
+
+def slow(name: str, rng: random.Random, files: int, *, at_once: bool = False) -> Row:
+    """Each sync and each change of a name takes long, in the store and in the spool: all of it goes on, but slowly.
+    The daemon has nothing to complain of, answers at once, and gives its pings."""
+    with Manager() as manager, Siege(name, env=manager.environ) as siege:
+        _begin(siege)
+        names = [f"during{number}" for number in range(files)]
+        siege.prepare(*names)
         since = time.monotonic()
-        if place == "spool":
-            siege.release("during1", "during2")
-        return _end(siege, since)
+        with siege.injected(SLOW_CALLS, f"delay_enter={SLOWLY}") as log:
+            for number in names:
+                siege.release(number)
+                if not at_once:
+                    siege.wait(lambda: _prompt(siege), "it answers")
+            siege.wait(lambda: _prompt(siege) and set(names) <= siege.lines("end"), "they end, slowly", 3 * PATIENCE)
+            siege.wait(lambda: _prompt(siege) and time.monotonic() - since > WATCHDOG, "pings are due")
+            if (calls := log.read_text().count("DELAYED")) < len(names):
+                siege.notes.append(f"it was not slow: {calls} calls were delayed")
+        if (silence := manager.silence(since)) > WATCHDOG:
+            siege.notes.append(f"no ping for {silence:.1f} s")
+        return _end(siege, time.monotonic())
+
+
+def _prompt(siege: Siege) -> bool:
+    asked = time.monotonic()
+    status = siege.status()
+    took = time.monotonic() - asked
+    notes = [f"an answer took {took:.1f} s"] if took > PROMPT else []
+    notes += [f"of a disk that is only slow it says: {problem}" for problem in status.get("problems", ())]
+    siege.notes += [note for note in notes if note not in siege.notes]
+    return bool(status)
 
 
 # -- the daemon ----------------------------------------------------------------------------------
@@ -190,6 +294,21 @@ def processes(name: str, rng: random.Random) -> Row:
         return _end(siege, time.monotonic(), again=("during0", "during1", "during2"))
 
 
+def processes_of_the_daemon(name: str, rng: random.Random) -> Row:
+    """It may not fork when it has lost its worker server, and so can replace neither that nor a worker."""
+    with Siege(name, user=USER) as siege:
+        _begin(siege)
+        idle = next(worker["pid"] for worker in siege.status()["workers"] if worker["job"] is None)
+        _limit_processes(siege.pid, "1:")
+        os.kill(siege.env.server(), signal.SIGKILL)
+        os.kill(idle, signal.SIGKILL)
+        siege.said("the worker server cannot be started")
+        siege.drop("during0", "during1", "during2")
+        siege.until_ended("across")
+        _limit_processes(siege.pid, "1000:")
+        return _end(siege, time.monotonic())
+
+
 def _limit_processes(pid: int, limit: str) -> None:
     """As that user: to change another's limits takes a capability that root need not have in a container."""
     command = ["prlimit", "--pid", str(pid), f"--nproc={limit}"]
@@ -211,11 +330,11 @@ def memory(name: str, rng: random.Random) -> Row:
         siege.until_ended("across")
         if siege.pid == pid and siege.env.process is not None and siege.env.process.poll() is None:
             resource.prlimit(pid, resource.RLIMIT_AS, before)
-        return _end(siege, time.monotonic(), again=tuple(siege.names))  # what was about to start is uncertain
+        return _end(siege, time.monotonic(), again=(*names, "large"))  # what was about to start is uncertain
 
 
 def killed(name: str, rng: random.Random) -> Row:
-    """As the kernel does when memory is short: the largest goes, and that may be the daemon."""
+    """What is left of a kill for want of memory where there is no kernel to do it; with one: ``test_controllers``."""
     with Siege(name, may_end=[-9]) as siege:
         _begin(siege)
         siege.drop("during0", "during1", "during2")
@@ -245,6 +364,9 @@ def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
         "no inodes: output": lambda name, rng: output_disk(name, rng, inodes("log")),
         "no inodes: spool": lambda name, rng: spool_disk(name, rng, inodes("spool"), FULL),
         "read-only disk: store": store_read_only,
+        "read-only disk: store, for a while": store_refusing,
+        "failing disk: store": store_failing,
+        "failing disk: store, later": lambda name, rng: store_failing(name, rng, rng.randint(5, 9)),
         "read-only disk: output": lambda name, rng: output_disk(name, rng, read_only("log")),
         "read-only disk: spool": lambda name, rng: spool_disk(name, rng, read_only("spool"), READ_ONLY),
         "frozen disk: store": lambda name, rng: frozen(name, rng, "state"),
@@ -253,14 +375,17 @@ def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
         ),
         "frozen disk: output": lambda name, rng: frozen(name, rng, "log"),
         "frozen disk: spool": lambda name, rng: frozen(name, rng, "spool"),
+        "slow disk: store and spool": lambda name, rng: slow(name, rng, 20),
+        "slow disk: many files at once": lambda name, rng: slow(name, rng, 200, at_once=True),
         "no descriptors: daemon": lambda name, rng: descriptors(name, rng, 0),
         "few descriptors: daemon": lambda name, rng: descriptors(name, rng, 12),
         "no processes: workers": processes,
+        "no processes: daemon": processes_of_the_daemon,
         "no memory: daemon": memory,
         "out of memory: daemon killed": killed,
     }
 
     def attack(name: str) -> Callable[[random.Random, bool], Row]:
-        return lambda rng, all_of_it: repeated(lambda: trials[name](name, rng), 3 if all_of_it else 1)
+        return lambda rng, all_of_it: repeated(name, lambda: trials[name](name, rng), 3 if all_of_it else 1)
 
     return {name: attack(name) for name in trials}

@@ -10,13 +10,15 @@ import json
 import os
 import shlex
 import shutil
-import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -24,6 +26,7 @@ from typing import Any, TypeVar
 import auditor
 from disks import Disk
 from gate_env import OVER, REPOSITORY, GateEnv
+from leftovers import leftovers
 from table import Row
 from taskgated.ctl.client import Client, Unreachable
 
@@ -33,6 +36,10 @@ PATIENCE = 60.0
 """Seconds for anything to happen: far more than it takes, on a host that has much else to do."""
 ANSWER = 3.0
 """Seconds for an answer of the daemon."""
+RESTART, BURST = 1.0, 10
+"""``RestartSec=`` and ``StartLimitBurst=`` of the unit; no trial lasts as long as its ``StartLimitIntervalSec=``."""
+WATCHDOG = 30.0
+"""Seconds that the manager waits for a ping: ``WatchdogSec=`` of the unit."""
 RECORD = Path(__file__).with_name("record.py")
 GOOD = ("succeeded",)
 
@@ -46,6 +53,7 @@ class Siege:
         config: str = "",
         *,
         disks: Iterable[str] = (),
+        disk: type[Disk] = Disk,
         inodes: int = 2048,
         user: int | None = None,
         prefix: Iterable[str] = (),
@@ -56,14 +64,14 @@ class Siege:
         self.root = Path(tempfile.mkdtemp(prefix="taskgate-siege-"))
         self.root.chmod(0o755)
         self.env = GateEnv(self.root / "gate", f"workers: {LIMIT}\nstop_timeout: 100ms\n{config}")
-        self.disks: dict[str, Disk] = {}
+        self.disks = {p: disk(self.env.root / p, self.root / f"{p}.image", inodes=inodes) for p in disks}
         self.names: list[str] = []
         self.ends: list[int] = []  # exit statuses of daemons that ended by themselves
         self.notes: list[str] = []
         """What else went wrong; all of them make the row unclean."""
+        self._said = 0  # how much it had said when the attack began
         self._may_end = frozenset(may_end)
         self.python = sys.executable if user is None else python_for(user)
-        self._wanted = dict.fromkeys(disks, inodes)
         self._user = user
         self._prefix = list(prefix)
         self._environ = dict(env or {})
@@ -73,9 +81,8 @@ class Siege:
 
     def __enter__(self) -> Siege:
         try:
-            for name, inodes in self._wanted.items():
-                disk = Disk(self.env.root / name, self.root / f"{name}.image", inodes=inodes)
-                self.disks[name] = self._stack.enter_context(disk)
+            for disk in self.disks.values():
+                self._stack.enter_context(disk)
             if self._user is not None:
                 for path in (self.env.root, *self.env.root.rglob("*")):
                     os.chown(path, self._user, self._user)
@@ -90,14 +97,11 @@ class Siege:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         try:
-            self.env.clean_up()
+            self.env.clean_up()  # of a trial that failed half-way nothing is left either
         except AssertionError:
             if error is None:
                 raise
         finally:
-            for pid in self.env.processes():  # a trial that failed half-way leaves nothing either
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
             self._stack.close()
             shutil.rmtree(self.root, ignore_errors=True)
 
@@ -118,14 +122,17 @@ class Siege:
         return self.env.process.pid
 
     def tend(self) -> None:
-        """As systemd does with ``Restart=on-failure``: a daemon that ended is started again."""
+        """As systemd does with ``Restart=on-failure``: a daemon that ended is started again, but not for ever."""
         assert self.env.process is not None
         status = self.env.process.poll()
         if status is None:
             return
         self.ends.append(status)
         if status not in self._may_end:
-            self.notes.append(f"the daemon ended with status {status}")
+            self.notes.append(f"the daemon ended with status {status}: {self.env.log()[-1000:]}")
+        if len(self.ends) == BURST:
+            self.notes.append(f"the daemon ended {BURST} times: systemd would not start it again")
+        time.sleep(RESTART)
         self.launch()
 
     def wait(self, what: Callable[[], T], description: str, timeout: float | None = None) -> T:
@@ -140,6 +147,19 @@ class Siege:
             time.sleep(0.05)
         return last
 
+    @contextmanager
+    def injected(self, calls: str, what: str) -> Iterator[Path]:
+        """The daemon, with all its threads, under strace(1), which does that to these system calls; its log."""
+        log = self.root / "strace.log"
+        command = ["strace", "-f", "-q", "-o", str(log), "-e", f"trace={calls}", "-e", f"inject={calls}:{what}"]
+        tracer = subprocess.Popen([*command, "-p", str(self.pid)], stderr=subprocess.DEVNULL)
+        try:
+            self.wait(lambda: _traced(self.pid), "strace has it")
+            yield log
+        finally:
+            tracer.terminate()  # and so it lets go
+            tracer.wait(30)
+
     # -- what it says ----------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
@@ -151,14 +171,23 @@ class Siege:
         except Unreachable:
             return {}
 
-    def said(self, *words: str, status: bool = True) -> None:
+    def mark(self) -> None:
+        """The attack begins: what was said until now is no answer to it."""
+        self._said = len(self.env.log())
+
+    def log(self) -> str:
+        """What the daemon and its workers have said since ``mark``."""
+        return self.env.log()[self._said :]
+
+    def said(self, *words: str, status: bool = True, within: float | None = None) -> None:
         """Wait until the journal, and ``taskgatectl status``, say what is wrong: one of these."""
 
         def told() -> bool:
-            problems = " ".join(self.status().get("problems", ())) if status else self.env.log()
-            return any(word in self.env.log() for word in words) and any(word in problems for word in words)
+            if not any(word in self.log() for word in words):
+                return False
+            return not status or any(word in " ".join(self.status().get("problems", ())) for word in words)
 
-        self.wait(told, f"the daemon says {' or '.join(words)}; it says {self.status().get('problems')}")
+        self.wait(told, f"the daemon says {' or '.join(words)}; it says {self.status().get('problems')}", within)
 
     def well(self) -> None:
         """Wait until the daemon has nothing to complain of."""
@@ -197,8 +226,8 @@ class Siege:
         """The names of jobs whose record has that word."""
         return {line.name for line in auditor.read(self.env.scratch) if line.word == word}
 
-    def until_ended(self, *names: str) -> None:
-        self.wait(lambda: set(names) <= self.lines("end"), f"{' '.join(names)} ended")
+    def until_ended(self, *names: str, within: float | None = None) -> None:
+        self.wait(lambda: set(names) <= self.lines("end"), f"{' '.join(names)} ended", within)
 
     def until_running(self, *names: str) -> None:
         self.wait(lambda: set(names) <= self.lines("start"), f"{' '.join(names)} started")
@@ -221,11 +250,14 @@ class Siege:
             good = job["state"] in GOOD or job["name"] in set(failed)
             if not good or (job["attempt"] > 1 and job["name"] not in excused):
                 self.notes.append(f"{job['name']}: {job['state']} after attempt {job['attempt']}: {job['reason']}")
-        self.env.stop()
+        if status := self.env.stop():
+            self.notes.append(f"the daemon stopped with status {status}")
         left = self.left()
         verdict = auditor.judge(auditor.read(self.env.scratch), self.names, LIMIT)
         if unexcused := set(verdict.again) - excused:
             self.notes.append(f"ran again: {' '.join(sorted(unexcused))}")
+        if verdict.unknown:
+            self.notes.append(f"ran, and nobody knows why: {' '.join(verdict.unknown)}")
         if verdict.gaps:
             self.notes.append(f"attempts out of order: {' '.join(verdict.gaps)}")
         if left:
@@ -242,18 +274,49 @@ class Siege:
         )
 
     def left(self) -> list[str]:
-        """What nobody will clean up: in the private directories, in the spool, pieces of output, processes."""
-        layout = self.env.layout
-        private = (layout.claims, layout.scripts, layout.outcomes, layout.rejected)
-        found = [path for directory in private if directory.exists() for path in directory.iterdir()]
-        found += [path for path in layout.spool.iterdir() if not path.name.startswith(".") and path.is_file()]
-        found += [path for path in layout.log.rglob("*") if path.is_file() and path.suffix != ".log"]
-        found += [path for path in layout.state.iterdir() if path.name.endswith((".tmp", "-journal"))]
-        names = [str(path.relative_to(layout.spool.parent)) for path in found]
+        """What nobody cleans up, processes as well."""
         end = time.monotonic() + 10
         while (processes := self.env.processes()) and time.monotonic() < end:
             time.sleep(0.05)
-        return names + [f"process {pid}" for pid in processes]
+        return leftovers(self.env.layout) + [f"process {pid}" for pid in processes]
+
+
+class Manager:
+    """As much of a service manager as listens for pings. A context manager."""
+
+    def __init__(self) -> None:
+        self._address = f"\0taskgate-trial-{os.getpid()}-{id(self)}"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self._address)
+        self._pings: list[float] = []
+        self._thread = threading.Thread(target=self._listen)
+        usec = str(int(WATCHDOG * 1e6))
+        self.environ = {"NOTIFY_SOCKET": self._address.replace("\0", "@"), "WATCHDOG_USEC": usec}
+
+    def __enter__(self) -> Manager:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", self._address)
+        self._thread.join()
+        self._socket.close()
+
+    def _listen(self) -> None:
+        while message := self._socket.recv(65536):
+            if b"WATCHDOG=1" in message:
+                self._pings.append(time.monotonic())
+
+    def silence(self, since: float) -> float:
+        """The longest time without a ping, from then until now."""
+        heard = [since, *(at for at in self._pings if at > since), time.monotonic()]
+        return max(later - earlier for earlier, later in pairwise(heard))
+
+
+def _traced(pid: int) -> bool:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return all("TracerPid:\t0\n" not in (task / "status").read_text() for task in tasks)
 
 
 def python_for(user: int) -> str:
@@ -277,8 +340,16 @@ def python_for(user: int) -> str:
     return ""
 
 
-def repeated(attack: Callable[[], Row], times: int) -> Row:
-    row = attack()
+def tried(name: str, trial: Callable[[], Row]) -> Row:
+    """A trial that breaks off is a row as well, and not a clean one: it must not take the others with it."""
+    try:
+        return trial()
+    except Exception as error:
+        return Row(name, 1, notes=(f"{type(error).__name__}: {error}",))
+
+
+def repeated(name: str, trial: Callable[[], Row], times: int) -> Row:
+    row = tried(name, trial)
     for _ in range(times - 1):
-        row += attack()
+        row += tried(name, trial)
     return row

@@ -2,8 +2,10 @@
 
     python tests/chaos --attack soak --minutes 10
 
-Memory, descriptors and threads are sampled over the life of each daemon that lives long enough to show a trend: the
-daemon is killed in the first half only, and has the second one to itself, with workers and worker server still dying.
+Memory, descriptors and threads are sampled over the life of each daemon and each worker server that lives long enough
+to show a trend: both are killed in the first half only, and have the second one to themselves, with workers
+and jobs still dying. What is judged is the least that they had for a while, for load comes and goes: a leak lifts
+that, be it by one descriptor.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ import random
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
+import auditor
 from load import Load
 from table import Row
 from trial import Trial, signal_to
@@ -29,14 +32,15 @@ BACKLOG = 60
 """Jobs that wait or run; with more nothing is dropped."""
 POISON = 3
 """A job that was on this many workers when they died counts as their murderer, and fails."""
-GROWTH = 1.15
-SLACK = {"memory": 3 * 1024**2, "descriptors": 3, "threads": 1}
-"""What a later stretch may have more than an earlier one, as a factor and in addition."""
+SLACK = {"memory": 1024**2, "descriptors": 0, "threads": 0}
+"""What a later stretch may have more than an earlier one; memory that was given back may lie in pieces."""
+ENOUGH = 100
+"""Samples, ten a second at most, in a quarter of a life that can show a trend."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a daemon has at a moment; memory is what is resident, in bytes."""
+    """What a process has at a moment; memory is what is resident, in bytes."""
 
     memory: int
     descriptors: int
@@ -59,15 +63,39 @@ def sample(pid: int) -> Sample | None:
 def grown(samples: Sequence[Sample]) -> list[str]:
     """What has grown between the second and the last quarter of its life: the first belongs to its start."""
     quarter = len(samples) // 4
-    if quarter < 5:
+    if quarter < ENOUGH:
         return []
     early, late = samples[quarter : 2 * quarter], samples[-quarter:]
     found = []
     for what, slack in SLACK.items():
-        before, after = (median(getattr(s, what) for s in part) for part in (early, late))
-        if after > before * GROWTH + slack:
-            found.append(f"{what} of the daemon grew from {before:.0f} to {after:.0f}")
+        before, after = (min(getattr(sample, what) for sample in part) for part in (early, late))
+        if after > before + slack:
+            found.append(f"{what} grew from {before} to {after}")
     return found
+
+
+class Life:
+    """One process after the other in the same part, and what each of them had."""
+
+    def __init__(self, part: str) -> None:
+        self.growth: list[str] = []
+        self.judged = 0
+        self._part = part
+        self._pid = 0
+        self._samples: list[Sample] = []
+
+    def watch(self, pid: int) -> None:
+        if pid != self._pid:
+            self.judge()
+            self._pid = pid
+        if pid and (seen := sample(pid)) is not None:
+            self._samples.append(seen)
+
+    def judge(self) -> None:
+        """Its life is over, or has been long enough."""
+        self.judged += len(self._samples) >= 4 * ENOUGH
+        self.growth += [f"{self._part}: {what}" for what in grown(self._samples)]
+        self._samples.clear()
 
 
 class Soak:
@@ -76,10 +104,8 @@ class Soak:
     def __init__(self, trial: Trial, dice: random.Random) -> None:
         self.trial = trial
         self.dice = dice
-        self.killed_workers = 0
-        self.killed_daemons = 0
-        self.samples: list[Sample] = []
-        self.growth: list[str] = []
+        self.killed = Counter[str]()
+        self.daemon, self.server = Life("daemon"), Life("worker server")
         self.resumed = 0.0
 
     def load(self) -> None:
@@ -100,6 +126,7 @@ class Soak:
             load.failing,
             load.retried,
             load.delayed,
+            load.tough,
             load.bad,
         ]
         known = len(load.files)
@@ -110,21 +137,42 @@ class Soak:
 
     def attack(self, everything: bool) -> None:
         """Hurt something. ``everything``: also the daemon itself may die."""
-        attacks = [self.worker_dies, self.server_dies, self.somebody_pauses, self.reload]
+        attacks = [self.worker_dies, self.job_dies, self.somebody_pauses, self.reload]
         if everything:
-            attacks.append(self.daemon_dies)
+            attacks += [self.daemon_dies, self.server_dies]
         self.dice.choice(attacks)()
 
     def worker_dies(self) -> None:
         if pids := [entry["pid"] for entry in self.trial.gate.status()["workers"]]:
             signal_to(self.dice.choice(pids), signal.SIGKILL)
-            self.killed_workers += 1
+            self.killed["worker"] += 1
+
+    def job_dies(self) -> None:
+        """The process of a job that does not mind. It stands still first, so that it cannot have ended by then."""
+        lines = auditor.read(self.trial.record)
+        over = {(line.name, line.attempt) for line in lines if line.word == "end"}
+        for line in lines[-BACKLOG:]:
+            if line.word != "start" or line.name not in self.trial.load.sturdy or (line.name, line.attempt) in over:
+                continue
+            if not _is_record(line.pid, line.name):
+                continue
+            signal_to(line.pid, signal.SIGSTOP)
+            ended = any(
+                (other.word, other.name, other.attempt) == ("end", line.name, line.attempt)
+                for other in auditor.read(self.trial.record)
+            )
+            signal_to(line.pid, signal.SIGCONT if ended else signal.SIGKILL)
+            self.killed["job"] += not ended
+            return
+
+    def servers(self) -> list[int]:
+        workers = {entry["pid"] for entry in self.trial.gate.status()["workers"]}
+        return [pid for pid in self.trial.workers() if pid not in workers and _parent(pid) == self.pid]
 
     def server_dies(self) -> None:
-        workers = {entry["pid"] for entry in self.trial.gate.status()["workers"]}
-        servers = [pid for pid in self.trial.workers() if pid not in workers and _parent(pid) == self.pid]
-        for pid in servers:
+        for pid in self.servers():
             signal_to(pid, signal.SIGKILL)
+            self.killed["worker server"] += 1
 
     def somebody_pauses(self) -> None:
         """Any process of the gate stands still for a while."""
@@ -138,9 +186,8 @@ class Soak:
         self.trial.gate.signal(signal.SIGHUP)
 
     def daemon_dies(self) -> None:
-        self.judge_growth()
         self.trial.gate.kill()
-        self.killed_daemons += 1
+        self.killed["daemon"] += 1
         died = time.monotonic()
         self.trial.start()
         self.trial.until_ready()
@@ -152,12 +199,16 @@ class Soak:
         return self.trial.gate.process.pid
 
     def watch(self) -> None:
-        if (seen := sample(self.pid)) is not None:
-            self.samples.append(seen)
+        self.daemon.watch(self.pid)
+        if servers := self.servers():
+            self.server.watch(servers[0])
 
-    def judge_growth(self) -> None:
-        self.growth += grown(self.samples)
-        self.samples.clear()
+
+def _is_record(pid: int, name: str) -> bool:
+    try:
+        return name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def _parent(pid: int) -> int:
@@ -168,21 +219,26 @@ def _parent(pid: int) -> int:
 
 
 def soak(dice: random.Random, everything: bool) -> Row:
-    """``tries``: how many jobs there were."""
-    seconds = 60 * (MINUTES if everything else min(MINUTES, SAMPLE_MINUTES))
+    """``tries``: how many processes were killed."""
+    seconds = 60 * (MINUTES if everything else SAMPLE_MINUTES)
     with Trial(lambda record: Load(record, seconds=0.1)) as trial:
         run = Soak(trial, dice)
         try:
             trial.start()
             trial.until_ready()
             _run(run, seconds)
-            run.judge_growth()
-        except AssertionError as error:
+        except (AssertionError, OSError) as error:
             return trial.failed("soak", error)
-        row = trial.finish("soak", kills=run.killed_workers, poison=POISON)
-        jobs, daemons, workers = len(trial.load.states), run.killed_daemons, run.killed_workers
-        sys.stderr.write(f"soak: {jobs} jobs, {daemons} daemons and {workers} workers killed\n")
-    return replace(row, tries=len(trial.load.states), seconds=run.resumed, notes=(*row.notes, *run.growth))
+        row = trial.finish("soak", kills=run.killed["worker"], poison=POISON)
+        notes = list(row.notes)
+        for life in (run.daemon, run.server):
+            life.judge()
+            notes += life.growth
+        if everything and not (run.daemon.judged and run.server.judged):
+            notes.append("nobody lived long enough to show whether it grows")
+        killed = ", ".join(f"{number} of {part}" for part, number in sorted(run.killed.items()))
+        sys.stderr.write(f"soak: {len(trial.load.states)} jobs; killed: {killed}\n")
+    return replace(row, tries=run.killed.total(), seconds=run.resumed, notes=tuple(notes))
 
 
 def _run(run: Soak, seconds: float) -> None:

@@ -10,7 +10,8 @@ HEAD = ("attack", "tries", "lost", "twice at once", "over limit", "left behind",
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Counts over all tries. ``left``: private files, processes or half-done entries that nobody will clean up.
+    """Counts over all tries. ``of``: how many tries there could be, where that is a number. ``left``: private files,
+    processes or half-done entries that nobody will clean up.
     ``seconds``: the longest time from the end of the attack until jobs ran again. ``notes``: what else went wrong, in
     words; a row with notes is not clean."""
 
@@ -22,6 +23,7 @@ class Row:
     left: int = 0
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    of: int = 0
 
     @property
     def clean(self) -> bool:
@@ -37,6 +39,7 @@ class Row:
             self.left + other.left,
             max(self.seconds, other.seconds),
             self.notes + other.notes,
+            self.of + other.of,
         )
 
 
@@ -44,6 +47,7 @@ def markdown(rows: Sequence[Row]) -> str:
     """The table as the README has it."""
     lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
     for row in rows:
-        cells = (row.attack, row.tries, row.lost, row.twice, row.over, row.left, f"{row.seconds:.1f}")
+        tries = f"{row.tries:,} of {row.of:,}" if row.of else f"{row.tries:,}"
+        cells = (row.attack, tries, row.lost, row.twice, row.over, row.left, f"{row.seconds:.1f}")
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)

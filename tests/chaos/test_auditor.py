@@ -36,7 +36,11 @@ class TestJudge:
     def test_killed_and_run_again_with_its_pid_and_number(self) -> None:
         """As after a power cut: the start was not on the disk yet, and pids are given anew."""
         lines = record("start a 1 10\nstart b 1 11\nend b 1 11\nstart a 1 10\nend a 1 10")
-        assert judge(lines, "ab", limit=1) == Verdict()
+        assert judge(lines, "ab", limit=1, repeats=True) == Verdict()
+        assert judge(lines, "ab", limit=1).gaps == ("a",), "nothing else gives a number twice"
+
+    def test_unknown(self) -> None:
+        assert judge(record("start a 1 10\nend a 1 10\nstart x 1 11\nend x 1 11"), "a") == Verdict(unknown=("x",))
 
     def test_lost(self) -> None:
         assert judge(record("start a 1 10\nend a 1 10\nstart b 1 11"), "abc").lost == ("b", "c")
@@ -136,14 +140,14 @@ class TestRealProcesses:
         start("a", 60, "2")
         start("b", 60, "2")
         assert start("c", 0, "2").wait(20) == 0
-        assert judge(read(tmp_path), "c") == Verdict(over=("c",))
+        assert judge(read(tmp_path), "abc") == Verdict(lost=("a", "b"), over=("c",))
 
     def test_each_limit_has_its_own_slots(self, start: Start, tmp_path: Path) -> None:
         start("a", 60, "3", "narrow=1")
         assert start("b", 0, "3").wait(20) == 0
-        assert judge(read(tmp_path), "b") == Verdict()
+        assert judge(read(tmp_path), "ab") == Verdict(lost=("a",))
         assert start("c", 0, "3", "narrow=1").wait(20) == 0
-        assert judge(read(tmp_path), "bc") == Verdict(over=("c",))
+        assert judge(read(tmp_path), "abc") == Verdict(lost=("a",), over=("c",))
 
     def test_killed_and_started_again(self, start: Start, tmp_path: Path) -> None:
         first = start("a", 60, "1")

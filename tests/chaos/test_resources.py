@@ -15,6 +15,7 @@ import pytest
 import resources
 import siege
 from disks import can_mount
+from table import Row
 from taskgated.core.job import Outcome, Result, Spec
 from taskgated.intake import watch
 from taskgated.outcomes import Outcomes
@@ -25,8 +26,18 @@ ATTACKS = resources.attacks()
 on_disks = pytest.mark.skipif(bool(can_mount()), reason=can_mount() or "it can")
 
 
+DISKS = [
+    "full disk: store",
+    "full disk: output",
+    "full disk: spool",
+    "no inodes: store",
+    "failing disk: store",
+    "frozen disk: store",
+]
+
+
 @on_disks
-@pytest.mark.parametrize("name", ["full disk: store", "full disk: output", "full disk: spool"])
+@pytest.mark.parametrize("name", DISKS)
 def test_a_disk(name: str) -> None:
     row = ATTACKS[name](random.Random(1), False)
     assert row.clean, row
@@ -36,6 +47,21 @@ def test_a_disk(name: str) -> None:
 def test_the_daemon(name: str) -> None:
     row = ATTACKS[name](random.Random(1), False)
     assert row.clean, row
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_daemon_may_not_fork() -> None:
+    row = ATTACKS["no processes: daemon"](random.Random(1), False)
+    assert row.clean, row
+
+
+def test_a_trial_that_breaks_off_is_a_row() -> None:
+    def trial() -> Row:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    row = siege.repeated("trial", trial, 2)
+    assert (row.tries, row.clean) == (2, False)
+    assert all("Device or resource busy" in note for note in row.notes)
 
 
 @on_disks

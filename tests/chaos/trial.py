@@ -24,6 +24,7 @@ from typing import Any
 
 import auditor
 from gate_env import OVER, REPOSITORY, GateEnv, until
+from leftovers import leftovers, missing
 from load import WORKERS, Load, every_format
 from table import Row
 from taskgated.errors import TaskgateError
@@ -55,6 +56,7 @@ class Trial:
         self.gate = GateEnv(self.directory / "gate", self.load.config)
         self.attacked = 0.0  # when the attack was over (wall clock), 0 while there was none
         self.poisoned: set[str] = set()  # jobs that the gate gave up, with good reason
+        self.starts = 0  # of the daemon
         self._waiting = list(self.load.files)
         self._tracers: list[subprocess.Popen[bytes]] = []
 
@@ -70,8 +72,9 @@ class Trial:
         if (process := self.gate.process) is not None and process.poll() is None:
             process.kill()
             process.wait()
-        for pid in self.gate.processes():
-            signal_to(pid, signal.SIGKILL)
+        while pids := self.gate.processes():  # again and again: one of them may be forking
+            for pid in pids:
+                signal_to(pid, signal.SIGKILL)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     # -- the load --------------------------------------------------------------------------------
@@ -129,6 +132,7 @@ class Trial:
 
     def start(self, tracer: Sequence[str] = ()) -> None:
         """Start the daemon, under a tracer that lets it be our child; do not wait for it."""
+        self.starts += 1
         command = [*tracer, self.gate.python, "-m", "taskgated", "--root", str(self.gate.root)]
         with open(self.gate.root / "daemon.log", "ab") as log:
             self.gate.process = subprocess.Popen(
@@ -198,7 +202,7 @@ class Trial:
             resumed = self._resumed(ready_at)
             self._settle()
             self._stop(found)
-        except (AssertionError, TaskgateError, OSError) as error:
+        except (AssertionError, TaskgateError, OSError, subprocess.SubprocessError) as error:
             found.notes.append(str(error).splitlines()[0])
         self._audit(found)
         row = Row(
@@ -215,10 +219,10 @@ class Trial:
             self._explain(attack, found)
         return row
 
-    def failed(self, attack: str, error: AssertionError) -> Row:
+    def failed(self, attack: str, error: Exception) -> Row:
         """What did not happen that should have: a row that is not clean."""
         self._explain(attack, error)
-        return Row(attack, 1, notes=(str(error).splitlines()[0],))
+        return Row(attack, 1, notes=(repr(error).splitlines()[0],))
 
     def _explain(self, attack: str, what: object) -> None:
         """For whoever has to find out why: what the gate said, and who was there."""
@@ -243,20 +247,23 @@ class Trial:
         for names in self.load.limited.values():
             found.over |= set(auditor.judge([line for line in lines if line.name in names], (), 1).over)
         if verdict.gaps:
-            found.notes.append(f"numbers of attempts went back: {', '.join(verdict.gaps)}")
+            found.notes.append(f"numbers of attempts did not grow: {', '.join(verdict.gaps)}")
+        if unknown := set(verdict.unknown) - self.poisoned:
+            found.notes.append(f"ran, and nobody knows why: {', '.join(sorted(unknown))}")
 
     def _ask(self, found: Findings, kills: int, poison: int) -> None:
         """Whether the store agrees with the record: one job for each name, in its state, its attempts counted from 1,
         and no more ends than attempts whose end was uncertain can excuse. Such a one must have begun: when the daemon
-        dies between writing a start down and telling the worker, that attempt is lost, but nothing has run."""
+        dies between writing a start down and telling the worker, that attempt is lost, but nothing has run. So each
+        worker that was killed excuses one attempt, each daemon as many as there are workers, which never began."""
         lines = auditor.read(self.record)
         ends = auditor.ends(lines)
         begun = {(line.name, line.attempt) for line in lines if line.word == "start"}
         jobs = {}
         seen: Counter[str] = Counter()
         poisoned = set()
-        uncertain = 0
-        for job in self.jobs():
+        uncertain = unheard = 0
+        for job in self.gate.jobs():
             shown = self.gate.call("Show", id=job["id"])
             name = name_of(shown)
             seen[name] += 1
@@ -268,7 +275,8 @@ class Trial:
             away = [attempt["number"] for attempt in attempts if attempt["result"] == "lost"]
             lost = sum((name, number) in begun for number in away)
             uncertain += lost
-            if poison and len(away) >= poison:
+            unheard += len(away)
+            if poison and len(away) >= poison and job["state"] == "failed":
                 poisoned.add(name)
             elif not self.load.ends[name] <= ends[name] <= self.load.ends[name] + lost:
                 found.notes.append(f"{name}: {ends[name]} attempts came to their end, {lost} were lost")
@@ -281,15 +289,8 @@ class Trial:
                 found.notes.append(f"{name} is {jobs[name]['state']}: {jobs[name]['reason']}")
         if uncertain > kills:
             found.notes.append(f"{uncertain} attempts were lost that had begun, {kills} workers were killed")
-
-    def jobs(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        after: int | None = 0
-        while after is not None:
-            reply = self.gate.call("List", after=after)
-            found += reply["jobs"]
-            after = reply["next"]
-        return found
+        if unheard > kills + WORKERS * (self.starts - 1):
+            found.notes.append(f"{unheard} attempts were lost, with {kills} workers and {self.starts - 1} daemons")
 
     def _settle(self) -> None:
         """Give workers that kept outcomes the time to find the daemon, which they look for every second; what is
@@ -308,18 +309,9 @@ class Trial:
         """Stop cleanly, and look what is left behind."""
         if (status := self.gate.stop()) != 0:
             found.notes.append(f"it stopped with exit status {status}")
-        layout = self.gate.layout
-        rejected = {*self.load.refused, *(f"{name}.reason" for name in self.load.refused)}
-        missing = rejected - set(os.listdir(layout.rejected))
-        if missing:
-            found.notes.append(f"not in rejected/: {', '.join(sorted(missing))}")
-        left = [f"rejected/{name}" for name in set(os.listdir(layout.rejected)) - rejected]
-        for directory in (layout.scripts, layout.outcomes):
-            left += [f"{directory.name}/{name}" for name in os.listdir(directory)]
-        for claim in layout.claims.iterdir():
-            if not claim.name.startswith("done.") or os.listdir(claim):  # an empty one that was put by is a spare
-                left.append(f".claims/{claim.name}")
-        left += self._in_spool()
+        if absent := missing(self.gate.layout, self.load.refused):
+            found.notes.append(f"not in rejected/: {', '.join(absent)}")
+        left = leftovers(self.gate.layout, self.load.refused)
         try:
             until(lambda: not self.gate.processes(), "no process is left", 20)
         except AssertionError:

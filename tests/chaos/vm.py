@@ -19,12 +19,12 @@ import struct
 import subprocess
 import threading
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
-from machine import CACHE, Machine, mirror, until
+from machine import CACHE, SUITES, Machine, mirror, until
 
-SUITE = "bookworm"
 PACKAGES = (
     "systemd,systemd-sysv,dbus,udev,kmod,e2fsprogs,procps,adduser,acl,python3,python3-yaml,python3-watchdog,"
     "python3-sdnotify"
@@ -115,14 +115,14 @@ def _shell(*command: str, root: Path | None = None) -> None:
     assert done.returncode == 0, f"{command}: {done.stdout[-4000:]}"
 
 
-def _root() -> Path:
+def _root(suite: str) -> Path:
     """A system with kernel, without our package. For whoever holds the lock."""
-    key = hashlib.sha256(f"{SUITE} {PACKAGES} {KERNEL} {MODULES}".encode()).hexdigest()[:8]
+    key = hashlib.sha256(f"{suite} {PACKAGES} {KERNEL} {MODULES}".encode()).hexdigest()[:8]
     root = CACHE / f"vm-root-{key}"
     if not root.exists():
         fresh = CACHE / f"vm-root-{key}.new"
         shutil.rmtree(fresh, ignore_errors=True)
-        _shell("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(fresh), mirror())
+        _shell("debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(fresh), mirror())
         # Only what its disks need: a small initrd is read and unpacked sooner.
         (fresh / "etc/initramfs-tools/conf.d").mkdir(parents=True)
         (fresh / "etc/initramfs-tools/conf.d/lab").write_text("MODULES=list\n")
@@ -133,7 +133,7 @@ def _root() -> Path:
     return root
 
 
-def provide(deb: Path, directory: Path) -> None:
+def provide(deb: Path, directory: Path, suite: str) -> None:
     """``disk0``, ``kernel`` and ``initrd`` in that directory, the package installed; all of it is cached."""
     CACHE.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(deb.read_bytes() + Path(__file__).read_bytes())
@@ -141,12 +141,12 @@ def provide(deb: Path, directory: Path) -> None:
         digest.update(text.encode())
     with open(CACHE / "vm.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        root = _root()
+        root = _root(suite)
         made = CACHE / f"vm-image-{root.name[-8:]}-{digest.hexdigest()[:12]}"
         if not made.exists():
-            for old in CACHE.glob("vm-image-*"):
+            for old in CACHE.glob(f"vm-image-{root.name[-8:]}-*"):
                 shutil.rmtree(old)  # each machine has copies
-            fresh = CACHE / "vm-image-new"
+            fresh = CACHE / f"vm-image-{root.name[-8:]}-new"
             fresh.mkdir()  # one that was left half-made went with the old ones
             _make(root, fresh, deb)
             fresh.rename(made)
@@ -199,8 +199,12 @@ class Disk(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        peer, _ = self._listener.accept()
-        self._listener.close()
+        try:
+            peer, _ = self._listener.accept()
+        except OSError:
+            return  # QEMU never came
+        finally:
+            self._listener.close()
         with peer, peer.makefile("rb") as stream:
             try:
                 self._greet(peer, stream.read)
@@ -263,6 +267,8 @@ class Disk(threading.Thread):
 
     def cut(self, rng: random.Random, kept: float) -> int:
         """After QEMU is gone: that part of what was not flushed is on the image. Returns how many blocks are lost."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # who still waits for QEMU is woken by that
         self.join(PATIENCE)
         kept_blocks = {number: block for number, block in self._cache.items() if rng.random() < kept}
         self._keep(kept_blocks)
@@ -277,8 +283,8 @@ class Vm(Machine):
     when the power goes, whatever became of the disk. ``powered``: when QEMU was started last (the wall clock).
     """
 
-    def __init__(self, deb: Path, directory: Path, rng: random.Random | None = None) -> None:
-        self.suite = SUITE
+    def __init__(self, deb: Path, directory: Path, rng: random.Random | None = None, suite: str = SUITES[0]) -> None:
+        self.suite = suite
         self.witness: list[str] = []
         self.powered = 0.0
         self._rng = rng or random.Random(0)
@@ -287,9 +293,10 @@ class Vm(Machine):
         self._console = directory / "console"
         self._qemu: subprocess.Popen[bytes] | None = None
         self._asked = 0
-        provide(deb, directory)
+        provide(deb, directory, suite)
         _shell("mke2fs", "-q", "-t", "ext4", str(directory / "disk1"), "64M")
         self._disks: list[Disk] = []
+        self._ports = ExitStack()  # all that is open to talk to this boot
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -320,12 +327,12 @@ class Vm(Machine):
             self._qemu = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
             )
-        self._control = self._connect(sockets["lab.control"])
-        self._reader = threading.Thread(
-            target=self._listen, args=(self._connect(sockets["lab.witness"]),), daemon=True
-        )
-        self._reader.start()
-        self._answers = self._control.makefile("r", encoding="utf-8", errors="replace")
+        self._control = self._ports.enter_context(self._connect(sockets["lab.control"]))
+        self._answers = self._ports.enter_context(self._control.makefile("r", encoding="utf-8", errors="replace"))
+        witness = self._connect(sockets["lab.witness"])
+        reader = threading.Thread(target=self._listen, args=(witness,), daemon=True)
+        reader.start()
+        self._ports.callback(reader.join, PATIENCE)
         self.run("chown", "taskgate:", RECORDS)
         if wait:
             self.run("systemctl", "is-system-running", "--wait", check=False)
@@ -356,21 +363,18 @@ class Vm(Machine):
 
     def cut(self, kept: float = 0.0) -> int:
         """The power goes, now; of what was not flushed that part is kept. Returns how many blocks are lost."""
-        self._kill()
-        self._reader.join(PATIENCE)
-        self._answers.close()
-        self._control.close()
-        return sum(disk.cut(self._rng, kept) for disk in self._disks)
-
-    def _kill(self) -> None:
         assert self._qemu is not None
         self._qemu.kill()
         self._qemu.wait()
         self._qemu = None
+        self._ports.close()
+        disks, self._disks = self._disks, []
+        return sum(disk.cut(self._rng, kept) for disk in disks)
 
     def close(self) -> None:
+        """Nothing is left of it, also when it was not booted, or its boot failed half-way."""
         if self._qemu is not None:
-            self._kill()
+            self.cut()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def console(self) -> str:

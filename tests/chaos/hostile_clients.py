@@ -1,0 +1,161 @@
+"""What hostile clients say on the sockets, or do not say. Each attack is a function of the stage it happens on."""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from gate_env import until
+from stage import DESCRIPTORS, PATIENCE, Stage
+from taskgated.control.gate import INTERFACE
+from taskgated.sockets import connect
+
+
+def sockets(stage: Stage) -> tuple[Path, Path]:
+    return stage.gate.layout.control_socket, stage.gate.layout.worker_socket
+
+
+@contextmanager
+def connections(path: Path, number: int) -> Iterator[list[socket.socket]]:
+    """So many at once; they may be closed by the other side as soon as they are there."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(connected(path)) for _ in range(number)]
+
+
+def connected(path: Path) -> socket.socket:
+    """A connection, in time: who is too busy to accept is asked again."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return connect(path, wait=False)
+        except BlockingIOError:
+            assert time.monotonic() < end, f"no connection to {path.name} in {PATIENCE} s"
+            time.sleep(0.001)
+
+
+def tell(sock: socket.socket, data: bytes) -> None:
+    """Say something to somebody who may hang up."""
+    sock.settimeout(PATIENCE)
+    try:
+        sock.sendall(data)
+    except OSError:
+        pass
+
+
+def silent(stage: Stage) -> None:
+    """They say nothing, or half of something, and stay. Whoever asks is answered all the same."""
+    for path in sockets(stage):
+        with connections(path, 70) as socks:
+            for sock in socks[::2]:
+                tell(sock, b'{"method": "io.taskgate.Gate.Sta')
+            stage.honest()
+            assert stage.gate.call("Status")["ready"]
+
+
+def thousands(stage: Stage) -> None:
+    """More connections than the daemon has descriptors, held at once: so it has fewer where we may not have many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    number = min(3000, hard - 200)
+    few = min(DESCRIPTORS, number // 2)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number + 200, hard))
+    resource.prlimit(stage.pid, resource.RLIMIT_NOFILE, (few, DESCRIPTORS))
+    try:
+        for path in sockets(stage):
+            with connections(path, number):
+                stage.honest()
+                assert stage.gate.call("Status")["ready"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        resource.prlimit(stage.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+
+
+def gigabyte(stage: Stage) -> None:
+    """A message without an end."""
+    for path in sockets(stage):
+        with connect(path) as sock:
+            sock.settimeout(PATIENCE)
+            try:
+                for _ in range(1024):
+                    sock.sendall(b"x" * 1024**2)
+            except ConnectionError:
+                pass
+            else:
+                raise AssertionError(f"{path.name} takes a gigabyte")
+        stage.honest()
+
+
+def garbage(stage: Stage) -> None:
+    """Bytes of all kinds."""
+    pieces = [
+        b"\0", b"\xff\xfe\0", b"[" * 100_000 + b"\0", b"{}\0" * 1000, b"null\0", b'{"method": []}\0',
+        b"GET / HTTP/1.1\r\n\r\n\0", b'{"hello": 1}\0', b'{"hello": {"protocol": 1}}\0', b'{"outcome": {}}\0',
+        b'"' * 70_000 + b"\0", b"9" * 5000 + b"\0",
+    ]  # fmt: skip
+    for path in sockets(stage):
+        for piece in [*pieces, *(stage.random.randbytes(stage.random.randrange(1, 5000)) for _ in range(50))]:
+            with connect(path) as sock:
+                tell(sock, piece)
+        stage.honest()
+
+
+SCALARS = (
+    None, True, -1, 0, 1, 2**63, 10**400, 1.5, float("inf"), "", "x", "\ud800", "running", "honest", "honest-0",
+)  # fmt: skip
+
+
+def anything(random_: random.Random, depth: int = 3) -> Any:
+    """Some JSON value."""
+    kind = random_.randrange(4 if depth else 2)
+    if kind == 2:
+        return [anything(random_, depth - 1) for _ in range(random_.randrange(4))]
+    if kind == 3:
+        return {random_.choice(("id", "ids", "x", "")): anything(random_, depth - 1) for _ in range(3)}
+    return random_.choice(SCALARS)
+
+
+METHODS = {
+    "Status": (), "List": ("after", "limit", "states", "queues"), "Show": ("id",),
+    "Logs": ("id", "attempt", "offset"), "Wait": ("ids",), "Cancel": ("id",), "Nothing": ("x",),
+}  # fmt: skip
+
+
+def some_call(random_: random.Random) -> Any:
+    """Something like a call: parameters of any type, in a message that may be none."""
+    method = random_.choice(list(METHODS))
+    parameters = {name: anything(random_) for name in METHODS[method] if random_.random() < 0.8}
+    message: dict[str, Any] = {"method": f"{INTERFACE}.{method}", "parameters": parameters}
+    message |= {word: anything(random_, 0) for word in ("more", "oneway") if random_.random() < 0.3}
+    if random_.random() < 0.1:
+        return random_.choice(({}, {"method": anything(random_)}, message | {"parameters": 1}))
+    return message
+
+
+def calls(stage: Stage) -> None:
+    """Methods that exist, parameters of any type, many at once, also behind one that waits for its answer."""
+    control = stage.gate.layout.control_socket
+    for _ in range(1000 if stage.everything else 150):
+        with connect(control) as sock:
+            for _ in range(stage.random.randrange(1, 12)):
+                tell(sock, json.dumps(some_call(stage.random)).encode() + b"\0")
+    stage.drop("waited.yaml", "name: waited\ncommand: sleep 1\n", "honest")
+    job = until(lambda: stage.gate.job("waited"), "it is taken in")
+    assert job
+    with connect(control) as sock:
+        wait = {"method": f"{INTERFACE}.Wait", "parameters": {"ids": [job["id"]]}}
+        tell(sock, json.dumps(wait).encode() + b"\0{}\0")
+        odd: tuple[Any, ...] = ([], {}, 1)
+        for name in odd:
+            with connect(control) as other:
+                ask = {"method": "org.varlink.service.GetInterfaceDescription", "parameters": {"interface": name}}
+                tell(other, json.dumps(ask).encode() + b"\0")
+        stage.honest()
+        until(
+            lambda: (stage.gate.job("waited") or job)["state"] == "succeeded", "what was waited for is over", PATIENCE
+        )

@@ -1,0 +1,125 @@
+"""What hostile people drop into the spool. Each attack is a function of the stage it happens on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+
+from gate_env import until
+from stage import PATIENCE, Stage
+
+
+def bombs(stage: Stage) -> None:
+    """What explodes in other readers."""
+    laughs = b"a: &a [x]\n" + b"".join(b"%c: &%c [%s]\n" % (c, c, b"*%c," % (c - 1) * 9) for c in range(98, 123))
+    contents = {
+        "laughs.yaml": laughs, "merge.yaml": b"a: &a {b: c}\nd: {<<: *a}\n", "brackets.yaml": b"[" * 1_000_000,
+        "brackets.json": b"[" * 1_000_000, "braces.json": b'{"a":' * 200_000, "braces.yaml": b"{a: " * 250_000,
+        "dashes.yaml": b"- " * 500_000, "list.json": b"[" + b"1," * 500_000 + b"1]", "nul.sh": b"#!/bin/sh\n\0",
+        "objects.yaml": b"!!python/object/apply:os.system ['false']\n", "utf16.yaml": "command: x".encode("utf-16"),
+        "digits.json": b'{"priority": ' + b"9" * 900_000 + b"}", "text.tasks": b"true\n\0\n", "elf": b"\x7fELF",
+        "documents.yaml": b"---\n- {}\n" * 100_000, "keys.yaml": b"".join(b"k%d: 1\n" % n for n in range(60_000)),
+    }  # fmt: skip
+    for name, content in contents.items():
+        stage.drop(name, content)
+    stage.honest()
+    stage.refused(*contents)
+
+
+def one_line(stage: Stage) -> None:
+    """100 MB without a newline, as everything that a file can be; one after the other, for the disk's sake."""
+    names = {"line.yaml": "", "line.json": "", "line.sh": "", "line.tasks": "", "line": "lines"}
+    for name, queue in names.items():
+        with open(stage.gate.root / "big", "wb") as file:
+            file.write(b"#!" if name.endswith(".sh") else b"")
+            for _ in range(100):
+                file.write(b"x" * 1024**2)
+        os.rename(stage.gate.root / "big", stage.gate.layout.spool / queue / name)
+        stage.honest()
+        stage.refused(name)
+        stage.remove_rejected(name)
+
+
+def blank_lines(stage: Stage) -> None:
+    """Lines that are no jobs cost time and nothing else, and the time is that of their own queue."""
+    size = 100 if stage.everything else 10
+    with open(stage.gate.root / "big", "wb") as file:
+        for _ in range(size):
+            file.write(b"\n" * 1024**2)
+    os.rename(stage.gate.root / "big", stage.gate.layout.spool / "blank.tasks")
+    stage.honest()
+    until(lambda: not (stage.gate.layout.spool / "blank.tasks").exists(), "it is taken in", PATIENCE)
+    stage.until_done(PATIENCE * size / 10)
+
+
+def tiny_files(stage: Stage) -> None:
+    """So many that a listing of them would fill the memory, there all at once: the daemon is stopped meanwhile."""
+    number = 1_000_000 if stage.everything else 20_000
+    queue = stage.gate.layout.spool / "parked"
+    before = stage.gate.status()["counts"]["queued"]
+    directory = os.open(queue, os.O_RDONLY | os.O_DIRECTORY)
+    os.kill(stage.pid, signal.SIGSTOP)
+    try:
+        for n in range(number):
+            file = os.open(f"{n}.tasks", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=directory)
+            os.write(file, b"x")
+            os.close(file)
+        with os.scandir(queue) as entries:
+            there = sum(1 for _ in entries)
+    finally:
+        os.kill(stage.pid, signal.SIGCONT)
+        os.close(directory)
+    assert there == number, f"only {there} of {number} files lie there"
+    # Each look at the names that are left reads all of them, and comes before the next file of another queue.
+    stage.honest(f"beside {number} files", PATIENCE + number / 20_000)
+    until(
+        lambda: stage.gate.status()["counts"]["queued"] >= before + number,
+        f"all of {number} files are taken in",
+        PATIENCE + number / 500,
+    )
+
+
+def names(stage: Stage) -> None:
+    """Each byte that a name can have, alone and inside; and the longest names."""
+    spool = stage.gate.layout.spool
+    every = [bytes([byte]) for byte in range(1, 256) if byte != ord("/")]
+    ignored = {b".", b"~"}
+    dropped = [b"n" + byte + b".tasks" for byte in every] + [byte for byte in every if byte not in ignored]
+    dropped += [b"l" * 249 + b".tasks", b"\xff" * 255]
+    over = stage.gate.status()["counts"]["succeeded"]
+    for name in dropped:
+        stage.drop(name, "true\n" if name.endswith(b".tasks") else "#!/bin/sh\n")
+    stage.drop(b"\xfe" * 250 + b".yaml", "nonsense")
+    expected = over + len(dropped) + 1  # and the honest one
+    stage.honest()
+    until(lambda: stage.gate.status()["counts"]["succeeded"] >= expected, "all names are jobs", PATIENCE)
+    left = [name for name in os.listdir(os.fsencode(spool)) if name in dropped]
+    assert not left, f"left in the spool: {left}"
+    stage.refused(os.fsdecode(b"\xfe" * (255 - len(".reason"))))  # cut, so that its reason has a name as well
+
+
+def no_files(stage: Stage) -> None:
+    """Whatever else can have a name."""
+    spool = stage.gate.layout.spool
+    os.mkfifo(spool / "fifo.yaml")
+    os.mkfifo(spool / "honest" / "fifo.tasks")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(stage.gate.root / "s"))
+    os.rename(stage.gate.root / "s", spool / "socket.yaml")
+    (spool / "no queue").mkdir()
+    (spool / "honest" / "directory.yaml").mkdir()
+    links = {"passwd.yaml": "/etc/passwd", "dangling.sh": "/nonexistent", "directory": "/etc", "loop.txt": "loop.txt"}
+    for name, target in links.items():
+        os.symlink(target, spool / name)
+    os.symlink("/etc/passwd", spool / "lines" / "inner")
+    refused = ["fifo.yaml", "fifo.tasks", "socket.yaml", "no queue", "directory.yaml", *links, "inner"]
+    if os.geteuid() == 0:
+        for name, device in (("zero.yaml", (1, 5)), ("tty.tasks", (5, 0)), ("full.sh", (1, 7))):
+            os.mknod(spool / name, 0o666 | stat.S_IFCHR, os.makedev(*device))
+            refused.append(name)
+    stage.honest()
+    stage.refused(*refused)
+    assert Path("/etc/passwd").is_file()

@@ -1,0 +1,33 @@
+"""What a gate that was stopped cleanly has left behind, and nobody will ever clean up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+from taskgated.paths import Layout
+
+_STATE = {"jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", "lock", "outcomes", "scripts"}
+
+
+def leftovers(layout: Layout, rejected: Collection[str] = ()) -> list[str]:
+    """Paths below the gate's root. ``rejected``: the files that are rightly refused, each of which has its reason."""
+    refused = {*rejected, *(f"{name}.reason" for name in rejected)}
+    found = list(layout.run.iterdir())
+    found += [path for path in layout.state.iterdir() if path.name not in _STATE]
+    found += [path for directory in (layout.outcomes, layout.scripts) for path in directory.iterdir()]
+    found += [path for path in layout.log.rglob("*") if path.is_file() and path.suffix != ".log"]
+    found += [path for path in layout.rejected.iterdir() if path.name not in refused]
+    for claim in layout.claims.iterdir():
+        if not claim.name.startswith("done.") or os.listdir(claim):  # an empty one that was put by is a spare
+            found.append(claim)
+    private = {layout.rejected, layout.claims}
+    for path in set(layout.spool.iterdir()) - private:
+        found += path.iterdir() if path.is_dir() else [path]
+    return sorted(str(path.relative_to(layout.spool.parent)) for path in found if path.name != "lost+found")
+
+
+def missing(layout: Layout, rejected: Collection[str]) -> list[str]:
+    """Which of the files that are to be refused, and of their reasons, are not there."""
+    there = set(os.listdir(layout.rejected))
+    return sorted({*rejected, *(f"{name}.reason" for name in rejected)} - there)
