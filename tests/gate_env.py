@@ -17,7 +17,15 @@ from taskgated.paths import Layout
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OVER = ("succeeded", "failed", "cancelled")
+ANSWER = 30.0
+"""Seconds for an answer of the daemon; it takes some milliseconds, more on a busy machine."""
+AS_USER = 4 * ANSWER
+"""Seconds for what is done as another user, which may be to ask the daemon several things."""
 T = TypeVar("T")
+
+
+class Hangs(AssertionError):
+    """Somebody is there and does not answer. Not the same as nobody: what waits for that must not see it here."""
 
 
 def until(what: Callable[[], T], description: str, timeout: float = 30.0) -> T:
@@ -31,10 +39,12 @@ def until(what: Callable[[], T], description: str, timeout: float = 30.0) -> T:
 
 
 def as_user(uid: int, call: Callable[[], Any]) -> Any:
-    """What ``call`` returns in a process of that user, or the name of what it raises."""
+    """What ``call`` returns in a process of that user, or the name of what it raises; within ``AS_USER`` seconds."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, AS_USER)
         try:
             os.setgroups([])
             os.setgid(uid)
@@ -47,7 +57,9 @@ def as_user(uid: int, call: Callable[[], Any]) -> Any:
     os.close(writer)
     with open(reader, "rb") as file:
         answer = file.read()
-    os.waitpid(pid, 0)
+    _, status = os.waitpid(pid, 0)
+    if os.waitstatus_to_exitcode(status) == -signal.SIGALRM:
+        raise Hangs(f"what user {uid} was to do is not over after {AS_USER} s")
     return json.loads(answer)
 
 
@@ -81,7 +93,20 @@ class GateEnv:
 
     def start(self, env: Mapping[str, str] | None = None) -> None:
         self.launch(env)
-        until(lambda: self.status()["ready"], f"the gate is ready\n{self.log()}")
+        self._until(lambda: self.status()["ready"], "the gate is ready")
+
+    def _until(self, what: Callable[[], T], description: str, timeout: float = 30.0) -> T:
+        """Says what the daemon has said until then, if it does not happen; does not wait for one that is dead."""
+
+        def alive() -> T:
+            if not (last := what()) and self.process is not None:
+                assert self.process.poll() is None, f"the daemon ended, status {self.process.returncode}"
+            return last
+
+        try:
+            return until(alive, description, timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log()}") from None
 
     def signal(self, number: int) -> None:
         assert self.process is not None
@@ -116,17 +141,32 @@ class GateEnv:
         os.rename(staged, target)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Raises ``Unreachable`` when no daemon is there, ``Hangs`` when one is that does not answer."""
         with Client(self.layout.control_socket) as client:
-            return client.call(method, **parameters)
+            client._sock.settimeout(ANSWER)
+            try:
+                return client.call(method, **parameters)
+            except Unreachable as error:
+                if isinstance(error.__context__, TimeoutError):
+                    raise Hangs(f"no answer to {method} in {ANSWER} s\n{self.log()}") from None
+                raise
 
     def status(self) -> dict[str, Any]:
+        """Also while no daemon is there."""
         try:
             return self.call("Status")
         except Unreachable:
             return {"ready": False, "counts": {}, "workers": []}
 
     def jobs(self) -> list[dict[str, Any]]:
-        return list(self.call("List")["jobs"])
+        """All of them, the oldest first."""
+        found: list[dict[str, Any]] = []
+        after: int | None = 0
+        while after is not None:
+            page = self.call("List", after=after)
+            found += page["jobs"]
+            after = page["next"]
+        return found
 
     def job(self, name: str) -> dict[str, Any] | None:
         return next((job for job in self.jobs() if job["name"] == name), None)
@@ -138,7 +178,7 @@ class GateEnv:
             counts = self.status()["counts"]
             return sum(counts.get(state, 0) for state in OVER) >= number
 
-        until(over, f"{number} jobs are over, of\n{self.log()}", timeout)
+        self._until(over, f"{number} jobs are over", timeout)
         return self.jobs()
 
     def until_running(self, name: str) -> dict[str, Any]:
@@ -187,26 +227,46 @@ class GateEnv:
         """The worker server's pid: the oldest process with the workers' command line."""
         return min(pid for pid, command in self.processes().items() if "taskgated.worker" in command)
 
-    def clean_up(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            end = time.monotonic() + 30
-            while self.process.poll() is None:  # signals that come together count once, so: one after the other
-                if time.monotonic() > end:
-                    self.kill()
-                    raise AssertionError(f"the daemon does not stop\n{self.log()}")
-                self.process.send_signal(signal.SIGTERM)
-                try:
-                    self.process.wait(0.3)
-                except subprocess.TimeoutExpired:
-                    pass
+    def kill_all(self) -> None:
+        """As a power cut would, processes of jobs included. Nobody can tell of the others: all are stopped first.
+        Again and again, for one of them may be forking."""
+        end = time.monotonic() + 30
+        while left := self.processes():
+            assert time.monotonic() < end, f"it cannot be killed: {left}"
+            for number in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in left:
+                    try:
+                        os.kill(pid, number)
+                    except ProcessLookupError:
+                        pass
+            time.sleep(0.01)
+        if self.process is not None:
+            self.process.wait(30)
+
+    def clean_up(self, patience: float = 30.0) -> None:
+        """Stop it. What is there afterwards is killed first, and then complained of."""
+        wrong = [] if self._stops(patience) else ["the daemon does not stop"]
         left = self.processes()
-        end = time.monotonic() + 10
+        end = time.monotonic() + (0 if wrong else 10)
         while left and time.monotonic() < end:
             time.sleep(0.05)
             left = self.processes()
-        for pid in left:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
+        if left:
+            wrong.append(f"processes were left behind: {left}")
+        try:
+            self.kill_all()
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            wrong.append(str(error))
+        assert not wrong, "\n".join((*wrong, self.log()))
+
+    def _stops(self, patience: float) -> bool:
+        end = time.monotonic() + patience
+        while self.process is not None and self.process.poll() is None:
+            if time.monotonic() > end:
+                return False
+            self.process.send_signal(signal.SIGTERM)
+            try:  # signals that come together count once, so: one after the other
+                self.process.wait(0.3)
+            except subprocess.TimeoutExpired:
                 pass
-        assert not left, f"processes were left behind: {left}\n{self.log()}"
+        return True

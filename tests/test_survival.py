@@ -1,24 +1,26 @@
-"""Running jobs survive the daemon: a stop that leaves them, a restart, an upgrade with workers of another version."""
+"""Running jobs survive the daemon: a stop that leaves them, a restart, and what the next daemon finds of them."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import sqlite3
 import subprocess
-import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gate_env import REPOSITORY, GateEnv, until
+import gate_env
+from gate_env import GateEnv, until
 from taskgated import notify
-from taskgated.wire import Message
+from taskgated.clock import ProcessId, boot_id, start_time
 
 MakeGate = Callable[..., GateEnv]
-RECORDED = json.loads((Path(__file__).parent / "recorded" / "protocol-1.json").read_text())
 
 
 def drop_waiting(gate: GateEnv, name: str) -> Path:
@@ -136,132 +138,139 @@ class TestManager:
         assert not notify.Systemd().restarting()
 
 
-# A process of its own, for the gate makes sure that nothing is left of a worker that is gone.
-OLD_WORKER = """
-import json, sys, threading
-from pathlib import Path
-from taskgated.clock import ProcessId
-from taskgated.sockets import connect
-from taskgated.wire import encode
-me = ProcessId.own()
-known = {"PID": me.pid, "START": me.start, "BOOT": me.boot}
-
-def listen(sock):
-    rest = b""
-    while data := sock.recv(65536):
-        *frames, rest = (rest + data).split(b"\\0")
-        for frame in frames:
-            print(frame.decode(), flush=True)
-    print('{"closed": {}}', flush=True)
-
-for line in sys.stdin:
-    (kind, body), = json.loads(line).items()
-    if kind == "connect":
-        sock = connect(Path(body["path"]))
-        threading.Thread(target=listen, args=(sock,), daemon=True).start()
-        continue
-    sock.sendall(encode({kind: {k: known.get(v, v) if isinstance(v, str) else v for k, v in body.items()}}))
-"""
+# -- what ran before, as the next daemon finds it ------------------------------------------------
 
 
-class OldWorker:
-    """Says what a worker of an earlier version said, from the record of it."""
-
-    def __init__(self, gate: GateEnv) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", OLD_WORKER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+def rewrite_worker(gate: GateEnv, **changes: Any) -> None:
+    """Say something else of the worker of the only attempt under way, while no daemon runs."""
+    with closing(sqlite3.connect(gate.layout.database)) as db, db:
+        ((worker,),) = db.execute("SELECT worker FROM attempts WHERE finished IS NULL")
+        db.execute(
+            "UPDATE attempts SET worker = ? WHERE finished IS NULL", [json.dumps(json.loads(worker) | changes)]
         )
-        self.reconnect(gate)
 
-    def reconnect(self, gate: GateEnv) -> None:
-        self.say({"connect": {"path": str(gate.layout.worker_socket)}})
 
-    def say(self, message: Message) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(message) + "\n")
-        self.process.stdin.flush()
-
-    def hear(self, kind: str) -> Any:
-        """Wait for the next message of that kind."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if kind in (message := json.loads(line)):
-                return message[kind]
-        raise AssertionError(f"the daemon never said {kind}")
-
-    def leave(self) -> None:
-        self.process.kill()
-        self.process.communicate()
+def attempts(gate: GateEnv, name: str) -> list[tuple[str, str]]:
+    """How each attempt of a job ended, and why."""
+    job = gate.job(name)
+    assert job is not None
+    return [(a["result"], a["message"]) for a in gate.call("Show", id=job["id"])["attempts"]]
 
 
 @pytest.fixture
-def old_worker() -> Iterator[Callable[[GateEnv], OldWorker]]:
-    made: list[OldWorker] = []
-
-    def make(gate: GateEnv) -> OldWorker:
-        made.append(OldWorker(gate))
-        return made[-1]
-
-    yield make
-    for worker in made:
-        worker.leave()
+def stranger() -> Iterator[ProcessId]:
+    """A process that has nothing to do with any gate."""
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        start = start_time(process.pid)
+        assert start is not None
+        yield ProcessId(process.pid, start, boot_id())
+        process.kill()
 
 
-@pytest.fixture
-def lonely(make_gate: MakeGate, tmp_path: Path) -> GateEnv:
-    """A gate none of whose own workers ever says hello."""
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / "sitecustomize.py").write_text(
-        "import os, sys, time\nif 'taskgated.worker' in ' '.join(sys.orig_argv):\n"
-        "    parent = os.getppid()\n    while os.getppid() == parent: time.sleep(0.05)\n    os._exit(3)\n"
-    )
-    gate = make_gate("workers: 1\n", start=False)
-    gate.launch({"PYTHONPATH": f"{broken}:{REPOSITORY}"})
-    until(gate.layout.worker_socket.exists, "it listens")
-    return gate
+class TestRecovery:
+    @pytest.fixture
+    def left(self, make_gate: MakeGate) -> GateEnv:
+        """A gate that was killed with everything of it, while its only worker ran a job."""
+        gate = make_gate("workers: 1\n")
+        go = drop_waiting(gate, "job")
+        gate.kill_all()
+        go.touch()  # the next attempt will not wait
+        return gate
+
+    def test_the_host_went_down(self, left: GateEnv, stranger: ProcessId) -> None:
+        """Nothing outlives a boot: whoever bears the worker's names now is somebody else."""
+        rewrite_worker(left, pid=stranger.pid, start=stranger.start, boot="of yesterday")
+        left.start()
+        (job,) = left.until_over(1)
+        assert (job["state"], job["attempt"]) == ("succeeded", 2)
+        assert attempts(left, "job") == [("lost", "the host went down"), ("succeeded", "")]
+        assert stranger.alive()
+
+    def test_its_pid_is_anothers_now(self, left: GateEnv, stranger: ProcessId) -> None:
+        """Then the worker is dead, and that is known at once."""
+        rewrite_worker(left, pid=stranger.pid, start=stranger.start - 1)
+        left.start()
+        (job,) = left.until_over(1, 20.0)
+        assert (job["state"], job["attempt"]) == ("succeeded", 2)
+        assert attempts(left, "job") == [("lost", "its worker died"), ("succeeded", "")]
+        assert stranger.alive()
+
+    def test_a_stranger_is_waited_for_if_nothing_tells_them_apart(self, left: GateEnv, stranger: ProcessId) -> None:
+        """So it is the boot and the start time alone that tell, in the tests before."""
+        rewrite_worker(left, pid=stranger.pid, start=stranger.start)
+        left.start()
+        stays_running(left, "job", 1)
+        os.kill(stranger.pid, signal.SIGKILL)
+        (job,) = left.until_over(1)
+        assert (job["state"], job["attempt"]) == ("succeeded", 2)
+
+    @pytest.mark.parametrize("ends", [False, True], ids=["goes-on", "dies"])
+    def test_a_worker_that_does_not_answer(self, make_gate: MakeGate, ends: bool) -> None:
+        """No daemon gives it up for its silence: as long as it lives its job may run. Only its death counts."""
+        gate = make_gate("workers: 1\n")
+        go = drop_waiting(gate, "silent")
+        (worker,) = (w["pid"] for w in gate.status()["workers"] if w["job"] is not None)
+        os.kill(worker, signal.SIGSTOP)
+        for _ in range(2):
+            gate.kill()
+            gate.start()
+            until(lambda: any(w["state"] == "idle" for w in gate.status()["workers"]), "a new worker is idle")
+            if not gate.job("next"):
+                gate.drop("next.yaml", "name: next\ncommand: 'true'\n")
+                until(lambda: gate.job("next"), "it is taken in")
+            stays_running(gate, "silent", 2)
+            following = gate.job("next")
+            assert following and following["state"] == "queued"
+            kinds = [reason["kind"] for reason in gate.call("Show", id=following["id"])["waits_for"]]
+            assert kinds == ["workers"]
+        assert gate.lines("silent") == ["start"]
+        go.touch()
+        if ends:
+            os.kill(worker, signal.SIGKILL)
+        else:
+            os.kill(worker, signal.SIGCONT)
+        jobs = {job["name"]: (job["state"], job["attempt"]) for job in gate.until_over(2)}
+        assert jobs == {"silent": ("succeeded", 2 if ends else 1), "next": ("succeeded", 1)}
 
 
-Make = Callable[[GateEnv], OldWorker]
+def stays_running(gate: GateEnv, name: str, seconds: float) -> None:
+    """It is in its first attempt, and remains so."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        job = gate.job(name)
+        assert job and (job["state"], job["attempt"]) == ("running", 1), job
+        time.sleep(0.1)
 
 
-def test_a_worker_of_an_earlier_version_reports_to_the_next_daemon(lonely: GateEnv, old_worker: Make) -> None:
-    worker = old_worker(lonely)
-    worker.say(RECORDED["idle"][0])
-    lonely.drop("old.yaml", "name: old\ncommand: [echo, hi]\n")
-    run = worker.hear("run")
-    assert (run["job"], run["attempt"], run["spec"]["command"]) == (1, 1, ["echo", "hi"])
-    lonely.kill()
-    worker.hear("closed")
-    lonely.start()  # the next version, with workers of its own
-    job = lonely.job("old")
-    assert job and (job["state"], job["attempt"]) == ("running", 1)
-    worker.reconnect(lonely)
-    for message in RECORDED["busy"]:
-        worker.say(message)
-    assert worker.hear("ack") == {"job": 1, "attempt": 1}
-    (job,) = lonely.until_over(1)
-    assert (job["state"], job["attempt"], job["exit_code"]) == ("succeeded", 1, 0)
+# -- what these tests stand on -------------------------------------------------------------------
 
 
-def test_a_late_report_changes_nothing(gate: GateEnv, old_worker: Make) -> None:
-    """An attempt that nobody counts on any more: its outcome is acknowledged, and that is all."""
-    gate.drop("twice.yaml", "name: twice\ncommand: exit $TASKGATE_ATTEMPT\nretry: {attempts: 2, delay: 10ms}\n")
-    (job,) = gate.until_over(1)
-    assert (job["state"], job["attempt"], job["exit_code"]) == ("failed", 2, 2)
-    worker = old_worker(gate)
-    for message in RECORDED["busy"]:
-        worker.say(message)
-    assert worker.hear("stop") == {"job": 1, "attempt": 1, "grace": 0}
-    assert worker.hear("ack") == {"job": 1, "attempt": 1}
-    assert gate.job("twice") == job
+class TestEnvironment:
+    def test_a_daemon_that_hangs_is_not_taken_for_none(self, gate: GateEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(gate_env, "ANSWER", 0.3)
+        gate.signal(signal.SIGSTOP)
+        with pytest.raises(gate_env.Hangs, match="no answer to Status"):
+            gate.status()
+        gate.signal(signal.SIGCONT)
+        gate.kill()
+        assert gate.status() == {"ready": False, "counts": {}, "workers": []}
 
+    def test_nothing_is_left_of_a_gate_that_does_not_stop(self, make_gate: MakeGate) -> None:
+        gate = make_gate()
+        drop_waiting(gate, "job")
+        gate.signal(signal.SIGSTOP)
+        assert len(gate.processes()) >= 5  # daemon, server, two workers, a job
+        with pytest.raises(AssertionError, match=r"(?s)does not stop.*left behind"):
+            gate.clean_up(0.5)
+        assert gate.processes() == {}
 
-def test_a_worker_of_a_later_protocol_is_not_misunderstood(gate: GateEnv, old_worker: Make) -> None:
-    worker = old_worker(gate)
-    worker.say({"hello": {**RECORDED["idle"][0]["hello"], "protocol": 99}})
-    worker.hear("closed")
+    def test_all_jobs_are_seen(self, gate: GateEnv) -> None:
+        gate.drop("many.tasks", "true\n" * 1001)
+        gate.until_over(1001)
+        assert [job["id"] for job in gate.jobs()] == list(range(1, 1002))
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+    def test_another_user_who_hangs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(gate_env, "AS_USER", 0.3)
+        with pytest.raises(gate_env.Hangs):
+            gate_env.as_user(65534, lambda: time.sleep(100))

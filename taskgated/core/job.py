@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from taskgated.errors import printable
@@ -114,13 +114,9 @@ class Spec:
     output: Output = Output()
 
     def to_json(self) -> dict[str, Any]:
-        """Only what differs from the defaults, as JSON's types; ``from_json`` is the inverse."""
-        out: dict[str, Any] = {}
-        for name, default in _DEFAULTS.items():
-            value = getattr(self, name)
-            if value != default:
-                out[name] = asdict(value) if isinstance(value, Retry | Output) else value
-        return out
+        """Only what differs from the defaults, as JSON's types; ``from_json`` is the inverse. So a worker of an
+        earlier version is told of a newer key by those jobs alone that have it."""
+        return _differing(self, _USUAL)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Spec:
@@ -138,7 +134,16 @@ class Spec:
         return cls(**values)
 
 
-_DEFAULTS: dict[str, Any] = {f.name: getattr(Spec(), f.name) for f in fields(Spec)}
+_USUAL = Spec()
+
+
+def _differing(value: Spec | Retry | Output, default: Spec | Retry | Output) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for f in fields(value):
+        mine, usual = getattr(value, f.name), getattr(default, f.name)
+        if mine != usual:
+            out[f.name] = _differing(mine, usual) if isinstance(mine, Retry | Output) else mine
+    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,11 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if reason := missing():
         pytest.skip(reason)
     made = Machine(request.param, tmp_path_factory.mktemp(request.param))
-    made.boot()
-    yield made
-    made.close()
+    try:
+        made.boot()
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture(scope="session")
@@ -57,4 +59,5 @@ def gate(installed: Gate) -> Iterator[Gate]:
     yield installed
     installed.configure("")
     installed.make_ready()
+    installed.cancel_all()
     assert installed.leftovers() == []

@@ -96,15 +96,44 @@ class Gate:
 
     def recorded(self, name: str, seconds: float, more: str = "") -> str:
         """A spec whose job writes down its start and its end, and says so if it is not alone."""
+        return self._recorded(name, f"sleep {seconds}", more)
+
+    def waiting(self, name: str, more: str = "") -> str:
+        """The same; such a job runs until it is told to ``go``, however slow the machine is."""
+        return self._recorded(name, f"until [ -e {RECORD}/{name}.go ]; do sleep 0.1; done", more)
+
+    def _recorded(self, name: str, work: str, more: str) -> str:
         script = (
             f'flock -n 9 || {{ echo "TWICE" >>{RECORD}/{name}; exit 1; }}\n'
-            f'echo "start $TASKGATE_ATTEMPT" >>{RECORD}/{name}; sleep {seconds}; echo end >>{RECORD}/{name}'
+            f'echo "start $TASKGATE_ATTEMPT" >>{RECORD}/{name}; {work}; echo end >>{RECORD}/{name}'
         )
         command = json.dumps(["/bin/sh", "-c", f"({script}) 9>{RECORD}/{name}.lock"])
         return f"name: {name}\ncommand: {command}\n{more}"
 
+    def go(self, *names: str) -> None:
+        for name in names:
+            self.machine.write(f"{RECORD}/{name}.go", "")
+
     def record(self, name: str) -> list[str]:
         return self.machine.read(f"{RECORD}/{name}").splitlines()
+
+    def until_begun(self, name: str, attempt: int = 1) -> dict[str, Any]:
+        """Until the job itself says that it is in that attempt; a job that is running may not have got so far."""
+        until(lambda: self.record(name)[-1:] == [f"start {attempt}"], f"attempt {attempt} of {name} has begun")
+        return self.until_state(name, "running")
+
+    def still_runs(self, name: str, attempt: int = 1) -> bool:
+        """Whether it is in that attempt, as the gate says and as it says itself."""
+        job = self.job(name)
+        return (job.get("state"), job.get("attempt")) == ("running", attempt) and (
+            self.record(name) == [f"start {number}" for number in range(1, attempt + 1)]
+        )
+
+    def cancel_all(self) -> None:
+        """What a test that failed has left running or waiting must not be in the way of the next one."""
+        for job in self.jobs():
+            if job["state"] not in OVER:
+                self.ctl("cancel", str(job["id"]))
 
     # -- processes -------------------------------------------------------------------------------
 
@@ -120,8 +149,9 @@ class Gate:
         return next(int(worker["pid"]) for worker in self.status()["workers"] if worker["job"] == job["id"])
 
     def server(self) -> int:
-        workers = {worker["pid"] for worker in self.status()["workers"]}
-        return next(pid for pid in self.pids("taskgated.worker") if pid not in workers)
+        """The worker server's pid; 0 while there is none."""
+        workers = {worker["pid"] for worker in self.status().get("workers", ())}
+        return next((pid for pid in self.pids("taskgated.worker") if pid not in workers), 0)
 
     def leftovers(self) -> list[str]:
         """What should not be there after a test: failed units, and processes of the service outside of it."""

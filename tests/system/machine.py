@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,6 +76,19 @@ def hash_of(text: str) -> int:
     return value
 
 
+def _emptied(group: str) -> bool:
+    """Kill what is in a control group; whether it is gone, with all below it. Who was killed leaves in a moment."""
+    try:
+        for directory, _, _ in os.walk(group, topdown=False):
+            for pid in Path(directory, "cgroup.procs").read_text().split():
+                if pid != "0":  # whom we cannot see
+                    os.kill(int(pid), signal.SIGKILL)
+            os.rmdir(directory)
+    except OSError:
+        return False
+    return True
+
+
 class Machine:
     """One container. ``boot`` before anything else; ``close`` leaves nothing behind."""
 
@@ -86,11 +99,13 @@ class Machine:
         self._console = directory / "console"
         self._nspawn: subprocess.Popen[bytes] | None = None
         self.pid = 0
-        subprocess.run(["cp", "-a", "--reflink=auto", str(base(suite)), str(self.root)], check=True)
 
     # -- life ------------------------------------------------------------------------------------
 
     def boot(self) -> None:
+        self.pid = 0
+        if not self.root.exists():
+            subprocess.run(["cp", "-a", "--reflink=auto", str(base(self.suite)), str(self.root)], check=True)
         alone = 'for group in $0; do echo $$ >"$group/cgroup.procs"; done; exec "$@"'
         command = [
             "systemd-nspawn", "--quiet", f"--machine={self.name}", "-D", str(self.root), "--boot", "--register=no",
@@ -142,17 +157,30 @@ class Machine:
         self.boot()
 
     def close(self) -> None:
-        if self._nspawn is not None and self._nspawn.poll() is None:
-            self.run("systemctl", "poweroff", check=False)
-            try:
-                self._nspawn.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._nspawn.pid, signal.SIGKILL)
-                self._nspawn.wait()
-        shutil.rmtree(self.root, ignore_errors=True)
-        for group in self._groups():
-            for directory, _, _ in os.walk(group, topdown=False):
-                os.rmdir(directory)
+        """Also when it was not booted, or its boot failed half-way, or it does not hear any more."""
+        with ExitStack() as stack:
+            stack.callback(shutil.rmtree, self.root, ignore_errors=True)
+            stack.callback(self._end_all)
+            self._power_off()
+
+    def _end_all(self) -> None:
+        groups = self._groups()
+        until(lambda: not [group for group in groups if not _emptied(group)], f"nothing is left in {groups}", 30)
+
+    def _power_off(self) -> None:
+        nspawn = self._nspawn
+        if nspawn is None or nspawn.poll() is not None:
+            return
+        try:
+            if self.pid:
+                self.run("systemctl", "poweroff", check=False)
+                nspawn.wait(60)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            if nspawn.poll() is None:  # what is in the container outlives it, and goes with its control groups
+                os.killpg(nspawn.pid, signal.SIGKILL)
+                nspawn.wait()
 
     def console(self) -> str:
         return self._console.read_text(errors="replace")[-3000:] if self._console.exists() else ""

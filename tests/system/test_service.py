@@ -60,12 +60,14 @@ class TestInstalled:
         machine = gate.machine
         machine.write(
             "/opt/slow/sitecustomize.py",
-            "import sys, time\nif 'taskgated.worker' in ' '.join(sys.orig_argv): time.sleep(4)\n",
+            "import os, sys, time\nif 'taskgated.worker' in ' '.join(sys.orig_argv):\n"
+            "    while not os.path.exists('/opt/slow/go'): time.sleep(0.1)\n",
         )
         with machine.drop_in("Environment=PYTHONPATH=/opt/slow"):
             machine.run("systemctl", "restart", "--no-block", UNIT)
             said = until(lambda: gate.status().get("text"), "the daemon answers")
             assert (said, machine.property("ActiveState")) == ("starting", "activating")
+            machine.write("/opt/slow/go", "")
             until(gate.active, "it is active")
             assert gate.status()["ready"]
         machine.run("systemctl", "restart", UNIT)

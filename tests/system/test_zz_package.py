@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,17 +25,26 @@ def test_upgrade_with_jobs_queued_and_running(dpkg: Gate, deb: Path) -> None:
     dpkg.install(build_deb(PREVIOUS), "--allow-downgrades")
     dpkg.make_ready()
     assert dpkg.status()["version"] == PREVIOUS
-    for number in range(6):
-        dpkg.drop(f"u{number}.yaml", dpkg.recorded(f"upgrade{number}", 20 if number < 2 else 0.2), user="alice")
-    dpkg.until_state("upgrade1", "running")
+    running, queued = ("upgrade0", "upgrade1"), ("upgrade2", "upgrade3", "upgrade4", "upgrade5")
+    for name in running:
+        dpkg.drop(f"{name}.yaml", dpkg.waiting(name), user="alice")
+        dpkg.until_begun(name)
+    for name in queued:
+        dpkg.drop(f"{name}.yaml", dpkg.recorded(name, 0.2), user="alice")
+        dpkg.until_state(name, "queued")
     machine.write("/etc/taskgate/taskgated.yaml", "workers: 2\n# mine\n")
     said = dpkg.install(deb, "-o", "Dpkg::Options::=--force-confold")
-    assert "taskgated (0.2.0)" in said
+    version = subprocess.check_output(["dpkg-deb", "--field", deb, "Version"], text=True).strip()
+    assert version != PREVIOUS
+    assert f"taskgated ({version})" in said
     dpkg.make_ready()
-    assert dpkg.status()["version"] != PREVIOUS
-    for number in range(6):
-        assert dpkg.until_state(f"upgrade{number}", "succeeded")["attempt"] == 1
-        assert dpkg.record(f"upgrade{number}") == ["start 1", "end"], "the upgrade neither ended nor repeated it"
+    assert dpkg.status()["version"] == version
+    assert all(dpkg.still_runs(name) for name in running)
+    assert [dpkg.job(name)["state"] for name in queued] == ["queued"] * len(queued), "both places are taken"
+    dpkg.go(*running)
+    for name in (*running, *queued):
+        assert dpkg.until_state(name, "succeeded")["attempt"] == 1
+        assert dpkg.record(name) == ["start 1", "end"], "the upgrade neither ended nor repeated it"
     assert "# mine" in machine.run("cat", "/etc/taskgate/taskgated.yaml"), "a conffile is the administrator's"
     assert dpkg.leftovers() == []
 
