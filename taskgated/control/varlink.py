@@ -136,7 +136,7 @@ Method = Callable[[Call], None]
 class Service:
     """``interfaces``: name to description. ``methods``: full name to handler, which replies now or later.
 
-    ``allowed`` decides by uid who may connect at all; the mode of the socket has its say before.
+    The mode of the socket says who may connect; what they may do is for each method, which is told who asks.
     Calls of one connection are answered one after the other, as the protocol wants.
     """
 
@@ -147,7 +147,6 @@ class Service:
         mode: int,
         interfaces: Mapping[str, str],
         methods: Mapping[str, Method],
-        allowed: Callable[[int], bool] = lambda uid: True,
     ) -> None:
         self._loop = loop
         self._path = path
@@ -157,7 +156,6 @@ class Service:
             f"{SERVICE}.GetInterfaceDescription": self._get_description,
             **methods,
         }
-        self._allowed = allowed
         self._uids: dict[Channel, int] = {}
         self._clients: dict[Channel, list[Message]] = {}  # calls that wait until the one before is answered
         self._busy: set[Channel] = set()
@@ -198,9 +196,6 @@ class Service:
                 self._loop.add_later(self._sock, self._accept)
             return
         _, uid = peer(sock)
-        if not (uid in (0, os.getuid()) or self._allowed(uid)):
-            sock.close()
-            return
         if len(self._clients) >= CLIENTS and not self._make_room(uid):
             sock.close()
             return

@@ -27,8 +27,9 @@ from pathlib import Path
 
 from gate_env import until
 from load import WORKERS, every_format
+from processes import gone, threads
 from table import Row
-from trial import Trial, gone, threads
+from trial import Trial
 
 CALLS = (
     *("rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir"),

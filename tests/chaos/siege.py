@@ -27,6 +27,7 @@ import auditor
 from disks import Disk
 from gate_env import OVER, REPOSITORY, GateEnv
 from leftovers import leftovers
+from processes import threads, traced
 from table import Row
 from taskgated.ctl.client import Client, Unreachable
 
@@ -154,7 +155,7 @@ class Siege:
         command = ["strace", "-f", "-q", "-o", str(log), "-e", f"trace={calls}", "-e", f"inject={calls}:{what}"]
         tracer = subprocess.Popen([*command, "-p", str(self.pid)], stderr=subprocess.DEVNULL)
         try:
-            self.wait(lambda: _traced(self.pid), "strace has it")
+            self.wait(lambda: all(map(traced, threads(self.pid))), "strace has it")
             yield log
         finally:
             tracer.terminate()  # and so it lets go
@@ -312,11 +313,6 @@ class Manager:
         """The longest time without a ping, from then until now."""
         heard = [since, *(at for at in self._pings if at > since), time.monotonic()]
         return max(later - earlier for earlier, later in pairwise(heard))
-
-
-def _traced(pid: int) -> bool:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return all("TracerPid:\t0\n" not in (task / "status").read_text() for task in tasks)
 
 
 def python_for(user: int) -> str:

@@ -22,8 +22,9 @@ from pathlib import Path
 
 import auditor
 from load import Load
+from processes import signal_to
 from table import Row
-from trial import Trial, signal_to
+from trial import Trial
 
 MINUTES = 10.0
 SAMPLE_MINUTES = 0.5

@@ -13,7 +13,7 @@ from table import Row
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 
-# About how often a call is made in each scenario; a point beyond the last of them is a run that nobody disturbs.
+# About how often a call is made in each scenario, at least; a point beyond the last is a run that nobody disturbs.
 TYPICAL = {
     "first start": {"mkdir": 11, "fdatasync": 8, "pwrite64": 41, "vfork": 1, "clone3": 3, "sendto": 4, "unlink": 5},
     "its work and": {"pwrite64": 400, "sendto": 80, "fdatasync": 35, "renameat": 30, "unlinkat": 30, "fsync": 6},
@@ -39,4 +39,5 @@ def test_a_sample() -> None:
     tries = [(point, attempt(attack, point)) for attack, point in points(random.Random(seed))]
     bad: list[tuple[Row, Point]] = [(done.row, point) for point, done in tries if not done.row.clean]
     assert not bad, f"seed {seed}: {bad}"
-    assert any(done.killed for _, done in tries), f"seed {seed}: nobody was killed in any of {len(tries)} trials"
+    missed = [str(point) for point, done in tries if not done.killed]
+    assert len(missed) <= len(tries) // 2, f"seed {seed}: nobody was killed at {missed}"

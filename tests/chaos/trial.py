@@ -26,6 +26,7 @@ import auditor
 from gate_env import OVER, REPOSITORY, GateEnv, until
 from leftovers import leftovers, missing
 from load import WORKERS, Load, every_format
+from processes import signal_to, traced
 from table import Row
 from taskgated.errors import TaskgateError
 
@@ -72,9 +73,7 @@ class Trial:
         if (process := self.gate.process) is not None and process.poll() is None:
             process.kill()
             process.wait()
-        while pids := self.gate.processes():  # again and again: one of them may be forking
-            for pid in pids:
-                signal_to(pid, signal.SIGKILL)
+        self.gate.kill_all()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     # -- the load --------------------------------------------------------------------------------
@@ -150,7 +149,7 @@ class Trial:
         targets = [word for pid in pids for word in ("-p", str(pid))]
         tracer = subprocess.Popen(["strace", *options, *targets], stderr=subprocess.DEVNULL)
         self._tracers.append(tracer)
-        until(lambda: all(_traced(pid) for pid in pids) or tracer.poll() is not None, "the tracer is attached")
+        until(lambda: all(traced(pid) for pid in pids) or tracer.poll() is not None, "the tracer is attached")
 
     def detach(self) -> None:
         """Let all go that is traced, and wait until the tracers have written what they saw."""
@@ -329,33 +328,3 @@ def name_of(shown: dict[str, Any]) -> str:
     """The name that a job bears in the record, from what the gate says of it."""
     match = _NAME.search(json.dumps(shown["spec"]))
     return match[0] if match else f"?{shown['job']['id']}"
-
-
-def threads(pid: int) -> list[int]:
-    return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
-
-
-def _traced(pid: int) -> bool:
-    """Whether a thread has a tracer, or is gone."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return True
-    return "\nTracerPid:\t0\n" not in status
-
-
-def gone(pid: int) -> bool:
-    """Whether a process is dead, be it reaped or not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return True
-    return stat.rpartition(")")[2].split()[0] in "ZX"
-
-
-def signal_to(pid: int, number: int) -> None:
-    """Send a signal to a process that may be gone."""
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass
