@@ -159,15 +159,14 @@ class Trial:
                 tracer.poll()
             return [pid for pid, command in self.gate.processes().items() if command.startswith("strace ")]
 
-        for again in (True, True, False):  # one that was about to attach has not heard the first one
+        for pid in tracers():
+            signal_to(pid, signal.SIGINT)
+        try:
+            until(lambda: not tracers(), "the tracers are gone")
+        except AssertionError:  # seldom, one waits for a thread that is no more; whoever it traces goes on without it
             for pid in tracers():
-                signal_to(pid, signal.SIGINT)
-            try:
-                until(lambda: not tracers(), "the tracers are gone", 20)
-                break
-            except AssertionError:
-                if not again:
-                    raise
+                signal_to(pid, signal.SIGKILL)
+            until(lambda: not tracers(), "the tracers are dead")
         self._tracers.clear()
 
     def end(self) -> None:
