@@ -63,6 +63,21 @@ def as_user(uid: int, call: Callable[[], Any]) -> Any:
     return json.loads(answer)
 
 
+def python_for(user: int) -> str:
+    """An interpreter that has what the gate needs, where that user can run it; "" if there is none."""
+    for candidate in (sys.executable, "/usr/bin/python3"):
+        command = [candidate, "-c", "import yaml, watchdog, sdnotify, sys; sys.exit(sys.version_info < (3, 11))"]
+        try:
+            done = subprocess.run(
+                command, user=user, group=user, extra_groups=[], cwd="/", capture_output=True, check=False
+            )
+        except OSError:
+            continue
+        if done.returncode == 0:
+            return candidate
+    return ""
+
+
 class GateEnv:
     """One gate under a directory of its own."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from pathlib import Path
 
 from taskgated.paths import Layout
 
@@ -17,8 +18,8 @@ def leftovers(layout: Layout, rejected: Collection[str] = ()) -> list[str]:
     found += [path for path in layout.state.iterdir() if path.name not in _STATE]
     found += [path for directory in (layout.outcomes, layout.scripts) for path in directory.iterdir()]
     found += [path for path in layout.log.rglob("*") if path.is_file() and path.suffix != ".log"]
-    found += [path for path in layout.rejected.iterdir() if path.name not in refused]
-    for claim in layout.claims.iterdir():
+    found += [path for path in _inside(layout.rejected) if path.name not in refused]
+    for claim in _inside(layout.claims):
         if not claim.name.startswith("done.") or os.listdir(claim):  # an empty one that was put by is a spare
             found.append(claim)
     private = {layout.rejected, layout.claims}
@@ -27,7 +28,12 @@ def leftovers(layout: Layout, rejected: Collection[str] = ()) -> list[str]:
     return sorted(str(path.relative_to(layout.spool.parent)) for path in found if path.name != "lost+found")
 
 
+def _inside(directory: Path) -> list[Path]:
+    """Nothing if it is not there: a spool that was made anew has what it needs when that is needed."""
+    return list(directory.iterdir()) if directory.is_dir() else []
+
+
 def missing(layout: Layout, rejected: Collection[str]) -> list[str]:
     """Which of the files that are to be refused, and of their reasons, are not there."""
-    there = set(os.listdir(layout.rejected))
+    there = {path.name for path in _inside(layout.rejected)}
     return sorted({*rejected, *(f"{name}.reason" for name in rejected)} - there)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from attacker import ATTACKER, BYSTANDER, GROUP, SERVICE, SQUATS, Targets, attacker, become
-from gate_env import OVER, REPOSITORY, GateEnv, until
+from gate_env import OVER, REPOSITORY, GateEnv, python_for, until
 from leftovers import leftovers, missing
 from stage import said
 from table import Row
@@ -49,21 +49,6 @@ CAP_LEASE = 28  # capabilities(7)
 LEASE = ["--ambient-caps", "+lease", "--inh-caps", "+lease"]
 
 
-def python() -> str | None:
-    """An interpreter that has what the gate needs, where somebody who is not root can run it."""
-    for candidate in (sys.executable, "/usr/bin/python3"):
-        command = [candidate, "-c", "import yaml, watchdog, sdnotify, sys; sys.exit(sys.version_info < (3, 11))"]
-        try:
-            done = subprocess.run(
-                command, user=SERVICE, group=SERVICE, extra_groups=[], capture_output=True, check=False
-            )
-        except OSError:
-            continue
-        if done.returncode == 0:
-            return candidate
-    return None
-
-
 def impossible() -> str:
     """Why it cannot be tried here; nothing if it can."""
     if os.geteuid() != 0:
@@ -72,7 +57,7 @@ def impossible() -> str:
         return f"there is no {lacking[0]}"
     if not hard_links_protected():
         return "fs.protected_hardlinks is 0"
-    return "" if python() else "there is no python for all users that has all the gate needs"
+    return "" if python_for(SERVICE) else "there is no python for all users that has all the gate needs"
 
 
 class Arena:
@@ -84,7 +69,7 @@ class Arena:
         self.lease = lease
         self.early = early
         self.directory = Path(tempfile.mkdtemp(prefix="races-"))
-        self.gate = GateEnv(self.directory / "gate", CONFIG, python() or sys.executable)
+        self.gate = GateEnv(self.directory / "gate", CONFIG, python_for(SERVICE) or sys.executable)
         self.layout = self.gate.layout
         self.code = self.directory / "code"  # the checkout may lie where the service cannot look
         self.outside = self.directory / "outside"

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import auditor
 from disks import Disk
-from gate_env import OVER, REPOSITORY, GateEnv
+from gate_env import OVER, REPOSITORY, GateEnv, python_for
 from leftovers import leftovers
 from processes import threads, traced
 from table import Row
@@ -41,7 +41,7 @@ RESTART, BURST = 1.0, 10
 """``RestartSec=`` and ``StartLimitBurst=`` of the unit; no trial lasts as long as its ``StartLimitIntervalSec=``."""
 WATCHDOG = 30.0
 """Seconds that the manager waits for a ping: ``WatchdogSec=`` of the unit."""
-RECORD = Path(__file__).with_name("record.py")
+RECORD = Path(__file__).with_name("record.py").relative_to(REPOSITORY)
 GOOD = ("succeeded",)
 
 
@@ -76,6 +76,9 @@ class Siege:
         self._user = user
         self._prefix = list(prefix)
         self._environ = dict(env or {})
+        self._code = (
+            REPOSITORY if user is None else self.root / "code"
+        )  # the checkout may be where nobody else can look
         self._stack = ExitStack()
 
     # -- life ------------------------------------------------------------------------------------
@@ -85,6 +88,10 @@ class Siege:
             for disk in self.disks.values():
                 self._stack.enter_context(disk)
             if self._user is not None:
+                assert self.python, "no Python here is for all users and has what the daemon needs"
+                shutil.copytree(REPOSITORY / "taskgated", self._code / "taskgated")
+                (self._code / RECORD).parent.mkdir(parents=True)
+                shutil.copy(REPOSITORY / RECORD, self._code / RECORD)
                 for path in (self.env.root, *self.env.root.rglob("*")):
                     os.chown(path, self._user, self._user)
             self.launch()
@@ -111,7 +118,7 @@ class Siege:
             self.env.process = subprocess.Popen(
                 [*self._prefix, self.python, "-m", "taskgated", "--root", str(self.env.root)],
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **self._environ},
+                env={**os.environ, "PYTHONPATH": str(self._code), **self._environ},
                 user=self._user,
                 group=self._user,
                 extra_groups=None if self._user is None else [],
@@ -198,7 +205,7 @@ class Siege:
 
     def spec(self, name: str, seconds: float, *, script: bool = False, output: int = 0, **keys: Any) -> str:
         """``script``: from a private copy, in the store's directory. ``output``: it writes so many lines of 1 KiB."""
-        command = [self.python, str(RECORD), str(self.env.scratch), name, str(seconds), str(LIMIT)]
+        command = [self.python, str(self._code / RECORD), str(self.env.scratch), name, str(seconds), str(LIMIT)]
         if script or output:
             talk = f"yes {'x' * 1023} | head -n {output}\n" if output else ""
             text = f"{talk}exec {shlex.join(command)}"
@@ -313,27 +320,6 @@ class Manager:
         """The longest time without a ping, from then until now."""
         heard = [since, *(at for at in self._pings if at > since), time.monotonic()]
         return max(later - earlier for earlier, later in pairwise(heard))
-
-
-def python_for(user: int) -> str:
-    """A Python that this user may run, with all that the daemon needs; "" if there is none."""
-    for python in (sys.executable, "/usr/bin/python3"):
-        try:
-            done = subprocess.run(
-                [python, "-c", "import sdnotify, watchdog.events, yaml, taskgated.daemon"],
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-                cwd="/",
-                user=user,
-                group=user,
-                extra_groups=[],
-                capture_output=True,
-                check=False,
-            )
-        except OSError:
-            continue
-        if done.returncode == 0:
-            return python
-    return ""
 
 
 def tried(name: str, trial: Callable[[], Row]) -> Row:
