@@ -76,9 +76,8 @@ class Siege:
         self._user = user
         self._prefix = list(prefix)
         self._environ = dict(env or {})
-        self._code = (
-            REPOSITORY if user is None else self.root / "code"
-        )  # the checkout may be where nobody else can look
+        # The checkout may be where another user cannot look.
+        self._code = REPOSITORY if user is None else self.root / "code"
         self._stack = ExitStack()
 
     # -- life ------------------------------------------------------------------------------------
