@@ -33,6 +33,9 @@ BACKLOG = 60
 """Jobs that wait or run; with more nothing is dropped."""
 POISON = 3
 """A job that was on this many workers when they died counts as their murderer, and fails."""
+PAGE_CACHE = 8 * 1024**2
+"""Bytes of the database that SQLite keeps in memory, as soon as there are so many (``PRAGMA cache_size``): that part
+of the memory is bounded, and grows with the database until then."""
 SLACK = {"memory": 1024**2, "descriptors": 0, "threads": 0}
 """What a later stretch may have more than an earlier one; memory that was given back may lie in pieces."""
 ENOUGH = 100
@@ -41,19 +44,19 @@ ENOUGH = 100
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a process has at a moment; memory is what is resident, in bytes."""
+    """What a process has at a moment; memory is what is resident beside the page cache, in bytes."""
 
     memory: int
     descriptors: int
     threads: int
 
 
-def sample(pid: int) -> Sample | None:
-    """None if it is gone."""
+def sample(pid: int, cached: int = 0) -> Sample | None:
+    """None if it is gone. ``cached``: bytes of its memory that are known to be bounded."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         return Sample(
-            pages * os.sysconf("SC_PAGE_SIZE"),
+            pages * os.sysconf("SC_PAGE_SIZE") - cached,
             len(os.listdir(f"/proc/{pid}/fd")),
             len(os.listdir(f"/proc/{pid}/task")),
         )
@@ -85,11 +88,11 @@ class Life:
         self._pid = 0
         self._samples: list[Sample] = []
 
-    def watch(self, pid: int) -> None:
+    def watch(self, pid: int, cached: int = 0) -> None:
         if pid != self._pid:
             self.judge()
             self._pid = pid
-        if pid and (seen := sample(pid)) is not None:
+        if pid and (seen := sample(pid, cached)) is not None:
             self._samples.append(seen)
 
     def judge(self) -> None:
@@ -200,7 +203,8 @@ class Soak:
         return self.trial.gate.process.pid
 
     def watch(self) -> None:
-        self.daemon.watch(self.pid)
+        database = self.trial.gate.layout.database.stat().st_size
+        self.daemon.watch(self.pid, min(database, PAGE_CACHE))
         if servers := self.servers():
             self.server.watch(servers[0])
 
