@@ -110,7 +110,7 @@ class Workforce:
         """Nothing of the worker or its attempt is left: now the attempt is over."""
         self._ended(identity, "its worker died")
 
-    def _ended(self, identity: Identity, why: str) -> None:
+    def _ended(self, identity: Identity, why: str, *, told: bool = False) -> None:
         """The attempt of a dead worker is over: as the worker has put it down, or lost."""
         job, crashed = self._dead.get(identity.key, (None, False))
         if job is None:
@@ -118,8 +118,11 @@ class Workforce:
             return
         try:
             outcome = self._engine.outcomes.read(job.id, job.attempt)
-        except OSError:  # whether it put an outcome down cannot be said before this is over
-            self._loop.after(AGAIN, lambda: self._ended(identity, why))
+        except OSError as error:  # whether it put an outcome down cannot be said before this is over
+            if not told:
+                text = f"job {job.id}: what its worker has put down cannot be read, trying again: {error}"
+                self._journal.event(Event.INTERNAL_ERROR, text, Priority.ERROR, job_id=job.id)
+            self._loop.after(AGAIN, lambda: self._ended(identity, why, told=True))
             return
         del self._dead[identity.key]
         if outcome is None:

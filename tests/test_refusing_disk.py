@@ -95,6 +95,29 @@ def test_an_outcome_is_the_workers_until_it_is_on_the_disk(make_gate: MakeGate, 
     until(lambda: not kept.exists(), "nobody needs it any more")
 
 
+def test_an_outcome_that_cannot_be_read_is_not_taken_for_none(make_gate: MakeGate, disk: Disk) -> None:
+    """Else the job would be called lost, and run again."""
+    gate = make_gate("workers: 1\n", start=False)
+    go, runs = begin(gate, disk)
+    worker = gate.status()["workers"][0]["pid"]
+    gate.kill()
+    go.touch()
+    kept = until(lambda: list(gate.layout.outcomes.glob("*.json")), "the outcome is put down")[0]
+    os.kill(worker, signal.SIGKILL)
+    aside = kept.rename(gate.scratch / "aside")
+    kept.mkdir()  # what a read of it says is an error, and not that there is none
+    gate.start(disk.env)
+    until(lambda: "cannot be read, trying again" in gate.log(), "the daemon says so")
+    (job,) = gate.jobs()
+    assert (job["state"], job["attempt"]) == ("running", 1)
+    kept.rmdir()
+    aside.rename(kept)
+    (job,) = gate.until_over(1)
+    assert (job["state"], job["attempt"]) == ("succeeded", 1)
+    assert runs.read_text() == "1\n"
+    assert gate.log().count("cannot be read, trying again") == 1
+
+
 @pytest.mark.parametrize("signals", [1, 3])
 def test_a_stop_does_not_wait_for_room(make_gate: MakeGate, disk: Disk, signals: int) -> None:
     gate = make_gate("workers: 1\n", start=False)
