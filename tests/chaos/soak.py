@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import auditor
-from load import Load
+from load import WORKERS, Load
 from processes import signal_to
 from table import Row
 from trial import Trial
@@ -203,6 +203,8 @@ class Soak:
         return self.trial.gate.process.pid
 
     def watch(self) -> None:
+        if len(self.trial.gate.status()["workers"]) < WORKERS:
+            return  # one that is missing, perhaps for seconds, would be the least that the daemon had
         database = self.trial.gate.layout.database.stat().st_size
         self.daemon.watch(self.pid, min(database, PAGE_CACHE))
         if servers := self.servers():
