@@ -67,6 +67,16 @@ def begin(gate: GateEnv, disk: Disk, status: int = 0, more: str = "") -> tuple[P
     return go, runs
 
 
+def put_down(gate: GateEnv, disk: Disk) -> tuple[int, Path, Path]:
+    """The job has ended while there was no daemon: its worker, the outcome that it put down, and the job's lines."""
+    go, runs = begin(gate, disk)
+    worker = gate.status()["workers"][0]["pid"]
+    gate.kill()
+    go.touch()
+    kept = until(lambda: list(gate.layout.outcomes.glob("*.json")), "the outcome is put down")[0]
+    return worker, kept, runs
+
+
 def trouble(gate: GateEnv) -> bool:
     return "disk is full" in " ".join(gate.status().get("problems", ()))
 
@@ -75,11 +85,7 @@ def test_an_outcome_is_the_workers_until_it_is_on_the_disk(make_gate: MakeGate, 
     """It has put it down, for the daemon was gone; the next one reads it, but cannot write it; then comes the worker,
     which must not throw away what is nowhere else."""
     gate = make_gate("workers: 1\n", start=False)
-    go, runs = begin(gate, disk)
-    worker = gate.status()["workers"][0]["pid"]
-    gate.kill()
-    go.touch()
-    kept = until(lambda: list(gate.layout.outcomes.glob("*.json")), "the outcome is put down")[0]
+    worker, kept, runs = put_down(gate, disk)
     disk.refuse()
     gate.launch(disk.env)
     until(lambda: trouble(gate), "the daemon says that it cannot write")
@@ -98,11 +104,7 @@ def test_an_outcome_is_the_workers_until_it_is_on_the_disk(make_gate: MakeGate, 
 def test_an_outcome_that_cannot_be_read_is_not_taken_for_none(make_gate: MakeGate, disk: Disk) -> None:
     """Else the job would be called lost, and run again."""
     gate = make_gate("workers: 1\n", start=False)
-    go, runs = begin(gate, disk)
-    worker = gate.status()["workers"][0]["pid"]
-    gate.kill()
-    go.touch()
-    kept = until(lambda: list(gate.layout.outcomes.glob("*.json")), "the outcome is put down")[0]
+    worker, kept, runs = put_down(gate, disk)
     os.kill(worker, signal.SIGKILL)
     aside = kept.rename(gate.scratch / "aside")
     kept.mkdir()  # what a read of it says is an error, and not that there is none
