@@ -173,14 +173,13 @@ class GateEnv:
         except Unreachable:
             return {"ready": False, "counts": {}, "workers": []}
 
-    def jobs(self) -> list[dict[str, Any]]:
-        """All of them, the oldest first."""
+    def jobs(self, after: int = 0) -> list[dict[str, Any]]:
+        """All of them, or those that came after this one; the oldest first."""
         found: list[dict[str, Any]] = []
-        after: int | None = 0
-        while after is not None:
-            page = self.call("List", after=after)
+        page: dict[str, Any] = {"next": after}
+        while page["next"] is not None:
+            page = self.call("List", after=page["next"])
             found += page["jobs"]
-            after = page["next"]
         return found
 
     def job(self, name: str) -> dict[str, Any] | None:

@@ -230,14 +230,12 @@ class StoreThread:
                 continue
             try:
                 request.answer = Answer(getattr(self._store, request.verb)(*request.args))
-            except StoreError:
+            except _HOPELESS as error:
+                raise _Impossible(request) from error
+            except (StoreError, SqliteError, OSError):
                 raise
             except TaskgateError as error:  # that verb changed nothing; the others go on
                 request.answer = Answer(error=error)
-            except (SqliteError, OSError) as error:
-                if isinstance(error, _HOPELESS):
-                    raise _Impossible(request) from error
-                raise
             except Exception as error:
                 raise _Impossible(request) from error
         if writes:

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -146,19 +146,14 @@ class Arena:
 
         def over() -> dict[str, Any] | None:
             assert self.alive, "the daemon is dead"
-            return next((job for job in self.jobs(self._last) if job["name"] == name and job["state"] in OVER), None)
+            return next(
+                (job for job in self.gate.jobs(self._last) if job["name"] == name and job["state"] in OVER), None
+            )
 
         job = until(over, f"{name} runs", PATIENCE)
         assert job is not None and job["state"] == "succeeded", f"{name} did not succeed: {job}"
         self._last = job["id"]
         return time.monotonic() - dropped
-
-    def jobs(self, after: int = 0) -> Iterator[dict[str, Any]]:
-        """Those that came after this one, however many the attacker has made."""
-        page: dict[str, Any] = {"next": after}
-        while page["next"] is not None:
-            page = self.gate.call("List", after=page["next"])
-            yield from page["jobs"]
 
     # -- what came of it -------------------------------------------------------------------------
 
@@ -180,7 +175,7 @@ class Arena:
     def met(self) -> Counter[str]:
         """What the gate has met of the attacker's."""
         names = {ATTACKER: "files", BYSTANDER: "hard links"}
-        found = Counter(f"{names[job['owner']]} taken in" for job in self.jobs() if job["owner"] in names)
+        found = Counter(f"{names[job['owner']]} taken in" for job in self.gate.jobs() if job["owner"] in names)
         kinds = {stat.S_IFLNK: "links refused", stat.S_IFIFO: "FIFOs refused", stat.S_IFDIR: "directories refused"}
         for path in self.layout.rejected.iterdir():
             status = path.lstat()
