@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 MICROSECONDS = 1_000_000
+LONGEST_SLEEP = 86400.0
+"""Seconds that anybody sleeps in one go: poll(2) and epoll_wait(2) count milliseconds in an int, which ends after 24
+days. Whoever wakes up too early finds nothing due, and sleeps on."""
 
 
 def wall() -> int:

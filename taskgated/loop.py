@@ -18,6 +18,8 @@ from itertools import count
 from types import FrameType
 from typing import Protocol
 
+from taskgated.clock import LONGEST_SLEEP
+
 
 class HasFileno(Protocol):
     def fileno(self) -> int: ...
@@ -154,7 +156,7 @@ class Loop:
             heapq.heappop(self._timers)
         if not self._timers:
             return None
-        return max(0.0, self._timers[0][0] - time.monotonic())
+        return min(LONGEST_SLEEP, max(0.0, self._timers[0][0] - time.monotonic()))
 
     def _woken(self) -> None:
         try:

@@ -16,7 +16,7 @@ from math import inf
 from pathlib import Path
 
 from taskgated import __version__, sockets
-from taskgated.clock import ProcessId
+from taskgated.clock import LONGEST_SLEEP, ProcessId
 from taskgated.core.job import Outcome, Result, Spec
 from taskgated.errors import ProtocolError
 from taskgated.outcomes import Outcomes
@@ -85,7 +85,8 @@ class Worker:
         due = min(self._retry_at, self._start_at)
         if self._attempt is not None:
             due = min(due, self._attempt.deadline)
-        timeout = None if due == inf else max(0, math.ceil((due - time.monotonic()) * 1000))
+        left = min(LONGEST_SLEEP, max(0.0, due - time.monotonic()))
+        timeout = None if due == inf else math.ceil(left * 1000)
         talk = False
         for fd, _ in self._poll.poll(timeout):
             if fd == self._wakeup:
