@@ -93,8 +93,9 @@ class Engine:
             self._started(job, answer)
 
         record = self.dispatch.workers[key].record  # an idle worker is a connected one
-        # A power cut ends the job as well. Where it may then run again, its worker need not wait for the disk.
-        early = job.spec.interrupted is Interrupted.RERUN
+        # A power cut ends the job as well. Where it may then run again, its worker need not wait for the disk; but a
+        # job whose start is forgotten would be said to have not started in time.
+        early = job.spec.interrupted is Interrupted.RERUN and job.expires is None
         self._store.submit("start", job.id, job.attempt, record, done=done, early=early)
 
     def _finish(self, action: Finish) -> None:
@@ -116,8 +117,9 @@ class Engine:
         if answer.error is None:
             self.queued = max(0, self.queued - 1)
             self.do(self.gate.started(job.id))
-        else:  # it was cancelled between the fetch and now
+        else:  # it was cancelled, or its time ran out, between the fetch and now
             self.do(self.gate.start_refused(job.id))
+            self.wake_at(0)
         self._progress()
 
     def _progress(self) -> None:

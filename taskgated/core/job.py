@@ -166,7 +166,7 @@ class Job:
     submitted: int = 0
     due: int | None = None
     due_clock: Clock = Clock.STEADY
-    expires: int | None = None  # in the steady clock
+    expires: int | None = None  # in the steady clock; until it has started
     claim: str | None = None  # the claimed file that must live until the job is over
 
     @property

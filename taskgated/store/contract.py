@@ -180,7 +180,7 @@ class Store(Protocol):
 
     def start(self, job: int, attempt: int, worker: str) -> int:
         """Attempt number ``attempt`` of a queued job starts; returns the time. ``IllegalTransition`` if it is
-        not queued or that is not its next attempt."""
+        not queued, has expired, or that is not its next attempt. What has started once does not expire any more."""
 
     def finish(self, outcome: Outcome, verdict: Verdict) -> Ended:
         """The running attempt ended. ``IllegalTransition`` when the outcome is not of the current attempt.

@@ -185,9 +185,11 @@ class SqliteStore:
 
     def start(self, job: int, attempt: int, worker: str) -> int:
         at = wall()
-        if self._do("start", id=job, attempt=attempt, at=at).rowcount != 1:
+        if self._do("start", id=job, attempt=attempt, at=at, steady=self.clock.now()).rowcount != 1:
             state, current, _ = self._place(job)
             at_now = f"is {state} after attempt {current}"
+            if state is State.QUEUED and current == attempt - 1:
+                at_now += ", and has expired"
             raise IllegalTransition(f"job {job} {at_now}: it cannot start attempt {attempt}")
         self._do("start_attempt", id=job, attempt=attempt, worker=worker, at=at)
         return at

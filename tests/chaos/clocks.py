@@ -30,7 +30,8 @@ WATCHDOG = 10
 SAY = f"""read up rest </proc/uptime; echo "$0 $TASKGATE_ATTEMPT $up" >>{RECORDS}/clock"""
 DURATIONS = {
     "delay": "delay: 20s",
-    "retry": "retry: {attempts: 2, delay: 20s, jitter: 0}",
+    # Its first attempt is in time, whatever becomes of it.
+    "retry": "retry: {attempts: 2, delay: 20s, jitter: 0}\nexpires: 15s",
     "timeout": "timeout: 20s",
     "expires": "queue: blocked\nexpires: 20s",
 }

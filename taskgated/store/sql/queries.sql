@@ -39,10 +39,10 @@ FROM jobs WHERE id = :id;
 SELECT state, attempt, claim FROM jobs WHERE id = :id;
 
 -- name: start
--- A queued job starts its next attempt.
+-- A queued job starts its next attempt. It has started in time then, for good, however often it comes back.
 UPDATE jobs SET state = 'running', attempt = :attempt, started = :at, finished = NULL, due = NULL, due_clock = NULL,
-       exit_code = NULL, signal = NULL, result = NULL, reason = ''
-WHERE id = :id AND state = 'queued' AND attempt = :attempt - 1;
+       expires = NULL, exit_code = NULL, signal = NULL, result = NULL, reason = ''
+WHERE id = :id AND state = 'queued' AND attempt = :attempt - 1 AND (expires IS NULL OR expires > :steady);
 
 -- name: start_attempt
 -- The record of that attempt.
