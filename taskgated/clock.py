@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -71,15 +72,18 @@ def start_time(pid: int) -> int | None:
 
     Field 22 of ``/proc/PID/stat`` (proc_pid_stat(5)); None when there is no such process, or only a zombie.
     """
+    seen = _state_and_start(pid)
+    return None if seen is None or seen[0] in (b"Z", b"X") else seen[1]
+
+
+def _state_and_start(pid: int) -> tuple[bytes, int] | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text[text.rindex(b")") + 2 :].split()  # the command in field 2 may hold blanks and brackets
-    if fields[0] in (b"Z", b"X"):
-        return None
-    return int(fields[19])
+    return fields[0], int(fields[19])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,23 @@ class ProcessId:
     def own(cls) -> ProcessId:
         pid = os.getpid()
         return cls(pid, start_time(pid) or 0, boot_id())
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId | None:
+        """Who has that pid now, be it only a zombie that its parent has not collected; None if nobody has."""
+        seen = _state_and_start(pid)
+        return None if seen is None else cls(pid, seen[1], boot_id())
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> ProcessId:
+        """Raises ``ValueError`` when ``data`` does not say who a process is."""
+        match data:
+            case {"pid": int(pid), "start": int(start), "boot": str(boot)}:
+                return cls(pid, start, boot)
+        raise ValueError(f"not a process: {dict(data)!r}")
+
+    def to_json(self) -> dict[str, int | str]:
+        return {"pid": self.pid, "start": self.start, "boot": self.boot}
 
     def alive(self) -> bool:
         """Whether that very process still runs (a zombie does not)."""

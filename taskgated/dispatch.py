@@ -38,16 +38,15 @@ class Identity:
 
     @property
     def key(self) -> str:
-        return f"{self.process.pid}.{self.process.start}"
+        return f"{self.process.pid}.{self.process.start}.{self.process.boot}"
 
     def to_json(self) -> dict[str, Any]:
-        p = self.process
-        return {"pid": p.pid, "start": p.start, "boot": p.boot, "cgroup": self.cgroup}
+        return {**self.process.to_json(), "cgroup": self.cgroup}
 
     @classmethod
     def from_json(cls, data: Message) -> Identity:
         try:
-            process = ProcessId(int(data["pid"]), int(data["start"]), str(data["boot"]))
+            process = ProcessId.from_json(data)
             cgroup = data.get("cgroup")
             if cgroup is not None and not (isinstance(cgroup, str) and cgroup.isprintable()):
                 raise ValueError(cgroup)  # no path of a control group, and perhaps none at all
@@ -201,8 +200,9 @@ class Dispatch:
         if not isinstance(hello, dict) or hello.get("protocol") != PROTOCOL:
             raise ProtocolError("expected a hello")
         identity = Identity.from_json(hello)
-        if identity.process.pid != pid:
-            raise ProtocolError(f"pid {pid} says it is {identity.process.pid}")
+        # One that is gone already cannot be asked; its last words count.
+        if identity.process.pid != pid or ProcessId.of(pid) not in (None, identity.process):
+            raise ProtocolError(f"pid {pid} says it is {identity.process}")
         if identity.key in self.workers:
             raise ProtocolError(f"pid {pid} is connected already")
         attempt = _attempt(hello.get("running"))

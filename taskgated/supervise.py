@@ -10,11 +10,13 @@ attempt is left. A burial that was under way when the server died is asked for a
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Callable
 from typing import Protocol
 
+from taskgated.clock import ProcessId
 from taskgated.dispatch import Identity
 from taskgated.errors import ProtocolError
 from taskgated.loop import Loop, Timer
@@ -33,12 +35,15 @@ STEADY = 10.0
 class Listener(Protocol):
     def worker_buried(self, identity: Identity, killed: int) -> None: ...
 
-    def worker_exited(self, pid: int, status: int) -> None: ...
+    def worker_exited(self, process: ProcessId, status: int) -> None: ...
 
     def server_died(self, status: int) -> None: ...
 
     def workers_unavailable(self, why: str) -> None: ...
 
+
+LEAVING = 5.0
+"""Seconds that the server has to end when its channel has, and again when it is killed."""
 
 Spawn = Callable[[], tuple["subprocess.Popen[bytes]", Channel]]
 
@@ -51,8 +56,8 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._wanted = 0
-        self._up: dict[int, float] = {}  # pid of each worker that said hello, since when (monotonic)
-        self._coming: dict[int, Timer] = {}  # forked, no hello yet
+        self._up: dict[ProcessId, float] = {}  # each worker that said hello, since when (monotonic)
+        self._coming: dict[ProcessId, Timer] = {}  # forked, no hello yet
         self._asked = 0  # forks asked for, not yet answered
         self._failures = 0
         self._ever_up = False
@@ -82,17 +87,17 @@ class Supervisor:
     def count(self) -> int:
         return len(self._up)
 
-    def arrived(self, pid: int) -> None:
+    def arrived(self, process: ProcessId) -> None:
         """A worker said hello, whether this server forked it or an earlier one."""
-        if timer := self._coming.pop(pid, None):
+        if timer := self._coming.pop(process, None):
             timer.cancel()
-        self._up[pid] = time.monotonic()
+        self._up[process] = time.monotonic()
         self._why = ""
         self._ever_up = True
 
-    def departed(self, pid: int, *, expected: bool) -> None:
+    def departed(self, process: ProcessId, *, expected: bool) -> None:
         """A worker is gone; replaced as long as there are fewer than wanted."""
-        since = self._up.pop(pid, None)
+        since = self._up.pop(process, None)
         if not expected and since is not None:
             self._failures = 1 if time.monotonic() - since > STEADY else self._failures + 1
         if self._failures > 1:
@@ -126,11 +131,7 @@ class Supervisor:
             timer.cancel()
         self._drop_channel()
         if self._process is not None:
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            _end_of(self._process)
 
     # -- the server ------------------------------------------------------------------------------
 
@@ -155,8 +156,9 @@ class Supervisor:
         try:
             for message in channel.receive():
                 self._heard(message)
-        except ProtocolError:
+        except (ProtocolError, KeyError, TypeError, ValueError):  # nothing it says can be relied on
             channel.closed = True
+            self.restart_server()
         if channel.closed:
             self._server_gone()
 
@@ -164,36 +166,33 @@ class Supervisor:
         ((kind, body),) = message.items()
         if kind == "forked":
             self._asked = max(0, self._asked - 1)
-            pid = body["pid"]
-            if pid not in self._up:
-                self._coming[pid] = self._loop.after(GREETING, lambda: self._silent(pid, body["start"]))
+            worker = ProcessId.from_json(body)
+            if worker not in self._up:
+                self._coming[worker] = self._loop.after(GREETING, lambda: self._silent(worker))
         elif kind == "failed":
             self._asked = max(0, self._asked - 1)
             self._failed(f"a worker cannot be forked: {body['error']}")
         elif kind == "exited":
-            pid = body["pid"]
-            if timer := self._coming.pop(pid, None):
+            worker = ProcessId.from_json(body)
+            if timer := self._coming.pop(worker, None):
                 timer.cancel()
-                self._failed(f"worker {pid} ended with status {body['status']} before it said hello")
-            self._listener.worker_exited(pid, body["status"])
+                self._failed(f"worker {worker.pid} ended with status {body['status']} before it said hello")
+            self._listener.worker_exited(worker, body["status"])
         elif kind == "buried":
-            for key, (identity, _) in list(self._burials.items()):
-                if identity.process.pid == body["pid"]:
-                    del self._burials[key]
-                    self._listener.worker_buried(identity, body["killed"])
+            key = Identity(ProcessId.from_json(body)).key
+            if burial := self._burials.pop(key, None):
+                self._listener.worker_buried(burial[0], body["killed"])
         elif kind == "pong":
             self.pongs = body
 
-    def _silent(self, pid: int, start: int) -> None:
-        from taskgated.clock import ProcessId, boot_id
-
-        self._coming.pop(pid, None)
-        self.bury(Identity(ProcessId(pid, start, boot_id())), None, None)
-        self._failed(f"worker {pid} did not say hello within {GREETING:.0f} s")
+    def _silent(self, worker: ProcessId) -> None:
+        self._coming.pop(worker, None)
+        self.bury(Identity(worker), None, None)
+        self._failed(f"worker {worker.pid} did not say hello within {GREETING:.0f} s")
 
     def _server_gone(self) -> None:
         self._drop_channel()
-        status = self._process.wait() if self._process is not None else 0
+        status = _end_of(self._process) if self._process is not None else 0
         self._process = None
         for timer in self._coming.values():
             timer.cancel()
@@ -254,3 +253,13 @@ class Supervisor:
             self._start_server()
         else:
             self._fill()
+
+
+def _end_of(process: subprocess.Popen[bytes]) -> int:
+    """The status of a server that is to end now. One that cannot even be killed (state D) is not waited for."""
+    for _ in range(2):
+        try:
+            return process.wait(LEAVING)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return -signal.SIGKILL

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterable
 
-from taskgated.clock import wall
+from taskgated.clock import ProcessId, wall
 from taskgated.core.gate import Finish
 from taskgated.core.job import Job, Outcome, Result
 from taskgated.dispatch import Dispatch, Identity, Worker
@@ -45,7 +45,7 @@ class Workforce:
         self._dead: dict[str, tuple[Job | None, bool]] = {}  # being buried; whether it crashed
 
     def worker_arrived(self, worker: Worker) -> None:
-        self.supervisor.arrived(worker.identity.process.pid)
+        self.supervisor.arrived(worker.identity.process)
         absent = self._absent.pop(worker.key, None)
         if worker.running is not None:
             self._met_again(worker, absent[1] if absent else None, *worker.running)
@@ -92,7 +92,7 @@ class Workforce:
 
     def worker_gone(self, worker: Worker) -> None:
         expected = worker.retiring and worker.running is None
-        self.supervisor.departed(worker.identity.process.pid, expected=expected)
+        self.supervisor.departed(worker.identity.process, expected=expected)
         job = self._gate.worker_died(worker.key)
         if not expected:
             text = f"worker {worker.identity.process.pid} died"
@@ -129,7 +129,7 @@ class Workforce:
             outcome = Outcome(job.id, job.attempt, Result.LOST, finished=wall(), message=why)
         self._engine.do(self._gate.ended(outcome, None, crashed=crashed))
 
-    def worker_exited(self, pid: int, status: int) -> None:
+    def worker_exited(self, process: ProcessId, status: int) -> None:
         """The server saw a worker end; its connection's end is what counts, so there is nothing to do."""
 
     def server_died(self, status: int) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,6 +27,14 @@ def run_for(loop: Loop, seconds: float = 10.0) -> None:
     late = loop.after(seconds, lambda: pytest.fail("nothing stopped the loop"))
     loop.run()
     late.cancel()
+
+
+def turn_until(loop: Loop, what: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < end, "it never happened"
+        loop.after(0.02, lambda: None)
+        loop.turn()
 
 
 class TestLoop:
@@ -164,11 +173,11 @@ class Heard:
         self.said: list[str] = []
 
     def worker_buried(self, identity: Identity, killed: int) -> None:
-        self.said.append(f"buried {identity.process.pid}")
+        self.said.append(f"buried {identity.process.pid}.{identity.process.start}")
         self.loop.stop()
 
-    def worker_exited(self, pid: int, status: int) -> None:
-        self.said.append(f"exited {pid}")
+    def worker_exited(self, process: ProcessId, status: int) -> None:
+        self.said.append(f"exited {process.pid}.{process.start}")
 
     def server_died(self, status: int) -> None:
         self.said.append("server died")
@@ -209,18 +218,62 @@ class TestSupervisor:
 
         def answer() -> None:
             if any("bury" in message for message in server.hear()):
-                server.channel.send({"buried": {"pid": 99, "killed": 3}})
+                server.channel.send({"buried": {"pid": 99, "start": 1, "boot": "boot", "killed": 3}})
             else:
                 loop.after(0.02, answer)
 
         loop.after(0.2, answer)
         run_for(loop)
-        assert heard.said == ["server died", "buried 99"]
-        last = supervisor._process
-        assert last is not None and last.stdin is not None
-        last.stdin.close()
-        supervisor.close()
-        loop.close()
+        assert heard.said == ["server died", "buried 99.1"]
+        _release(supervisor, loop)
+
+    def test_a_pid_that_comes_again_is_another_process(self) -> None:
+        """In a burial, and in what is waited for of a worker that was forked."""
+        loop, server = Loop(), FakeServer()
+        heard = Heard(loop)
+        supervisor = Supervisor(loop, server.spawn, heard)
+        supervisor.start(1)
+        earlier, later, other_boot = ProcessId(99, 1, "boot"), ProcessId(99, 2, "boot"), ProcessId(99, 1, "another")
+        for process in (earlier, later, other_boot):
+            supervisor.bury(Identity(process), 7, 1)
+        server.channel.send({"buried": {**later.to_json(), "killed": 3}})
+        turn_until(loop, lambda: bool(heard.said))
+        assert heard.said == ["buried 99.2"], "of three that had the pid one is buried"
+        server.channel.send({"forked": earlier.to_json()})
+        server.channel.send({"exited": {**earlier.to_json(), "status": 0}})
+        server.channel.send({"forked": later.to_json()})
+        server.channel.send({"exited": {**earlier.to_json(), "status": 0}})
+        server.channel.send({"buried": {**earlier.to_json(), "killed": 0}})
+        turn_until(loop, lambda: heard.said[-1] == "buried 99.1")
+        assert heard.said == ["buried 99.2", "exited 99.1", "exited 99.1", "buried 99.1"]
+        assert list(supervisor._coming) == [later], "the one is awaited, whatever became of the other"
+        supervisor.arrived(later)
+        supervisor.departed(earlier, expected=False)
+        assert supervisor.count == 1
+        _release(supervisor, loop)
+
+    @pytest.mark.parametrize(
+        "garbage", [{"buried": {"pid": 99, "killed": 0}}, {"forked": {}}, {"exited": []}, {"buried": 1}, {}]
+    )
+    def test_a_server_that_makes_no_sense_is_replaced(self, garbage: Any) -> None:
+        loop, server = Loop(), FakeServer()
+        heard = Heard(loop)
+        supervisor = Supervisor(loop, server.spawn, heard)
+        supervisor.start(0)
+        first = supervisor._process
+        server.channel.send(garbage)
+        turn_until(loop, lambda: server.spawned == 2)
+        assert first is not None and first.returncode is not None
+        assert heard.said == ["server died"]
+        _release(supervisor, loop)
+
+
+def _release(supervisor: Supervisor, loop: Loop) -> None:
+    last = supervisor._process
+    assert last is not None and last.stdin is not None
+    last.stdin.close()
+    supervisor.close()
+    loop.close()
 
 
 def test_times_are_written_as_promised() -> None:

@@ -332,7 +332,7 @@ def test_output_that_cannot_be_written_harms_nothing(plain: Env, worker: WorkerP
 
 def test_an_idle_worker_leaves_with_the_daemon(plain: Env, worker: WorkerPeer) -> None:
     worker.drop()
-    assert plain.server.expect("exited") == {"pid": worker.id.pid, "status": 0}
+    assert plain.server.expect("exited") == {**worker.id.to_json(), "status": 0}
     assert worker.group is None or not Path(worker.group).exists()
 
 
@@ -422,7 +422,7 @@ def test_a_worker_does_not_wait_for_a_daemon_for_ever(tmp_path: Path) -> None:
         worker.start(Spec(command="sleep 0.2; exit 5"))
         worker.drop()
         env.listener.close()
-        assert env.server.expect("exited") == {"pid": worker.id.pid, "status": 0}
+        assert env.server.expect("exited") == {**worker.id.to_json(), "status": 0}
         kept = Outcomes(env.layout.outcomes).read(1, 1)
         assert kept is not None
         assert kept.exit_code == 5

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from taskgated.clock import ProcessId
 from taskgated.core.job import Result, Spec
 from worker_env import DAEMON, HOPPERS, Env, WorkerPeer, alive, proof, python, wait_until, written_pid
 
@@ -53,7 +54,7 @@ def test_a_worker_that_ends_is_told(plain: Env) -> None:
     worker = plain.worker()
     kill(worker)
     exited = plain.server.expect("exited")
-    assert exited["pid"] == worker.id.pid
+    assert ProcessId.from_json(exited) == worker.id
     assert os.waitstatus_to_exitcode(exited["status"]) == -signal.SIGKILL
     assert plain.bury(worker, None, None) == 0
 
@@ -61,9 +62,10 @@ def test_a_worker_that_ends_is_told(plain: Env) -> None:
 def test_a_worker_that_finds_no_daemon_leaves(plain: Env) -> None:
     plain.listener.close()
     plain.server.say(fork={})
-    pid = plain.server.expect("forked")["pid"]
+    worker = plain.server.expect("forked")
     exited = plain.server.expect("exited")
-    assert (exited["pid"], os.waitstatus_to_exitcode(exited["status"])) == (pid, os.EX_UNAVAILABLE)
+    assert os.waitstatus_to_exitcode(exited.pop("status")) == os.EX_UNAVAILABLE
+    assert exited == worker
 
 
 def test_workers_outlive_their_server(plain: Env, tmp_path: Path) -> None:
@@ -166,7 +168,7 @@ def test_another_process_with_that_pid_is_left_alone(plain: Env, changed: dict[s
     worker = plain.worker()
     who = {"pid": worker.id.pid, "start": worker.id.start, "boot": worker.id.boot, **changed}
     plain.server.say(bury={**who, "cgroup": None, "job": None, "attempt": None})
-    assert plain.server.expect("buried") == {"pid": worker.id.pid, "killed": 0}
+    assert plain.server.expect("buried") == {**{name: who[name] for name in ("pid", "start", "boot")}, "killed": 0}
     assert worker.run(Spec(command=("true",))).result is Result.SUCCEEDED
 
 

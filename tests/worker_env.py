@@ -180,7 +180,7 @@ class Env:
         self.server.say(fork={})
         peer = self.accept()
         forked = self.server.expect("forked")
-        assert (forked["pid"], forked["start"]) == (peer.id.pid, peer.id.start)
+        assert ProcessId.from_json(forked) == peer.id
         return peer
 
     def accept(self) -> WorkerPeer:
@@ -190,13 +190,12 @@ class Env:
 
     def bury(self, worker: WorkerPeer, job: int | None = 1, attempt: int | None = 1) -> int:
         """Have a worker buried; returns how many processes had to be killed."""
-        who = {"pid": worker.id.pid, "start": worker.id.start, "boot": worker.id.boot}
-        self.server.say(bury={**who, "cgroup": worker.group, "job": job, "attempt": attempt})
+        self.server.say(bury={**worker.id.to_json(), "cgroup": worker.group, "job": job, "attempt": attempt})
         while True:
             wait_until(self.server.poll, "the burial")
             message = self.server.seen.popleft()
             if "buried" in message:
-                assert message["buried"]["pid"] == worker.id.pid
+                assert ProcessId.from_json(message["buried"]) == worker.id
                 killed = message["buried"]["killed"]
                 assert isinstance(killed, int)
                 return killed

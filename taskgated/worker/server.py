@@ -18,7 +18,7 @@ import time
 import traceback
 from typing import NoReturn
 
-from taskgated.clock import ProcessId, boot_id, start_time
+from taskgated.clock import ProcessId, boot_id
 from taskgated.errors import ProtocolError
 from taskgated.wire import Channel, Message
 from taskgated.worker import cgroup, kernel, sweep
@@ -41,7 +41,7 @@ class Server:
         self._channel = channel
         self._settings = settings
         self._env = clean_env()
-        self._workers: set[int] = set()  # our children that are workers, until they are reaped
+        self._workers: dict[int, ProcessId] = {}  # our children that are workers, by pid, until they are reaped
         self._burials: list[sweep.Burial] = []
         self._struck: dict[sweep.Process, float] = {}  # killed, and lives on; since when (monotonic)
         self._pause = _FIRST_PAUSE
@@ -69,8 +69,8 @@ class Server:
         match message:
             case {"fork": _}:
                 self._fork()
-            case {"bury": {"pid": int(pid), "start": int(start), "boot": str(boot)} as who}:
-                worker = ProcessId(pid, start, boot)
+            case {"bury": {"pid": int(), "start": int(), "boot": str()} as who}:
+                worker = ProcessId.from_json(who)
                 self._begin_burial(worker, who.get("cgroup"), who.get("job"), who.get("attempt"))
             case {"ping": number}:
                 self._channel.send({"pong": number})
@@ -87,9 +87,9 @@ class Server:
             return
         if pid == 0:
             self._be_worker()
-        self._workers.add(pid)
-        # None for one that has died already; that it did so is what we say next.
-        self._channel.send({"forked": {"pid": pid, "start": start_time(pid) or 0}})
+        # One that has died already has its name until we collect it; that it died is what we say next.
+        worker = self._workers[pid] = ProcessId.of(pid) or ProcessId(pid, 0, boot_id())
+        self._channel.send({"forked": worker.to_json()})
 
     def _be_worker(self) -> NoReturn:
         status = os.EX_SOFTWARE
@@ -116,9 +116,8 @@ class Server:
                 return
             if pid == 0:
                 return
-            if pid in self._workers:
-                self._workers.remove(pid)
-                self._channel.send({"exited": {"pid": pid, "status": status}})
+            if worker := self._workers.pop(pid, None):
+                self._channel.send({"exited": {**worker.to_json(), "status": status}})
 
     def _orphans(self) -> list[int]:
         """Our children that are no workers. Only dead workers leave us any: live ones adopt themselves."""
@@ -127,7 +126,7 @@ class Server:
     def _begin_burial(self, worker: ProcessId, group: str | None, job: int | None, attempt: int | None) -> None:
         if worker.boot != boot_id():
             # Nothing outlives a boot; what bears these names now is something else.
-            self._channel.send({"buried": {"pid": worker.pid, "killed": 0}})
+            self._channel.send({"buried": {**worker.to_json(), "killed": 0}})
             return
         cookie = None
         if job is not None and attempt is not None:
@@ -146,7 +145,7 @@ class Server:
         now = time.monotonic()
         for burial in self._burials:
             if burial.step():
-                self._channel.send({"buried": {"pid": burial.worker.pid, "killed": len(burial.killed)}})
+                self._channel.send({"buried": {**burial.worker.to_json(), "killed": len(burial.killed)}})
             else:
                 left.append(burial)
                 for process in burial.killed:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import auditor
 from gate_env import REPOSITORY, as_user, until
 from hostile_clients import anything, connections, sockets, tell
 from stage import PATIENCE, Stage
-from taskgated.clock import boot_id, start_time
+from taskgated.clock import ProcessId, boot_id, start_time
 from taskgated.control.gate import INTERFACE
 from taskgated.ctl.client import CallError, Client
 from taskgated.sockets import connect
@@ -146,13 +147,14 @@ def workers(stage: Stage) -> list[int]:
 
 
 def _name_another(stage: Stage) -> None:
-    """In the name of a worker that there is."""
-    worker = stage.gate.status()["workers"][0]["pid"]
-    claim = {"protocol": 1, "pid": worker, "start": start_time(worker), "boot": boot_id()}
-    with connect(stage.gate.layout.worker_socket) as sock:
-        tell(sock, json.dumps({"hello": claim}).encode() + b"\0")
-        sock.settimeout(PATIENCE)
-        assert sock.recv(1) == b"", "a hello in the name of another process is taken"
+    """In the name of a worker that there is, or of a process that had our pid before us, or in another boot."""
+    own, worker = ProcessId.own(), ProcessId.of(stage.gate.status()["workers"][0]["pid"])
+    assert worker is not None
+    for claimed in (worker, replace(own, start=own.start - 1), replace(own, boot="another")):
+        with connect(stage.gate.layout.worker_socket) as sock:
+            tell(sock, json.dumps({"hello": {"protocol": 1, **claimed.to_json()}}).encode() + b"\0")
+            sock.settimeout(PATIENCE)
+            assert sock.recv(1) == b"", f"a hello in the name of another process is taken: {claimed}"
 
 
 def _lies(stage: Stage, job: int) -> list[tuple[list[dict[str, Any]], ...]]:
