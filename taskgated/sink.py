@@ -12,6 +12,7 @@ from taskgated.engine import Engine
 from taskgated.intake.events import (
     Accepted,
     Blind,
+    FileLost,
     FileRefused,
     FileStuck,
     IntakeEvent,
@@ -94,6 +95,9 @@ class Sink:
             case FileStuck(source, queue, reason):
                 text = f"{_quoted(source)} can be neither taken in nor moved away: {reason}"
                 journal.event(Event.FILE_STUCK, text, Priority.ERROR, source=source, queue=queue)
+            case FileLost(source, queue, claim, jobs):
+                text = f"{_quoted(source)} is gone from .claims/{claim}; {jobs} jobs of it were taken in before"
+                journal.event(Event.FILE_LOST, text, Priority.ERROR, source=source, queue=queue)
             case Paused(backlog):
                 self.paused = True
                 text = f"intake pauses: {backlog} jobs are queued (max_backlog); files stay in the spool"

@@ -48,6 +48,14 @@ class Claims:
                 pass  # found as a claim that was put by, when we are back
         os.close(self.fd)
 
+    def in_place(self) -> bool:
+        """Whether the directory is where jobs and the next daemon look for it: not moved, replaced or removed."""
+        try:
+            there = os.lstat(self.path)
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self.fd))
+
     def make(self, queue: str) -> str:
         """A new, empty claim."""
         self._last = max(self._last + 1, time.time_ns())

@@ -37,6 +37,16 @@ class FileStuck:
 
 
 @dataclass(frozen=True, slots=True)
+class FileLost:
+    """A file that had been taken out of the spool is gone from its claim. ``jobs``: of it in the store."""
+
+    source: str
+    queue: str
+    claim: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     """The backlog is full: files stay where they are."""
 
@@ -60,7 +70,7 @@ class Repaired:
     """The spool is watched again, and everything in it has been, or is being, looked at."""
 
 
-IntakeEvent = Accepted | FileRefused | FileStuck | Paused | Resumed | Blind | Repaired
+IntakeEvent = Accepted | FileRefused | FileStuck | FileLost | Paused | Resumed | Blind | Repaired
 
 
 class Sink(Protocol):

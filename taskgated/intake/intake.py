@@ -171,7 +171,7 @@ class Intake(threading.Thread):
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     self._adopt(os.fsencode(entry.name))
-        problems = tuple(self._watch.health())
+        problems = self._problems()
         if problems or not self._unproven:
             self._judge(problems)
         self._plan_rescan()
@@ -191,7 +191,7 @@ class Intake(threading.Thread):
         """Look after the watch; if it is broken, begin anew, but not all the time: without events the
         rescans still find everything."""
         asked = self._asked
-        problems = tuple(self._watch.health())
+        problems = self._problems()
         self._answered = asked
         if not problems:
             if not self._unproven:
@@ -199,6 +199,13 @@ class Intake(threading.Thread):
         elif time.monotonic() >= self._repair_at:
             self._judge(problems)
             raise _Blinded
+
+    def _problems(self) -> tuple[str, ...]:
+        """What is wrong with the directories that are worked on, in words."""
+        found = self._watch.health()
+        if self._claims is not None and not self._claims.in_place():
+            found.append(f"{self._layout.claims}: it was moved away")
+        return tuple(found)
 
     def _judge(self, problems: tuple[str, ...]) -> None:
         """Tell what is wrong with the spool, or that it is well again, if that is news."""

@@ -14,15 +14,18 @@ _REASON = b".reason"
 _NAME_MAX = 255
 
 
-def put_aside(rejected: bytes, directory: int, path: bytes, name: bytes, queue: str, reason: str) -> bytes:
-    """Move ``path`` (relative to the open ``directory``) to ``rejected`` and say why; returns its name there.
+def put_aside(rejected: bytes, directory: int, path: bytes, name: bytes, queue: str, reason: str) -> bytes | None:
+    """Move ``path`` (relative to the open ``directory``) to ``rejected`` and say why; returns its name there, or None
+    if there is no such file any more.
 
     The reason comes first: if we die in between, the file is refused once more and takes the same name, for
     a reason without a file is nobody's. A disk too full for the reason does not keep the file in the spool.
-    ``OSError`` when the file cannot be moved.
+    ``OSError`` when the file cannot be moved, also for want of a place to move it to.
     """
     directories.make_rejected(os.fsdecode(rejected))
-    owner = os.stat(path, dir_fd=directory, follow_symlinks=False).st_uid
+    owner = _owner(directory, path)
+    if owner is None:
+        return None
     new = _free(name, lambda name: _taken(rejected, name))
     text = f"{reason}\n\nRefused {rfc3339(wall())}, queue {queue}.\n"
     try:
@@ -30,9 +33,32 @@ def put_aside(rejected: bytes, directory: int, path: bytes, name: bytes, queue: 
     except OSError:
         pass  # it is in the journal
     point("reject.reason")
-    os.rename(path, rejected + b"/" + new, src_dir_fd=directory)
+    try:
+        os.rename(path, rejected + b"/" + new, src_dir_fd=directory)
+    except OSError as error:
+        _take_back(rejected + b"/" + new + _REASON)
+        # ENOENT speaks of either path (rename(2)): only without the file itself is there nothing left to move.
+        if isinstance(error, FileNotFoundError) and _owner(directory, path) is None:
+            return None
+        raise
     point("reject.moved")
     return new
+
+
+def _owner(directory: int, path: bytes) -> int | None:
+    """The uid of what lies there; None if there is nothing."""
+    try:
+        return os.stat(path, dir_fd=directory, follow_symlinks=False).st_uid
+    except FileNotFoundError:
+        return None
+
+
+def _take_back(reason: bytes) -> None:
+    """Nobody shall read of a refused file that is not there."""
+    try:
+        os.unlink(reason)
+    except OSError:
+        pass
 
 
 def sync(rejected: bytes) -> None:

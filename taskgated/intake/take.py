@@ -28,7 +28,7 @@ from taskgated.formats.jobfile import Kind
 from taskgated.intake import lists, settle
 from taskgated.intake.claim import Claims, inside, queue_of
 from taskgated.intake.entitled import check_queues
-from taskgated.intake.events import Accepted, FileRefused, FileStuck, IntakeEvent, Sink
+from taskgated.intake.events import Accepted, FileLost, FileRefused, FileStuck, IntakeEvent, Sink
 from taskgated.intake.patient import Progress
 from taskgated.intake.reject import put_aside, sync
 from taskgated.intake.settle import Later, Opened
@@ -202,7 +202,7 @@ class Taker:
             if isinstance(opened, Opened):
                 return self._take_in(taken, opened)
             if opened is None:
-                self._finish(taken)
+                self._lose(taken)
             else:
                 self._wait(taken, opened)
         except Refused as error:
@@ -374,14 +374,22 @@ class Taker:
         else:
             self._wait(taken, self.config.rescan_interval)
 
+    def _lose(self, taken: Taken) -> None:
+        """Nobody else has business in ``.claims``: a file that is gone from there was not taken back, it is lost."""
+        self._tell_list(taken)
+        jobs = taken.known or 0 if taken.lines is None else taken.lines.parts
+        self._tell(FileLost(taken.source, taken.queue, taken.claim, jobs))
+        self._finish(taken)
+
     def _put_aside(self, directory: int, path: bytes, name: bytes, queue: str, reason: str) -> bool:
         try:
-            put_aside(self._rejected, directory, path, name, queue, reason)
-        except FileNotFoundError:
-            return True  # whoever dropped it took it back
+            moved = put_aside(self._rejected, directory, path, name, queue, reason)
         except OSError as error:
-            self.stuck(name, queue, f"cannot be moved to rejected/: {error.strerror}; refused for: {reason}")
+            place = to_text(self._rejected)
+            self.stuck(name, queue, f"cannot be moved to {place}/: {error.strerror}; refused for: {reason}")
             return False
+        if moved is None:
+            return True  # whoever dropped it took it back
         self._rejected_some = True
         self._tell(FileRefused(to_text(name), queue, reason))
         return True

@@ -101,6 +101,21 @@ def names(stage: Stage) -> None:
     stage.refused(os.fsdecode(b"\xfe" * (255 - len(".reason"))))  # cut, so that its reason has a name as well
 
 
+def no_place(stage: Stage) -> None:
+    """What is to be refused has nowhere to go: rejected/ is a link to what is not there."""
+    layout = stage.gate.layout
+    layout.rejected.rename(stage.gate.root / "away")
+    layout.rejected.symlink_to(stage.gate.root / "nowhere")
+    stage.drop("nowhere.yaml", "nonsense")
+    os.mkfifo(layout.spool / "nowhere")
+    stage.honest()
+    until(lambda: stage.gate.log().count("cannot be moved to ") >= 2, "both are told of", PATIENCE)
+    layout.rejected.unlink()
+    (stage.gate.root / "away").rename(layout.rejected)
+    stage.refused("nowhere.yaml", "nowhere")
+    assert (layout.rejected / "nowhere.yaml").read_text() == "nonsense"
+
+
 def no_files(stage: Stage) -> None:
     """Whatever else can have a name."""
     spool = stage.gate.layout.spool
