@@ -22,6 +22,7 @@ from taskgated.dispatch import Dispatch
 from taskgated.engine import Engine
 from taskgated.errors import CannotStart, ConfigError, DiskTrouble, Problem
 from taskgated.health import Health
+from taskgated.helper import Helper
 from taskgated.intake.intake import Intake
 from taskgated.journal import Event, Journal, Priority
 from taskgated.loop import Loop, Timer
@@ -88,7 +89,8 @@ class Daemon:
         self._intake = Intake(layout, self.config, self._sink, self._sink.teller(self._journal))
         self._sink.intake = self._intake
         self.engine.release = self._intake.release
-        self._retention = Retention(layout, self._loop, self._store, self.config)
+        self._helper = Helper(self._loop, "retention")
+        self._retention = Retention(layout, self._loop, self._store, self._journal, self._helper, self.config)
         self._health = Health(self)
         interface = GateInterface(layout, self.engine, self._reader, self._health, self._steady, self._load_again)
         self._control = Service(
@@ -133,6 +135,7 @@ class Daemon:
         self._supervisor.start(self.config.workers)
         self.workforce.recover(self._before, boot_id())
         self._intake.start()
+        self._helper.start()
         self._retention.start()
         self.engine.wake_at(0)
         self._health.start()
@@ -280,6 +283,7 @@ class Daemon:
         self._health.stop()
         self._intake.stop()
         self._intake.join(0.1 if self._failed else ENOUGH)  # it may wait for a store that is no more
+        self._helper.stop(AGAIN)
         self._control.close()
         self._dispatch.close()
         self._supervisor.close()

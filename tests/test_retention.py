@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gate_env import GateEnv, until
 from taskgated import retention
+from taskgated.config import from_values
+from taskgated.core.job import Spec
+from taskgated.helper import Helper
+from taskgated.journal import Journal
+from taskgated.loop import Loop
 from taskgated.paths import Layout
+from taskgated.retention import Retention
+from taskgated.store.contract import Addition, Filter
+from taskgated.store.sqlite import SqliteStore
+from taskgated.store.thread import StoreThread
 
 
 def outputs(gate: GateEnv) -> list[str]:
@@ -47,17 +58,117 @@ def test_what_cannot_be_deleted_keeps_its_record(tmp_path: Path, monkeypatch: py
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     some, other = (Layout.under(tmp_path).output_file(job, 1).parent for job in (1, 1001))
-    assert retention._remove(some, {1, 2})
+    layout = Layout.under(tmp_path)
+    assert retention.remove(layout, [1, 2]) == {}
     assert os.listdir(some) == ["10.1.log"]
-    assert retention._remove(other, {1001})
+    assert retention.remove(layout, [1001]) == {}
     assert not other.exists()
-    assert retention._remove(other, {1002}), "there never was any"
+    assert retention.remove(layout, [1002]) == {}, "there never was any"
 
     def fail(path: Path) -> list[str]:
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(os, "listdir", fail)
-    assert not retention._remove(some, {10})
+    assert retention.remove(layout, [10]) == {10: f"{some}: Too many open files"}
+
+
+def test_one_that_cannot_be_deleted_keeps_nobody_else(make_gate: Callable[..., GateEnv]) -> None:
+    """A directory in the place of an output: its job stays, and it is said once; the others are forgotten."""
+    gate = make_gate("workers: 1\n")
+    gate.drop("a.tasks", "echo x\n" * 3)
+    gate.until_over(3)
+    gate.stop()
+    in_the_way = gate.layout.output_file(1, 1).with_name("1.x")
+    in_the_way.mkdir()
+    gate.configure("workers: 1\nretention: {count: 0}\n")
+    gate.start()
+    until(lambda: [job["id"] for job in gate.jobs()] == [1], "only the one that is stuck is remembered")
+    assert gate.log().count("the output of job 1 cannot be removed") == 1
+    assert f"{in_the_way}: Is a directory" in gate.log()
+    assert outputs(gate) == []
+
+
+class Kept:
+    """Retention over a real store with jobs that are over, on a loop that the test turns."""
+
+    def __init__(self, root: Path, jobs: int) -> None:
+        self.layout = Layout.under(root)
+        self.layout.state.mkdir(parents=True)
+        self.store = SqliteStore(self.layout.database)
+        self.jobs = self.store.add([Addition("c", 0, [Spec(command="true")] * jobs, "x", 0)]).jobs
+        for job in self.jobs:
+            self.store.cancel(job)
+        self.loop = Loop()
+        self.thread = StoreThread(self.store, self.loop.wake)
+        self.loop.on_wake(self.thread.deliver)
+        self.loop.at_end_of_turn(self.thread.flush)
+        self.helper = Helper(self.loop, "retention")
+        self.told: list[str] = []
+        journal = Journal(str(root / "none"))
+        journal.event = lambda event, text, *_, **__: self.told.append(text)  # type: ignore[method-assign,assignment]
+        config = from_values({"retention": {"age": 1000.0, "count": 0}})
+        self.retention = Retention(self.layout, self.loop, self.thread, journal, self.helper, config)
+        for part in (self.thread, self.helper, self.retention):
+            part.start()
+
+    def block(self, job: int) -> Path:
+        path = self.layout.output_file(job, 1)
+        path.mkdir(parents=True)
+        return path
+
+    def left(self) -> list[int]:
+        self.loop.turn()
+        with closing(SqliteStore(self.layout.database, read_only=True)) as reader:
+            return [record.id for record in reader.list(0, 10_000, Filter())]
+
+    def close(self) -> None:
+        self.helper.stop(10)
+        assert self.thread.stop(10)
+        self.loop.close()
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Kept]]:
+    for name, seconds in (("EVERY", 0.05), ("PAUSE", 0.01), ("AGAIN", 0.5)):
+        monkeypatch.setattr(retention, name, seconds)
+    made: list[Kept] = []
+
+    def make(jobs: int) -> Kept:
+        made.append(Kept(tmp_path, jobs))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_what_is_stuck_is_tried_again_and_told_once(kept: Callable[[int], Kept]) -> None:
+    env = kept(700)
+    paths = [env.block(job) for job in env.jobs[:300]]  # more than a slice
+    until(lambda: env.left() == env.jobs[:300], "all but those that are stuck are forgotten")
+    listings: list[None] = []
+    listdir = os.listdir
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "listdir", lambda path: listings.append(None) or listdir(path))
+        until(lambda: env.left() and len(listings) > 5, "they are tried again")
+    assert len(env.told) == 2, "once for a slice"
+    for path in paths:
+        path.rmdir()
+    until(lambda: env.left() == [], "and when they can be, they are forgotten")
+    assert len(env.told) == 2
+
+
+def test_a_disk_that_hangs_stops_nobody_and_is_told(
+    kept: Callable[[int], Kept], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going = threading.Event()
+    monkeypatch.setattr(retention, "SLOW", 0.1)
+    monkeypatch.setattr(retention, "remove", lambda layout, jobs: going.wait(60) and {})
+    env = kept(1)
+    until(lambda: env.left() and env.told, "it is said that it takes long, by a loop that goes on")
+    assert "does its disk hang?" in env.told[0]
+    going.set()
+    until(lambda: env.left() == [], "it goes on when the disk does")
 
 
 def test_a_directory_holds_the_output_of_a_thousand_jobs() -> None:
