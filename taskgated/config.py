@@ -72,6 +72,7 @@ class Config:
     workers: int
     ready_queue: int
     max_backlog: int = 1_000_000
+    user_backlog: int | None = None
     stop_timeout: float = 30.0
     on_stop: str = "requeue"
     max_file_size: int = 1024**2
@@ -83,6 +84,11 @@ class Config:
     retention: Retention = Retention()
     access: Access = Access()
     queues: Mapping[str, QueueConfig] = field(default_factory=dict)
+
+    @property
+    def share(self) -> int:
+        """How much of the backlog one user may fill."""
+        return max(1, self.max_backlog // 2) if self.user_backlog is None else self.user_backlog
 
     def queue(self, name: str) -> QueueConfig:
         """What is configured of a queue, or what holds for a directory that nobody has configured."""
@@ -100,6 +106,8 @@ KEYS = (
     Key("workers", or_word("auto", integer(1, 10_000), None), "processes that run jobs (auto: one a CPU)"),
     Key("ready_queue", or_word("auto", integer(1, 100_000), None), "jobs kept ready (auto: as many as workers)"),
     Key("max_backlog", integer(1, 1_000_000_000), "queued jobs; beyond it files stay in the spool (1000000)"),
+    Key("user_backlog", or_word("auto", integer(1, 1_000_000_000), None),
+        "queued jobs of one user, root and the gate's own excepted (auto: half of max_backlog)"),
     Key("stop_timeout", duration, "how long a stop waits for running jobs before it ends them (30s)"),
     Key("on_stop", choice(*ON_STOP), "running jobs at a stop: requeue after stop_timeout, wait, or leave (requeue)"),
     Key("max_file_size", positive(size), "the largest spec or script (1M)"),

@@ -90,6 +90,8 @@ class Health:
             text += self._waiting()
         if self._sink.paused:
             text += "; intake paused: the backlog is full"
+        for owner in sorted(self._sink.crowded):
+            text += f"; files of uid {owner} are held back (user_backlog)"
         if daemon.stopping:
             text = f"stopping: {running} still run"
         elif not daemon.serving:

@@ -12,6 +12,7 @@ from taskgated.engine import Engine
 from taskgated.intake.events import (
     Accepted,
     Blind,
+    Crowded,
     FileLost,
     FileRefused,
     FileStuck,
@@ -19,6 +20,7 @@ from taskgated.intake.events import (
     Paused,
     Repaired,
     Resumed,
+    Uncrowded,
 )
 from taskgated.intake.intake import Intake
 from taskgated.journal import Event, Journal, Priority
@@ -37,6 +39,7 @@ class Sink:
         self._loop = loop
         self._sent = self._heard_of = 0  # jobs; the first is intake's to write, the second the main loop's
         self.paused = False
+        self.crowded: set[int] = set()  # users who are held back, to leave room for the others
         self.blind: list[str] = []
         engine.progressed.append(self._look_for_room)
 
@@ -54,6 +57,10 @@ class Sink:
         jobs = sum(len(addition.specs) for addition in batch)
         self._sent += jobs
         self._store.call("add", batch, also=lambda answer: self._added(answer, jobs))
+
+    def queued_by(self, owner: int) -> int:
+        jobs: int = self._store.call("queued_by", owner)
+        return jobs
 
     def known(self, claim: str) -> int | None:
         parts: int | None = self._store.call("known", claim)
@@ -106,6 +113,14 @@ class Sink:
             case Resumed():
                 self.paused = False
                 journal.event(Event.INTAKE_RESUMED, "intake goes on: there is room again", Priority.NOTICE)
+            case Crowded(owner, share):
+                self.crowded.add(owner)
+                text = f"files of uid {owner} stay in the spool: {share} jobs of that user are queued (user_backlog)"
+                journal.event(Event.INTAKE_PAUSED, text, Priority.WARNING)
+            case Uncrowded(owner):
+                self.crowded.discard(owner)
+                text = f"files of uid {owner} are taken in again"
+                journal.event(Event.INTAKE_RESUMED, text, Priority.NOTICE)
             case Blind(reasons):
                 self.blind = list(reasons)
                 text = f"the spool is not watched, or cannot be worked on: {'; '.join(reasons)}"

@@ -71,6 +71,9 @@ class FileSink:
     def room(self) -> int:
         return self.capacity - len(self._ask("SELECT 1 FROM jobs WHERE NOT over"))
 
+    def queued_by(self, owner: int) -> int:
+        return len(self._ask("SELECT 1 FROM jobs WHERE NOT over AND owner = ?", owner))
+
     def add(self, batch: Sequence[Addition]) -> None:
         self.calls += 1
         with self._lock:

@@ -70,7 +70,7 @@ class TestValues:
     def test_everything(self, layout: Layout) -> None:
         read = loaded(
             layout,
-            "workers: 3\nready_queue: 9\nmax_backlog: 7\nstop_timeout: 1min\non_stop: wait\n"
+            "workers: 3\nready_queue: 9\nmax_backlog: 7\nuser_backlog: 4\nstop_timeout: 1min\non_stop: wait\n"
             "max_file_size: 2K\nmax_list_size: 3M\n"
             "rescan_interval: 5s\nsettle_time: 0\numask: '0077'\noutput: {max_size: 1K}\n"
             "access: {see: members}\n"
@@ -81,6 +81,7 @@ class TestValues:
             3,
             9,
             7,
+            4,
             60.0,
             "wait",
             2048,

@@ -59,6 +59,21 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
+class Crowded:
+    """A user has as many jobs queued as one user may; what else that user dropped stays where it is."""
+
+    owner: int
+    share: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uncrowded:
+    """That user's files are taken in again."""
+
+    owner: int
+
+
+@dataclass(frozen=True, slots=True)
 class Blind:
     """The spool cannot be watched or worked on; it is tried again every few seconds."""
 
@@ -70,7 +85,9 @@ class Repaired:
     """The spool is watched again, and everything in it has been, or is being, looked at."""
 
 
-IntakeEvent = Accepted | FileRefused | FileStuck | FileLost | Paused | Resumed | Blind | Repaired
+IntakeEvent = (
+    Accepted | FileRefused | FileStuck | FileLost | Paused | Resumed | Crowded | Uncrowded | Blind | Repaired
+)
 
 
 class Sink(Protocol):
@@ -78,6 +95,9 @@ class Sink(Protocol):
 
     def room(self) -> int:
         """How many more jobs may be queued."""
+
+    def queued_by(self, owner: int) -> int:
+        """How many queued jobs came from files of this user (uid)."""
 
     def add(self, batch: Sequence[Addition]) -> None:
         """New jobs; parts that are known already are left out."""

@@ -20,9 +20,10 @@ from taskgated.config import Config
 from taskgated.errors import Refused, TaskgateError
 from taskgated.intake import scan
 from taskgated.intake.claim import Claims
-from taskgated.intake.events import Blind, IntakeEvent, Paused, Repaired, Resumed, Sink
+from taskgated.intake.events import Blind, IntakeEvent, Repaired, Sink
 from taskgated.intake.patient import Patient, Progress
 from taskgated.intake.settle import Opened
+from taskgated.intake.shares import Shares
 from taskgated.intake.take import FILES, Taker
 from taskgated.intake.taken import Inlet, Taken
 from taskgated.intake.watch import ROOT, Watch
@@ -52,13 +53,13 @@ class Intake(threading.Thread):
         self._config = config
         self._sink = Patient(sink)
         self._tell = tell
+        self._shares = Shares(self._sink, tell, {0, os.geteuid()})
         self._wake = threading.Event()
         self._stopping = False
         self._released: deque[Sequence[str]] = deque()
         self._asked = self._answered = 0
         self._progress = Progress()
         self._seen = 0  # of its steps, when it was last asked
-        self._paused = False
         self._told: tuple[str, ...] = ()  # what is wrong with the spool
         self._unproven = False  # work on it failed, and none has gone well since
         self._pause = 1.0
@@ -163,7 +164,9 @@ class Intake(threading.Thread):
         self._inlets = {ROOT: Inlet(root, DEFAULT_QUEUE)}
         self._claims = Claims(os.fsencode(self._layout.claims))
         rejected = os.fsencode(self._layout.rejected)
-        self._taker = Taker(self._claims, rejected, self._config, self._sink, self._tell, self._progress)
+        self._taker = Taker(
+            self._claims, rejected, self._config, self._sink, self._tell, self._progress, self._shares
+        )
         self._left = self._claims.all()
         for queue in self._config.queues:  # before others that somebody may have made
             self._adopt(queue.encode("ascii"))
@@ -229,12 +232,15 @@ class Intake(threading.Thread):
             self._check()
         self._taker.config = self._config
         self._taker.room = self._sink.room()
+        self._shares.configure(self._config.max_backlog, self._config.share)
         self._forget_gone()
         while self._released:
             self._taker.release(self._released[0])
             self._released.popleft()
-        if time.monotonic() >= self._rescan_at:
+        due = time.monotonic() >= self._rescan_at
+        if due:
             self._plan_rescan()
+        if self._shares.let_go() or due:
             for inlet in self._inlets.values():
                 inlet.cursor = inlet.cursor or scan.START
         self._take()
@@ -247,9 +253,9 @@ class Intake(threading.Thread):
         if self._unproven and (worked or not more):
             self._unproven = False
             self._check()
-        self._tell_room(more)
+        self._shares.tell_room(full=self._taker.room <= 0, more=more)
         if stalled or not more:
-            until = min(self._rescan_at, self._taker.next)
+            until = min(self._rescan_at, self._taker.next, self._shares.next)
             if not stalled:
                 until = min([until, *(inlet.later.next() for inlet in self._inlets.values())])
             self._wake.wait(max(0.0, until - time.monotonic()))
@@ -325,12 +331,18 @@ class Intake(threading.Thread):
         if inlet.place.key == ROOT and (scan.reserved(name) or self._is_queue(directory, name)):
             inlet.later.forget(name)
             return
+        if self._shares.passes_over(directory, name):
+            inlet.later.forget(name)
+            return
         try:
             found = self._taker.look(directory, name, inlet.later)
         except Refused as error:
             inlet.later.forget(name)
             self._taker.refuse(directory, name, inlet.queue, error)
             return
+        if isinstance(found, Opened) and not self._shares.admits(found.stat.st_uid):
+            found.close()
+            found = None
         if isinstance(found, Opened):
             older, wait = self._taker.catch_up(name, inlet.queue)
             if older or wait:
@@ -400,12 +412,3 @@ class Intake(threading.Thread):
                 for inlet in self._inlets.values()
             )
         )
-
-    def _tell_room(self, more: bool) -> None:
-        full = self._taker.room <= 0
-        if full and more and not self._paused:
-            self._paused = True
-            self._tell(Paused(self._config.max_backlog))
-        elif self._paused and not full:
-            self._paused = False
-            self._tell(Resumed())

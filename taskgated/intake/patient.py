@@ -27,6 +27,10 @@ class Patient:
     def room(self) -> int:
         return self._sink.room()
 
+    def queued_by(self, owner: int) -> int:
+        with self._waiting():
+            return self._sink.queued_by(owner)
+
     def add(self, batch: Sequence[Addition]) -> None:
         with self._waiting():
             self._sink.add(batch)

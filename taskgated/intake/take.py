@@ -32,6 +32,7 @@ from taskgated.intake.events import Accepted, FileLost, FileRefused, FileStuck, 
 from taskgated.intake.patient import Progress
 from taskgated.intake.reject import put_aside, sync
 from taskgated.intake.settle import Later, Opened
+from taskgated.intake.shares import Shares
 from taskgated.intake.taken import Taken
 from taskgated.intake.understand import check_size, read_all, understand
 from taskgated.store.contract import Addition
@@ -48,6 +49,8 @@ PENDING = 4096
 """Claimed files that wait, most of them lists for their end; beyond it no more are claimed for a while."""
 NAMESAKES = 16
 """Lists of one name that may wait for their end; the next file of that name stays in the spool meanwhile."""
+CROWDED = 5.0
+"""Seconds until a list goes on whose owner has as many jobs queued as one user may."""
 SETTLE = 256
 SETTLE_AFTER = 1.0
 """Claims that are done with are forgotten together, with one sync: so many, or after so many seconds."""
@@ -70,11 +73,13 @@ class Taker:
         sink: Sink,
         tell: Callable[[IntakeEvent], None],
         progress: Progress,
+        shares: Shares,
     ) -> None:
         self.config = config
         self.pending: dict[str, Taken] = {}
         self.later = Later(limit=4 * PENDING)
         self.room = 0
+        self._shares = shares
         self._progress = progress
         self._claims = claims
         self._spool = os.path.dirname(rejected)
@@ -118,6 +123,7 @@ class Taker:
         point("batch.synced")
         if self._additions:
             self._sink.add(self._additions)
+        self._shares.stored()
         point("batch.added")
         after, self._after = self._after, []
         self._additions = []
@@ -309,7 +315,8 @@ class Taker:
             understand(taken.name, lambda: lines.check(opened.fd, parse))
             if not lines.checked and opened.stat.st_size > lists.CHUNK:
                 return True
-        room = max(0, min(SPECS, self.room))
+        owner = opened.stat.st_uid
+        room = max(0, min(SPECS, self.room, self._shares.room(owner)))
         age = time.monotonic() - taken.since
         final = age >= GRACE and opened.undisturbed()
         first = lines.parts
@@ -321,6 +328,10 @@ class Taker:
         if lines.refused is not None:
             refused = lines.refused
             self._after.append(lambda: self._reject(taken, refused))
+            return False
+        if not at_end and not self._shares.admits(owner):  # of this user alone: who comes next need not wait
+            self._after.append(lambda: self._tell_list(taken))
+            self._wait(taken, CROWDED)
             return False
         if not at_end:
             return True
@@ -344,6 +355,7 @@ class Taker:
         owner = opened.stat.st_uid
         self._additions.append(Addition(taken.claim, first, specs, taken.source, owner, keep))
         self._specs += len(specs)
+        self._shares.spend(owner, len(specs))
         self.room -= len(specs)
 
     def _wait(self, taken: Taken, seconds: float) -> None:

@@ -207,6 +207,9 @@ class Store(Protocol):
     def queues(self) -> list[str]:
         """Queues that have queued jobs."""
 
+    def queued_by(self, owner: int) -> int:
+        """How many queued jobs came from files of this user (uid); costs the same at any number of jobs."""
+
     def counts(self) -> dict[str, dict[State, int]]:
         """Jobs per queue and state; costs the same at any number of jobs."""
 

@@ -316,6 +316,10 @@ class SqliteStore:
         (number,) = self._one("queued")
         return int(number)
 
+    def queued_by(self, owner: int) -> int:
+        (number,) = self._one("queued_by", owner=owner)
+        return int(number)
+
     def queues(self) -> list[str]:
         return [queue for queue, states in self.counts().items() if states.get(State.QUEUED)]
 

@@ -31,7 +31,20 @@ _NOTHING = ""
 _HOPELESS = (DataError, IntegrityError, InterfaceError, ProgrammingError)
 """What the engine says of a statement or a value; all else it says of its disk, and that may pass."""
 QUESTIONS = frozenset(
-    {_NOTHING, "fetch", "before", "queues", "counts", "known", "wanted", "show", "list", "backlog", "prunable"}
+    {
+        _NOTHING,
+        "fetch",
+        "before",
+        "queued_by",
+        "queues",
+        "counts",
+        "known",
+        "wanted",
+        "show",
+        "list",
+        "backlog",
+        "prunable",
+    }
 )
 """The verbs of the contract that change nothing."""
 

@@ -108,7 +108,11 @@ SELECT coalesce(sum(jobs), 0) FROM counts WHERE state = 'queued';
 
 -- name: counts
 -- Jobs by queue and state.
-SELECT queue, state, jobs FROM counts WHERE jobs > 0 ORDER BY queue, state;
+SELECT queue, state, sum(jobs) FROM counts WHERE jobs > 0 GROUP BY queue, state;
+
+-- name: queued_by
+-- How many jobs of one owner are queued.
+SELECT coalesce(sum(jobs), 0) FROM counts WHERE state = 'queued' AND owner = :owner;
 
 -- name: oldest_queued
 -- The longest wait of a job that could run; read off one index from end to end, by the reader alone.

@@ -1,0 +1,104 @@
+"""How much of the backlog may still be filled, by all and by each user: a flood by one leaves room for the others.
+
+What a user has queued is asked of the store only when what was left at the last answer is used up: until then it
+grows by what intake itself takes in, and by nothing else but a job that is put back. Who has used up the share is
+*held back*: nothing more of that user is taken out of the spool until a part of the share is free again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+
+from taskgated.intake.events import Crowded, IntakeEvent, Paused, Resumed, Sink, Uncrowded
+
+UNLIMITED = 2**62
+ASK = 1.0
+"""Seconds between two questions to the store about the same user."""
+PART = 8
+"""One such part of a share has to be free before a user who was held back may go on: each time, the whole spool is
+looked through for what was passed over."""
+
+
+class Shares:
+    """For the intake thread. ``exempt``: users who are not held back, the administrators of the gate."""
+
+    def __init__(self, sink: Sink, tell: Callable[[IntakeEvent], None], exempt: Collection[int]) -> None:
+        self._sink = sink
+        self._tell = tell
+        self._exempt = exempt
+        self._backlog = self._share = UNLIMITED
+        self._paused = False
+        self._left: dict[int, int] = {}  # at the last answer, less what was taken in since
+        self._ask_at: dict[int, float] = {}  # not before that, in monotonic seconds
+        self._unstored: Counter[int] = Counter()  # taken in, and not in the store yet
+        self._held: set[int] = set()
+
+    def configure(self, backlog: int, share: int) -> None:
+        """What all, and what one user, may have queued."""
+        if (backlog, share) != (self._backlog, self._share):
+            self._backlog, self._share = backlog, share
+            self._left.clear()
+            self._ask_at.clear()
+
+    def tell_room(self, *, full: bool, more: bool) -> None:
+        """Say that intake pauses, or goes on, if that is news. ``more``: there is something to take in."""
+        if full and more and not self._paused:
+            self._paused = True
+            self._tell(Paused(self._backlog))
+        elif self._paused and not full:
+            self._paused = False
+            self._tell(Resumed())
+
+    def room(self, owner: int, wanted: int = 1) -> int:
+        """How many more jobs of that user may be queued; asked anew, now and then, when fewer than ``wanted``."""
+        if owner in self._exempt:
+            return UNLIMITED
+        if self._left.get(owner, 0) < wanted and time.monotonic() >= self._ask_at.get(owner, 0.0):
+            self._left[owner] = self._share - self._sink.queued_by(owner) - self._unstored[owner]
+            self._ask_at[owner] = time.monotonic() + ASK
+        return max(0, self._left.get(owner, 0))
+
+    def spend(self, owner: int, jobs: int) -> None:
+        """So many of that user's were taken in."""
+        if owner not in self._exempt:
+            self._unstored[owner] += jobs
+            self._left[owner] = self._left.get(owner, 0) - jobs
+
+    def stored(self) -> None:
+        """All that was taken in is in the store."""
+        self._unstored.clear()
+
+    def admits(self, owner: int) -> bool:
+        """Whether there is room for that user; who has none is held back from now on."""
+        if self.room(owner) > 0:
+            return True
+        if owner not in self._held:
+            self._held.add(owner)
+            self._tell(Crowded(owner, self._share))
+        return False
+
+    def passes_over(self, directory: int, name: bytes) -> bool:
+        """Whether a file is of somebody who is held back; there is a look at everything when that is over."""
+        if not self._held:
+            return False
+        try:
+            return os.stat(name, dir_fd=directory, follow_symlinks=False).st_uid in self._held
+        except OSError:
+            return False
+
+    def let_go(self) -> bool:
+        """Whether somebody who was held back has room again; then the spool is to be looked through."""
+        enough = max(1, self._share // PART)
+        gone = {owner for owner in self._held if self.room(owner, enough) >= enough}
+        for owner in gone:
+            self._held.discard(owner)
+            self._tell(Uncrowded(owner))
+        return bool(gone)
+
+    @property
+    def next(self) -> float:
+        """When ``let_go`` may have something to say (monotonic clock); infinity if never."""
+        return min((self._ask_at.get(owner, 0.0) for owner in self._held), default=float("inf"))
