@@ -9,7 +9,10 @@ import stat
 from pathlib import Path
 
 from gate_env import until
-from stage import PATIENCE, Stage
+from stage import PATIENCE, SHARE, Stage
+
+FLOODER = 64_120
+"""A user that nobody is."""
 
 
 def bombs(stage: Stage) -> None:
@@ -53,6 +56,28 @@ def blank_lines(stage: Stage) -> None:
     stage.honest()
     until(lambda: not (stage.gate.layout.spool / "blank.tasks").exists(), "it is taken in", PATIENCE)
     stage.until_done(PATIENCE * size / 10)
+
+
+def flood(stage: Stage) -> None:
+    """One user's list fills that user's share of the backlog; another's file and an honest job do not wait for it."""
+
+    def drop(owner: int, name: str, lines: int) -> None:
+        staged = stage.gate.root / "big"
+        staged.write_text("true\n" * lines)
+        os.chown(staged, owner, -1)
+        staged.rename(stage.gate.layout.spool / name)
+
+    drop(FLOODER, "flood.tasks", 3 * SHARE)
+    held = f"uid {FLOODER} are held back"
+    until(lambda: held in stage.gate.status()["text"], "the share is full", PATIENCE)
+    drop(FLOODER + 1, "other.tasks", 1)
+    stage.honest()
+
+    def taken() -> bool:
+        return any(job["owner"] == FLOODER + 1 for job in stage.gate.jobs())
+
+    until(taken, "the other's file is taken in", PATIENCE)
+    stage.until_done(3 * PATIENCE)
 
 
 def tiny_files(stage: Stage) -> None:

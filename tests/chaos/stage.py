@@ -28,10 +28,13 @@ LASTING = 24 * 1024**2
 """By how much the daemon's memory may grow during an attack, and by an attack."""
 DESCRIPTORS = 1024
 """As many as systemd gives a service."""
+SHARE = 2000
+"""Jobs that one user may have queued."""
 CONFIG = """\
 workers: 2
 rescan_interval: 2s
 max_backlog: 3000000
+user_backlog: 2000
 queues:
   default: {limit: 2}
   honest: {limit: 2}
