@@ -110,7 +110,7 @@ KEYS = (
         "queued jobs of one user, root and the gate's own excepted (auto: half of max_backlog)"),
     Key("stop_timeout", duration, "how long a stop waits for running jobs before it ends them (30s)"),
     Key("on_stop", choice(*ON_STOP), "running jobs at a stop: requeue after stop_timeout, wait, or leave (requeue)"),
-    Key("max_file_size", positive(size), "the largest spec or script (1M)"),
+    Key("max_file_size", positive(size), "the largest spec or script (1M); one job of it is at most 15M"),
     Key("max_list_size", positive(size), "the largest task list, or file for a handler (1G)"),
     Key("rescan_interval", positive(duration), "how often the whole spool is looked through (1min)"),
     Key("settle_time", duration, "how long a file rests, where the kernel cannot say who writes (2s)"),

@@ -182,7 +182,11 @@ class Daemon:
         try:
             config = load(self._layout, self._main)
             directories.make(self._layout, config.queues)
-            self._put_in_force(config)
+            try:
+                self._put_in_force(config)
+            except Exception as error:  # what is half in force is none; whoever asked for it is told as well
+                self.give_up(f"the new configuration could not be put in force: {error!r}")
+                raise
         except (ConfigError, CannotStart) as error:
             text = f"the new configuration is not usable, the old one stays in force:\n{error}"
             self._journal.event(Event.BAD_CONFIGURATION, text, Priority.ERROR)

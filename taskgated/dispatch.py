@@ -8,18 +8,19 @@ Nothing is decided here. What comes in is passed to a ``Listener``.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from taskgated.clock import ProcessId
-from taskgated.core.job import Job, Outcome
-from taskgated.errors import ProtocolError
+from taskgated.clock import ProcessId, wall
+from taskgated.connection import Connection
+from taskgated.core.job import Job, Outcome, Result
+from taskgated.door import Door
+from taskgated.errors import MessageTooLong, ProtocolError
 from taskgated.loop import Loop
-from taskgated.sockets import listen, peer
 from taskgated.wire import Channel, Message
 
 PROTOCOL = 1
@@ -60,7 +61,7 @@ class Worker:
     """One connected worker. ``record``: how the store remembers it; ``running``: the attempt it said it has,
     or was given."""
 
-    channel: Channel
+    connection: Connection
     identity: Identity
     record: str
     running: tuple[int, int] | None = None
@@ -86,21 +87,27 @@ class Dispatch:
 
     def __init__(self, loop: Loop, path: Path, listener: Listener) -> None:
         self._loop = loop
-        self._path = path
         self._listener = listener
-        self._strangers: dict[Channel, None] = {}  # connected, no hello yet; the oldest first
+        self._strangers: dict[Connection, None] = {}  # connected, no hello yet; the oldest first
         self.workers: dict[str, Worker] = {}
         self._told: dict[str, Worker] = {}  # has messages that are to be sent in this turn
         self._acked: dict[str, Worker] = {}  # has an ack that can wait
         loop.at_end_of_turn(self._flush)
-        self._sock = listen(path, 0o600)
-        loop.add(self._sock, self._accept)
+        self.door = Door(loop, path, 0o600, self._welcome)
 
     def run(self, worker: Worker, job: Job, log: str) -> None:
-        """Hand an attempt over; its start is already durable."""
-        worker.running = (job.id, job.attempt)
+        """Hand an attempt over; its start is already durable. One that is too large for that (a file with such a job
+        is refused now, but was not always) has failed, as if the worker had found that it cannot run."""
         message = {"job": job.id, "attempt": job.attempt, "spec": job.spec.to_json(), "log": log}
-        self._send(worker, {"run": message})
+        try:
+            self._send(worker, {"run": message})
+        except MessageTooLong as error:
+            now = wall()
+            text = f"cannot be handed to a worker: {error}"
+            outcome = Outcome(job.id, job.attempt, Result.FAILED, started=now, finished=now, message=text)
+            self._loop.after(0, lambda: self._listener.worker_reported(worker, outcome))
+        else:
+            worker.running = (job.id, job.attempt)
 
     def ack(self, worker: Worker, job: int, attempt: int) -> None:
         """Its outcome is on stable storage. A busy worker is told with the next thing it is told: nothing hangs on
@@ -109,7 +116,7 @@ class Dispatch:
         if worker.running is None:
             self._send(worker, message)
         else:
-            worker.channel.queue(message)
+            worker.connection.queue(message)
             self._acked[worker.key] = worker
 
     def send_acks(self) -> None:
@@ -128,74 +135,46 @@ class Dispatch:
     def close(self) -> None:
         self.send_acks()
         self._flush()
-        self._loop.remove(self._sock)
-        self._sock.close()
-        self._path.unlink(missing_ok=True)
-        for channel in [*self._strangers, *(w.channel for w in self.workers.values())]:
-            self._loop.remove(channel)
-            channel.close()
+        self.door.close()
+        for connection in [*self._strangers, *(w.connection for w in self.workers.values())]:
+            connection.close()
 
     # -- inside ----------------------------------------------------------------------------------
 
     def _send(self, worker: Worker, message: Message) -> None:
         """What a worker is told in one turn goes in one piece: it wakes up once."""
-        worker.channel.queue(message)
+        worker.connection.queue(message)
         self._told[worker.key] = worker
 
     def _flush(self) -> None:
         while self._told:
             key, worker = self._told.popitem()
             self._acked.pop(key, None)
-            worker.channel.flush()
-            if worker.channel.pending and worker.key in self.workers:
-                self._want_write(worker.channel)
+            if not worker.connection.closed:
+                worker.connection.flush()
 
-    def _want_write(self, channel: Channel) -> None:
-        self._loop.want_write(channel, lambda: self._writable(channel))
-
-    def _writable(self, channel: Channel) -> None:
-        channel.flush()
-        if not channel.pending or channel.closed:
-            self._loop.want_write(channel, None)
-
-    def _accept(self) -> None:
-        try:
-            sock, _ = self._sock.accept()
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):  # who waits goes on waiting; the health check says why
-                self._loop.add_later(self._sock, self._accept)
-            return
-        pid, uid = peer(sock)
+    def _welcome(self, sock: socket.socket, pid: int, uid: int) -> None:
         if uid != os.getuid():
             sock.close()
             return
         if len(self._strangers) >= STRANGERS:
-            self._forget(next(iter(self._strangers)))
-        channel = Channel(sock, LIMIT)
-        self._strangers[channel] = None
-        self._loop.add(channel, lambda: self._first_words(channel, pid))
+            oldest = next(iter(self._strangers))
+            self._forget(oldest)
+            oldest.close()
 
-    def _first_words(self, channel: Channel, pid: int) -> None:
-        worker = None
-        try:
-            for message in channel.receive():
-                if worker is None:
-                    worker = self._hello(channel, pid, message)
-                else:
-                    self._heard(worker, message)
-        except ProtocolError:
-            channel.closed = True
-        if channel.closed and worker is None:
-            self._forget(channel)
-        elif channel.closed and worker is not None:
-            self._lost(worker)
+        def first_words(message: Message) -> None:
+            worker = self._hello(connection, pid, message)
+            connection.heard = lambda message: self._heard(worker, message)
+            connection.gone = lambda: self._lost(worker)
+            self._listener.worker_arrived(worker)
 
-    def _forget(self, stranger: Channel) -> None:
-        if self._strangers.pop(stranger, stranger) is None:
-            self._loop.remove(stranger)
-            stranger.close()
+        connection = Connection(self._loop, Channel(sock, LIMIT), first_words, lambda: self._forget(connection))
+        self._strangers[connection] = None
 
-    def _hello(self, channel: Channel, pid: int, message: Message) -> Worker:
+    def _forget(self, stranger: Connection) -> None:
+        self._strangers.pop(stranger, None)
+
+    def _hello(self, connection: Connection, pid: int, message: Message) -> Worker:
         hello = message.get("hello")
         if not isinstance(hello, dict) or hello.get("protocol") != PROTOCOL:
             raise ProtocolError("expected a hello")
@@ -207,38 +186,23 @@ class Dispatch:
             raise ProtocolError(f"pid {pid} is connected already")
         attempt = _attempt(hello.get("running"))
         record = json.dumps(identity.to_json(), separators=(",", ":"))
-        worker = Worker(channel, identity, record, attempt)
-        self._strangers.pop(channel, None)
-        self._loop.remove(channel)
-        self._loop.add(channel, lambda: self._readable(worker))
+        worker = Worker(connection, identity, record, attempt)
+        self._strangers.pop(connection, None)
         self.workers[worker.key] = worker
-        self._listener.worker_arrived(worker)
         return worker
-
-    def _readable(self, worker: Worker) -> None:
-        try:
-            for message in worker.channel.receive():
-                self._heard(worker, message)
-        except ProtocolError:
-            worker.channel.closed = True
-        if worker.channel.closed:
-            self._lost(worker)
 
     def _heard(self, worker: Worker, message: Message) -> None:
         try:
             outcome = Outcome.from_json(message["outcome"])
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # whatever it is that it said: it costs nobody else anything
             raise ProtocolError(f"not an outcome: {error!r}") from None
         if worker.running == (outcome.job, outcome.attempt):
             worker.running = None
         self._listener.worker_reported(worker, outcome)
 
     def _lost(self, worker: Worker) -> None:
-        if self.workers.pop(worker.key, None) is None:
-            return
+        del self.workers[worker.key]
         self._acked.pop(worker.key, None)
-        self._loop.remove(worker.channel)
-        worker.channel.close()
         self._listener.worker_gone(worker)
 
 

@@ -89,5 +89,12 @@ class ProtocolError(TaskgateError):
     """A peer on one of the sockets said something that cannot be understood."""
 
 
+class MessageTooLong(TaskgateError):
+    """A message that is not sent, because no peer would take it."""
+
+    def __init__(self, length: int, limit: int) -> None:
+        super().__init__(f"a message of {length} bytes, where at most {limit} are taken")
+
+
 class CannotStart(TaskgateError):
     """The daemon cannot do its work now: another one has this gate, or a directory cannot be made."""

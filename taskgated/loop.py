@@ -2,6 +2,11 @@
 
 Signal handlers only note the signal (signal(7) leaves little else that is safe); everything happens on the
 loop. Timers are on the monotonic clock. An idle loop sleeps until something comes.
+
+Callbacks may add, remove and close what they like, in any order: an event belongs to who was watching when the
+kernel told of it, and whoever is not watching any more hears nothing more, also if another has its number by then.
+An exception out of a callback ends the loop. So what a peer may cause is caught where that peer's messages are read,
+and costs it its connection; what comes through to here is our own state gone wrong, with which nobody may go on.
 """
 
 from __future__ import annotations
@@ -38,10 +43,20 @@ class Timer:
         self.call = None
 
 
+class _Watch:
+    """Who watches a descriptor; another after it is another one, also under the same number."""
+
+    __slots__ = ("readable", "writable")
+
+    def __init__(self, readable: Callable[[], None]) -> None:
+        self.readable = readable
+        self.writable: Callable[[], None] | None = None
+
+
 class Loop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._watched: dict[int, tuple[Callable[[], None], Callable[[], None] | None]] = {}
+        self._watched: dict[int, _Watch] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -56,14 +71,17 @@ class Loop:
     # -- file descriptors ------------------------------------------------------------------------
 
     def add(self, what: HasFileno, readable: Callable[[], None]) -> None:
-        self._watched[what.fileno()] = (readable, None)
+        """Raises ``OSError`` when the kernel has no room for one more (epoll_ctl(2))."""
         self._epoll.register(what.fileno(), select.EPOLLIN)
+        self._watched[what.fileno()] = _Watch(readable)
 
     def want_write(self, what: HasFileno, writable: Callable[[], None] | None) -> None:
-        """Also (or no longer) call ``writable`` when there is room to write."""
-        readable, _ = self._watched[what.fileno()]
-        self._watched[what.fileno()] = (readable, writable)
-        self._epoll.modify(what.fileno(), select.EPOLLIN | (select.EPOLLOUT if writable else 0))
+        """Also (or no longer) call ``writable`` when there is room to write. Of what is not watched (any more):
+        nothing."""
+        watch = self._watched.get(what.fileno())
+        if watch is not None:
+            watch.writable = writable
+            self._epoll.modify(what.fileno(), select.EPOLLIN | (select.EPOLLOUT if writable else 0))
 
     def remove(self, what: HasFileno) -> None:
         """Must be called before the descriptor is closed."""
@@ -122,15 +140,14 @@ class Loop:
 
     def turn(self) -> None:
         self.turns += 1
-        for fd, events in self._epoll.poll(self._timeout()):
-            watched = self._watched.get(fd)
-            if watched is None:  # removed by what came before it in this turn
-                continue
-            readable, writable = watched
-            if events & ~select.EPOLLOUT:  # also the end and errors: reading says which
-                readable()
-            if events & select.EPOLLOUT and writable is not None:
-                writable()
+        told = [(fd, events, self._watched[fd]) for fd, events in self._epoll.poll(self._timeout())]
+        for fd, events, watch in told:  # each may be removed by what comes before it in this turn
+            if (
+                events & ~select.EPOLLOUT and self._watched.get(fd) is watch
+            ):  # also the end, errors: reading says which
+                watch.readable()
+            if events & select.EPOLLOUT and self._watched.get(fd) is watch and watch.writable is not None:
+                watch.writable()
         if self._timers:
             self._run_timers()
         for call in self._at_end:

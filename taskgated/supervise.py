@@ -14,9 +14,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from taskgated.clock import ProcessId
+from taskgated.connection import Connection
 from taskgated.dispatch import Identity
 from taskgated.errors import ProtocolError
 from taskgated.loop import Loop, Timer
@@ -28,6 +29,8 @@ GREETING = 30.0
 """Seconds for a forked worker to say hello, before it counts as failed and is killed."""
 SLOWEST = 30.0
 """The longest delay before a replacement, in seconds."""
+DYING = 0.02
+"""Seconds between looks whether a server that is to end has ended."""
 STEADY = 10.0
 """A worker that lived this many seconds did not die of starting."""
 
@@ -45,6 +48,9 @@ class Listener(Protocol):
 LEAVING = 5.0
 """Seconds that the server has to end when its channel has, and again when it is killed."""
 
+_DETAIL = {"exited": "status", "buried": "killed", "failed": "error"}
+"""What the server says beside whom it speaks of."""
+
 Spawn = Callable[[], tuple["subprocess.Popen[bytes]", Channel]]
 
 
@@ -54,7 +60,7 @@ class Supervisor:
         self._spawn = spawn
         self._listener = listener
         self._process: subprocess.Popen[bytes] | None = None
-        self._channel: Channel | None = None
+        self._connection: Connection | None = None
         self._wanted = 0
         self._up: dict[ProcessId, float] = {}  # each worker that said hello, since when (monotonic)
         self._coming: dict[ProcessId, Timer] = {}  # forked, no hello yet
@@ -114,10 +120,10 @@ class Supervisor:
     def ping(self) -> bool:
         """Ask the server for a sign of life; False when it still owes the last one."""
         alive = self.pongs == self.pings
-        if alive and self._channel is not None:
+        if alive and self._connection is not None:
             self.pings += 1
             self._tell({"ping": self.pings})
-        return alive and self._channel is not None
+        return alive and self._connection is not None
 
     def restart_server(self) -> None:
         """It does not answer: end it; what follows is what follows its death."""
@@ -129,7 +135,9 @@ class Supervisor:
         self._closing = True
         for timer in [*self._coming.values(), *([self._retry] if self._retry else [])]:
             timer.cancel()
-        self._drop_channel()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         if self._process is not None:
             _end_of(self._process)
 
@@ -141,49 +149,46 @@ class Supervisor:
         except OSError as error:
             self._failed(f"the worker server cannot be started: {error}")
             return
-        self._channel = channel
         self._asked = 0
         self.pings = self.pongs = 0
-        self._loop.add(channel, self._readable)
+        try:
+            self._connection = Connection(self._loop, channel, self._heard, self._server_gone)
+        except OSError:
+            channel.close()
+            self._server_gone()
+            return
         for _, message in self._burials.values():
             self._tell(message)
         self._fill()
 
-    def _readable(self) -> None:
-        channel = self._channel
-        if channel is None:
-            return
-        try:
-            for message in channel.receive():
-                self._heard(message)
-        except (ProtocolError, KeyError, TypeError, ValueError):  # nothing it says can be relied on
-            channel.closed = True
-            self.restart_server()
-        if channel.closed:
-            self._server_gone()
-
     def _heard(self, message: Message) -> None:
-        ((kind, body),) = message.items()
-        if kind == "forked":
+        try:
+            ((kind, body),) = message.items()
+            worker = ProcessId.from_json(body) if kind in ("forked", "exited", "buried") else None
+            detail = body[_DETAIL[kind]] if kind in _DETAIL else None
+        except (KeyError, TypeError, ValueError) as error:  # nothing it says can be relied on
+            self.restart_server()
+            raise ProtocolError(f"not from a worker server: {error!r}") from None
+        if kind in ("forked", "failed"):
             self._asked = max(0, self._asked - 1)
-            worker = ProcessId.from_json(body)
-            if worker not in self._up:
-                self._coming[worker] = self._loop.after(GREETING, lambda: self._silent(worker))
-        elif kind == "failed":
-            self._asked = max(0, self._asked - 1)
-            self._failed(f"a worker cannot be forked: {body['error']}")
-        elif kind == "exited":
-            worker = ProcessId.from_json(body)
-            if timer := self._coming.pop(worker, None):
-                timer.cancel()
-                self._failed(f"worker {worker.pid} ended with status {body['status']} before it said hello")
-            self._listener.worker_exited(worker, body["status"])
-        elif kind == "buried":
-            key = Identity(ProcessId.from_json(body)).key
-            if burial := self._burials.pop(key, None):
-                self._listener.worker_buried(burial[0], body["killed"])
+        if kind == "failed":
+            self._failed(f"a worker cannot be forked: {detail}")
         elif kind == "pong":
             self.pongs = body
+        elif worker is not None:
+            self._heard_of(worker, kind, detail)
+
+    def _heard_of(self, worker: ProcessId, kind: str, detail: Any) -> None:
+        if kind == "forked":
+            if worker not in self._up:
+                self._coming[worker] = self._loop.after(GREETING, lambda: self._silent(worker))
+        elif kind == "exited":
+            if timer := self._coming.pop(worker, None):
+                timer.cancel()
+                self._failed(f"worker {worker.pid} ended with status {detail} before it said hello")
+            self._listener.worker_exited(worker, detail)
+        elif burial := self._burials.pop(Identity(worker).key, None):
+            self._listener.worker_buried(burial[0], detail)
 
     def _silent(self, worker: ProcessId) -> None:
         self._coming.pop(worker, None)
@@ -191,41 +196,37 @@ class Supervisor:
         self._failed(f"worker {worker.pid} did not say hello within {GREETING:.0f} s")
 
     def _server_gone(self) -> None:
-        self._drop_channel()
-        status = _end_of(self._process) if self._process is not None else 0
-        self._process = None
+        """There is no connection to it any more: whatever it is busy with, it is of no use."""
+        self._connection = None
         for timer in self._coming.values():
             timer.cancel()
         self._coming.clear()
+        self._when_dead(time.monotonic())
+
+    def _when_dead(self, since: float) -> None:
+        """Look until it has ended, if need be by force. What cannot even be killed (state D) is not waited for."""
         if self._closing:
             return
+        status = self._process.poll() if self._process is not None else 0
+        waited = time.monotonic() - since
+        if self._process is not None and status is None and waited < 2 * LEAVING:
+            if waited > LEAVING:
+                self._process.kill()
+            self._loop.after(DYING, lambda: self._when_dead(since))
+            return
+        self._process = None
+        status = -signal.SIGKILL if status is None else status
         self._listener.server_died(status)
         self._failed(f"the worker server ended with status {status}")
 
-    def _drop_channel(self) -> None:
-        if self._channel is not None:
-            self._loop.remove(self._channel)
-            self._channel.close()
-            self._channel = None
-
     def _tell(self, message: Message) -> None:
-        channel = self._channel
-        if channel is None:
-            return
-        channel.send(message)
-        if channel.pending:
-            self._loop.want_write(channel, self._writable)
-
-    def _writable(self) -> None:
-        if self._channel is not None:
-            self._channel.flush()
-            if not self._channel.pending:
-                self._loop.want_write(self._channel, None)
+        if self._connection is not None:
+            self._connection.send(message)
 
     # -- enough workers --------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        if self._closing or self._channel is None or self._retry is not None:
+        if self._closing or self._connection is None or self._retry is not None:
             return
         missing = self._wanted - len(self._up) - len(self._coming) - self._asked
         for _ in range(missing):
@@ -249,7 +250,7 @@ class Supervisor:
 
     def _again(self) -> None:
         self._retry = None
-        if self._channel is None and not self._closing:
+        if self._process is None and not self._closing:
             self._start_server()
         else:
             self._fill()

@@ -6,17 +6,20 @@ workers and worker server. A peer that sends an endless or malformed message cos
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 from collections.abc import Iterator
 from typing import Any
 
-from taskgated.errors import ProtocolError
+from taskgated.errors import MessageTooLong, ProtocolError
 
 Message = dict[str, Any]
 
 LIMIT = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
+_SHORT = (errno.ENOBUFS, errno.ENOMEM)
+"""The kernel has no memory for it now; of the peer that says nothing (send(2))."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"))  # made once: json.dumps would make one for each message
 
 
@@ -41,7 +44,7 @@ class Channel:
 
     ``receive`` yields the whole messages that have arrived; ``closed`` is set when the peer is gone.
     ``send`` queues and tries to write at once; ``pending`` says that the caller should poll for writing
-    and call ``flush``.
+    and call ``flush``. Whoever has more than one peer does so by a ``Connection``, which tells of the end, too.
     """
 
     __slots__ = ("_in", "_limit", "_out", "closed", "sock")
@@ -77,8 +80,10 @@ class Channel:
             yield decode(data[:-1])
             return
         # One chunk is read a call, so another peer has its turn; level-triggered polling brings us back.
+        seen = len(self._in)  # there is no end in what was here before: a long message is not looked through again
         self._in += data
-        while (end := self._in.find(b"\0")) >= 0:
+        while (end := self._in.find(b"\0", seen)) >= 0:
+            seen = 0
             frame = self._in[:end]
             del self._in[: end + 1]
             yield decode(frame)
@@ -91,9 +96,13 @@ class Channel:
         self.flush()
 
     def queue(self, message: Message) -> None:
-        """Only queue it; ``flush`` will send it, together with what else was queued."""
+        """Only queue it; ``flush`` will send it, together with what else was queued. Raises ``MessageTooLong`` for
+        one that no peer would take."""
         if not self.closed:
-            self._out += encode(message)
+            frame = encode(message)
+            if len(frame) > LIMIT:
+                raise MessageTooLong(len(frame), LIMIT)
+            self._out += frame
 
     def flush(self) -> None:
         while self._out and not self.closed:
@@ -101,8 +110,8 @@ class Channel:
                 sent = self.sock.send(self._out)
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError:
-                self.closed = True
+            except OSError as error:
+                self.closed = error.errno not in _SHORT
                 return
             del self._out[:sent]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from taskgated.clock import ProcessId, rfc3339
+from taskgated.connection import Connection
 from taskgated.dispatch import Identity
 from taskgated.errors import ProtocolError
 from taskgated.loop import Loop
@@ -35,6 +38,107 @@ def turn_until(loop: Loop, what: Callable[[], bool]) -> None:
         assert time.monotonic() < end, "it never happened"
         loop.after(0.02, lambda: None)
         loop.turn()
+
+
+class Watcher:
+    """A connection on the loop, with a peer that says things and goes."""
+
+    def __init__(self, chaos: Chaos) -> None:
+        self.chaos = chaos
+        self.mine, self.theirs = socket.socketpair()
+        for sock in (self.mine, self.theirs):
+            sock.setblocking(False)
+        self.sent = self.got = 0
+        self.writes = 0  # calls of ``writable`` that are owed to it
+        self.watched = True
+        chaos.loop.add(self.mine, self.readable)
+
+    def readable(self) -> None:
+        assert self.watched, "readable, and not watched any more"
+        try:
+            data = self.mine.recv(self.chaos.random.choice((1, 100)))
+        except BlockingIOError:
+            raise AssertionError("called for nothing, or for another") from None
+        except ConnectionResetError:
+            data = b""
+        self.got += len(data)
+        if not data:
+            self.close()
+        self.chaos.do_something(self)
+
+    def writable(self) -> None:
+        assert self.watched, "writable, and not watched any more"
+        assert self.writes, "writable, and not wanted"
+        self.want(False)
+        self.chaos.do_something(self)
+
+    def want(self, write: bool) -> None:
+        self.writes = int(write and self.watched)
+        self.chaos.loop.want_write(self.mine, self.writable if write else None)
+
+    def say(self) -> None:
+        try:
+            self.sent += self.theirs.send(b"x" * self.chaos.random.randrange(1, 50))
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        if self.watched:
+            self.watched = False
+            self.chaos.loop.remove(self.mine)
+            if self.chaos.random.random() < 0.9:
+                self.mine.close()
+
+
+class Chaos:
+    STEPS = 400
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.loop = Loop()
+        self.steps = 0
+        self.made: list[Watcher] = []
+        for _ in range(8):
+            self.made.append(Watcher(self))
+        self._tick()
+
+    def _tick(self) -> None:
+        for _ in range(self.random.randrange(4)):
+            self.do_something(self.random.choice(self.made))
+        if self.steps < self.STEPS:
+            self.loop.after(self.random.choice((0, 0, 0.0005)), self._tick)
+        elif not self._owed():
+            self.loop.stop()
+        else:
+            self.loop.after(0.001, self._tick)
+
+    def do_something(self, who: Watcher) -> None:
+        """One of all the things that there are to do, to who was called or to any other."""
+        self.steps += 1
+        if self.steps > self.STEPS:
+            return
+        other = self.random.choice((who, self.random.choice(self.made)))
+        match self.random.randrange(8):
+            case 0:
+                other.close()
+            case 1:
+                other.theirs.close()
+            case 2 | 3:
+                other.want(self.random.random() < 0.8)
+            case 4:
+                other.close()
+                self.made.append(Watcher(self))  # most likely with the number of what was closed
+            case _:
+                other.say()
+
+    def _owed(self) -> list[Watcher]:
+        return [w for w in self.made if w.watched and (w.got < w.sent or w.writes or w.theirs.fileno() < 0)]
+
+    def close(self) -> None:
+        for watcher in self.made:
+            watcher.mine.close()
+            watcher.theirs.close()
+        self.loop.close()
 
 
 class TestLoop:
@@ -81,6 +185,57 @@ class TestLoop:
                 sock.close()
         loop.close()
 
+    def test_what_has_a_number_again_is_not_told_of_another(self) -> None:
+        """Two are readable in one turn. The first closes the second, and a new one gets its number."""
+        loop, seen = Loop(), []
+        first, second = socket.socketpair(), socket.socketpair()
+        fresh: list[socket.socket] = []
+
+        def readable(mine: tuple[socket.socket, socket.socket], other: tuple[socket.socket, socket.socket]) -> None:
+            seen.append("readable")
+            loop.remove(mine[0])
+            loop.remove(other[0])
+            number = other[0].fileno()
+            other[0].close()
+            fresh.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            assert fresh[0].fileno() == number
+            loop.add(fresh[0], lambda: seen.append("another's"))
+            loop.after(0, loop.stop)
+
+        for mine, other in ((first, second), (second, first)):
+            mine[1].send(b"x")
+            loop.add(mine[0], lambda mine=mine, other=other: readable(mine, other))  # type: ignore[misc]
+        run_for(loop)
+        assert seen == ["readable"]
+        for sock in (*first, *second, *fresh):
+            sock.close()
+        loop.close()
+
+    def test_what_is_closed_when_it_is_read_is_not_written_to(self) -> None:
+        loop, seen = Loop(), []
+        mine, theirs = socket.socketpair()
+
+        def readable() -> None:
+            seen.append("readable")
+            loop.remove(mine)
+            mine.close()
+            loop.want_write(mine, lambda: seen.append("never"))
+            loop.after(0, loop.stop)
+
+        loop.add(mine, readable)
+        loop.want_write(mine, lambda: seen.append("writable"))
+        theirs.close()
+        run_for(loop)
+        assert seen == ["readable"]
+        loop.close()
+
+    @pytest.mark.parametrize("seed", range(30))
+    def test_any_order_of_events(self, seed: int) -> None:
+        """Callbacks do anything to any watcher. None is called that is not there any more; all others hear all."""
+        chaos = Chaos(seed)
+        run_for(chaos.loop, 60)
+        chaos.close()
+
     def test_signals_are_handled_on_the_loop(self) -> None:
         loop, seen = Loop(), []
 
@@ -94,6 +249,21 @@ class TestLoop:
         assert seen == [(signal.SIGUSR1, threading.main_thread())]
         signal.signal(signal.SIGUSR1, signal.SIG_DFL)
         loop.close()
+
+
+class FailingSocket:
+    """A socket that fails to send so often, and then sends."""
+
+    def __init__(self, sock: socket.socket, errors: list[int]) -> None:
+        self._sock = sock
+        self._errors = errors
+        self.recv, self.close, self.fileno = sock.recv, sock.close, sock.fileno
+
+    def send(self, data: bytes) -> int:
+        if self._errors:
+            number = self._errors.pop(0)
+            raise OSError(number, os.strerror(number))
+        return self._sock.send(data)
 
 
 class TestChannel:
@@ -142,6 +312,88 @@ class TestChannel:
         assert got.count(b"\0") == 1000
         theirs.close()
         channel.close()
+
+
+class TestConnection:
+    """However it ends, it is told once, and never to who is just sending."""
+
+    @staticmethod
+    def pair(loop: Loop) -> tuple[Connection, socket.socket, list[str]]:
+        ours, theirs = socket.socketpair()
+        said: list[str] = []
+
+        def gone() -> None:
+            said.append("gone")
+            loop.stop()
+
+        connection = Connection(loop, Channel(ours), lambda message: said.append(str(message)), gone)
+        return connection, theirs, said
+
+    @pytest.mark.parametrize("error", [errno.EPIPE, errno.ECONNRESET, errno.EIO])
+    @pytest.mark.parametrize("later", [False, True])
+    def test_a_send_that_fails(self, error: int, later: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """At once, or when there is room again."""
+        loop = Loop()
+        connection, theirs, said = self.pair(loop)
+        channel = connection._channel
+        monkeypatch.setattr(channel, "sock", FailingSocket(channel.sock, [errno.EAGAIN] * later + [error]))
+        connection.send({"a": 1})
+        assert said == [], "told in the middle of something"
+        run_for(loop)
+        assert said == ["gone"] and connection.closed
+        theirs.close()
+        loop.close()
+
+    @pytest.mark.parametrize("error", [errno.ENOBUFS, errno.ENOMEM])
+    def test_no_memory_for_a_message_is_no_end(self, error: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        loop = Loop()
+        connection, theirs, said = self.pair(loop)
+        monkeypatch.setattr(connection._channel, "sock", FailingSocket(connection._channel.sock, [error] * 3))
+        connection.send({"a": 1})
+        loop.add(theirs, loop.stop)
+        run_for(loop)
+        assert theirs.recv(100) == encode({"a": 1}) and said == [] and not connection.closed
+        assert loop.turns < 20, "it asks again and again"
+        connection.close()
+        theirs.close()
+        loop.close()
+
+    @pytest.mark.parametrize("data", [b"", b"x\0", b"{}\0" * 3 + b"x\0"])
+    def test_the_peer_ends_it(self, data: bytes) -> None:
+        loop = Loop()
+        connection, theirs, said = self.pair(loop)
+        connection.send({"x": "y" * 10_000_000})  # more than fits: it wants to write as well
+        theirs.sendall(data)
+        theirs.close()
+        run_for(loop)
+        assert said == ["{}"] * data.count(b"{}") + ["gone"]
+        loop.close()
+
+    def test_who_is_hung_up_on_is_heard_no_more(self) -> None:
+        loop = Loop()
+        connection, theirs, said = self.pair(loop)
+
+        def heard(message: Any) -> None:
+            said.append("heard")
+            connection.hang_up()
+
+        connection.heard = heard
+        theirs.sendall(encode({}) * 3)
+        run_for(loop)
+        assert said == ["heard", "gone"]
+        theirs.close()
+        loop.close()
+
+    def test_what_is_closed_says_nothing(self) -> None:
+        loop = Loop()
+        connection, theirs, said = self.pair(loop)
+        theirs.close()
+        connection.send({"a": 1})
+        connection.close()
+        loop.after(0.05, loop.stop)
+        run_for(loop)
+        assert said == []
+        loop.close()
 
 
 class FakeServer:

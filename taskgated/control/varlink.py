@@ -6,17 +6,19 @@ message or too long a one costs one descriptor and at most ``LIMIT`` bytes; ther
 
 from __future__ import annotations
 
-import errno
 import os
+import socket
+import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from taskgated import __version__
+from taskgated.connection import Connection
+from taskgated.door import Door
 from taskgated.errors import ProtocolError, TaskgateError
 from taskgated.loop import Loop
-from taskgated.sockets import listen, peer
 from taskgated.wire import Channel, Message
 
 LIMIT = 256 * 1024
@@ -61,7 +63,7 @@ class Call:
     """One method call. Replied to exactly once, or, when the client asked for ``more``, any number of times
     with ``continues`` and then once. ``uid``: who calls, as the kernel says."""
 
-    def __init__(self, service: Service, client: Channel, uid: int, message: Message) -> None:
+    def __init__(self, service: Service, client: Connection, uid: int, message: Message) -> None:
         self.uid = uid
         self._service = service
         self._client = client
@@ -149,36 +151,28 @@ class Service:
         methods: Mapping[str, Method],
     ) -> None:
         self._loop = loop
-        self._path = path
         self._interfaces = {SERVICE: _SERVICE_DESCRIPTION, **interfaces}
         self._methods: dict[str, Method] = {
             f"{SERVICE}.GetInfo": self._get_info,
             f"{SERVICE}.GetInterfaceDescription": self._get_description,
             **methods,
         }
-        self._uids: dict[Channel, int] = {}
-        self._clients: dict[Channel, list[Message]] = {}  # calls that wait until the one before is answered
-        self._busy: set[Channel] = set()
-        self._sock = listen(path, mode)
-        loop.add(self._sock, self._accept)
+        self._uids: dict[Connection, int] = {}
+        self._clients: dict[Connection, list[Message]] = {}  # calls that wait until the one before is answered
+        self._busy: set[Connection] = set()
+        self.door = Door(loop, path, mode, self._welcome)
 
     def close(self) -> None:
-        self._loop.remove(self._sock)
-        self._sock.close()
-        self._path.unlink(missing_ok=True)
+        self.door.close()
         for client in list(self._clients):
             self._drop(client)
 
-    def send(self, client: Channel, message: Message) -> None:
+    def send(self, client: Connection, message: Message) -> None:
         client.send(message)
-        if client.pending > BACKED_UP:
-            client.closed = True
-        if client.closed:
+        if client.closed or client.pending > BACKED_UP:
             self._drop(client)
-        elif client.pending:
-            self._loop.want_write(client, lambda: self._writable(client))
 
-    def answered(self, client: Channel) -> None:
+    def answered(self, client: Connection) -> None:
         self._busy.discard(client)
         waiting = self._clients.get(client)
         if not waiting:
@@ -188,21 +182,16 @@ class Service:
         except ProtocolError:  # whoever answered the call before is not to blame
             self._drop(client)
 
-    def _accept(self) -> None:
-        try:
-            sock, _ = self._sock.accept()
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):  # who waits goes on waiting; the health check says why
-                self._loop.add_later(self._sock, self._accept)
-            return
-        _, uid = peer(sock)
+    def _welcome(self, sock: socket.socket, pid: int, uid: int) -> None:
         if len(self._clients) >= CLIENTS and not self._make_room(uid):
             sock.close()
             return
-        client = Channel(sock, LIMIT)
+        channel = Channel(sock, LIMIT)
+        client = Connection(
+            self._loop, channel, lambda message: self._heard(client, message), lambda: self._drop(client)
+        )
         self._clients[client] = []
         self._uids[client] = uid
-        self._loop.add(client, lambda: self._readable(client))
 
     def _make_room(self, newcomer: int) -> bool:
         """Nobody keeps others out: whoever has the most connections loses the oldest that waits for no answer, or
@@ -218,31 +207,16 @@ class Service:
         self._drop(idle or theirs[-1])
         return True
 
-    def _readable(self, client: Channel) -> None:
-        try:
-            for message in client.receive():
-                waiting = self._clients.get(client)
-                if waiting is None:
-                    return
-                if client in self._busy:
-                    if len(waiting) >= CLIENTS:
-                        raise ProtocolError("too many calls without an answer")
-                    waiting.append(message)
-                else:
-                    self._call(client, message)
-        except ProtocolError:
-            client.closed = True
-        if client.closed:
-            self._drop(client)
+    def _heard(self, client: Connection, message: Message) -> None:
+        waiting = self._clients[client]
+        if client not in self._busy:
+            self._call(client, message)
+        elif len(waiting) < CLIENTS:
+            waiting.append(message)
+        else:
+            raise ProtocolError("too many calls without an answer")
 
-    def _writable(self, client: Channel) -> None:
-        client.flush()
-        if client.closed:
-            self._drop(client)
-        elif not client.pending:
-            self._loop.want_write(client, None)
-
-    def _call(self, client: Channel, message: Message) -> None:
+    def _call(self, client: Connection, message: Message) -> None:
         call = Call(self, client, self._uids[client], message)
         self._busy.add(client)
         method = self._methods.get(str(call.method))
@@ -255,12 +229,14 @@ class Service:
             method(call)
         except VarlinkError as error:
             call.error(error)
+        except Exception:  # a bug in a method costs who called it the connection, and nobody else anything
+            traceback.print_exc()
+            self._drop(client)
 
-    def _drop(self, client: Channel) -> None:
+    def _drop(self, client: Connection) -> None:
         if self._clients.pop(client, None) is not None:
             self._busy.discard(client)
             del self._uids[client]
-            self._loop.remove(client)
             client.close()
 
     def _get_info(self, call: Call) -> None:

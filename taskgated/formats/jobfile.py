@@ -7,6 +7,7 @@ with it.
 from __future__ import annotations
 
 import enum
+import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +22,12 @@ from taskgated.formats.yamlread import Mapping as YamlMapping
 from taskgated.formats.yamlread import Node, Source, decode, forbidden, quoted, read_yaml
 
 MAX_LINE = MAX_ARGUMENT
+MAX_JOB = 15 * 1024**2
+"""Bytes of a job in the form in which its worker is given it: whatever ``max_file_size`` allows, no more can be
+handed over in one piece (``wire.LIMIT``). That form is JSON in ASCII: most text has its own size there, a character
+beyond ASCII, a control character and a byte that is no text take six bytes each."""
+_SMALL = 1024**2
+"""Bytes of a file in which no job can be too large, also with all that the configuration adds."""
 DIRECTIVE = "#TASKGATE"
 
 
@@ -68,6 +75,10 @@ def read_specs(name: str, data: bytes, queue: str, config: Config) -> list[Spec]
     specs = [_job(node, check, queue, config) for node in nodes]
     if check.problems:
         raise Refused(check.problems)
+    if len(data) > _SMALL:
+        for node, spec in zip(nodes, specs, strict=True):
+            if spec is not None:
+                _check_job(spec, source, node)
     return [spec for spec in specs if spec is not None]
 
 
@@ -101,7 +112,17 @@ def read_script(name: str, data: bytes, queue: str, config: Config) -> Spec:
     _check_times(_value(node, "delay"), values, check)
     if check.problems:
         raise Refused(check.problems)
-    return _finish({**values, "script": script}, queue, config, _stem(name))
+    spec = _finish({**values, "script": script}, queue, config, _stem(name))
+    if len(data) > _SMALL:
+        _check_job(spec, source, node)
+    return spec
+
+
+def _check_job(spec: Spec, source: Source, node: Node) -> None:
+    if (length := len(json.dumps(spec.to_json()))) > MAX_JOB:
+        hint = "keep the bulk in a file of its own, and name that in the job"
+        problem = f"this job takes {length} bytes to be handed to its worker, and may take {MAX_JOB}"
+        raise Refused([Problem(source.where, node.line, 0, problem, hint=hint)])
 
 
 def _directive(script: Source, line: str, number: int) -> Node:

@@ -1,0 +1,104 @@
+"""A connection on the main loop: messages in and out, and one end, whatever it is that ends it.
+
+The peer closes it, breaks the protocol, or is hung up on; a send fails, or there is nothing left to send it with:
+it always ends here. The descriptor leaves the loop, and ``gone`` is called, once. Who only sends must hear of the
+end as well as who reads; so that nobody is surprised in the middle of something, ``gone`` is never called from
+within ``send``, ``flush`` or ``hang_up``, but a moment later, by the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from taskgated.errors import ProtocolError
+from taskgated.loop import Loop
+from taskgated.wire import Channel, Message
+
+AGAIN = 0.1
+"""Seconds until the kernel is asked again to take what it had no memory for, though the socket has room."""
+
+
+class Connection:
+    """``heard`` is called with each message; its ``ProtocolError`` ends the connection, and so does any that the
+    framing meets. ``heard`` and ``gone`` may be replaced. Raises ``OSError`` when the loop cannot watch one more."""
+
+    def __init__(
+        self, loop: Loop, channel: Channel, heard: Callable[[Message], None], gone: Callable[[], None]
+    ) -> None:
+        self.heard = heard
+        self._loop = loop
+        self._channel = channel
+        self.gone: Callable[[], None] | None = gone
+        self._wants_write = False
+        loop.add(channel, self._readable)
+
+    @property
+    def closed(self) -> bool:
+        """It is over, also when ``gone`` has still to be called."""
+        return self._channel.closed
+
+    @property
+    def pending(self) -> int:
+        """Bytes that the peer has not taken yet."""
+        return self._channel.pending
+
+    def send(self, message: Message) -> None:
+        self._channel.queue(message)
+        self.flush()
+
+    def queue(self, message: Message) -> None:
+        """Only queue it, to be sent by ``flush`` with what else is queued."""
+        self._channel.queue(message)
+
+    def flush(self) -> None:
+        """Send what the peer takes now, and the rest as soon as it takes more."""
+        self._channel.flush()
+        if self._channel.closed:
+            self.hang_up()
+        elif bool(self._channel.pending) != self._wants_write:
+            self._write_later(bool(self._channel.pending))
+
+    def hang_up(self) -> None:
+        """End it; ``gone`` is called soon."""
+        self._leave()
+        self._loop.after(0, self._ended)
+
+    def close(self) -> None:
+        """End it without a word: ``gone`` is not called any more."""
+        self.gone = None
+        self._leave()
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        try:
+            for message in self._channel.receive():
+                self.heard(message)
+                if self._channel.closed:  # whoever heard it has had enough; what else is here is not heard
+                    break
+        except ProtocolError:
+            self._channel.closed = True
+        if self._channel.closed:
+            self._leave()
+            self._ended()
+
+    def _writable(self) -> None:
+        before = self._channel.pending
+        self.flush()
+        if self._wants_write and self._channel.pending == before:  # or the loop would turn until there is memory
+            self._write_later(False)
+            self._loop.after(AGAIN, self.flush)
+
+    def _write_later(self, wanted: bool) -> None:
+        self._wants_write = wanted
+        self._loop.want_write(self._channel, self._writable if wanted else None)
+
+    def _leave(self) -> None:
+        self._wants_write = False
+        self._loop.remove(self._channel)
+        self._channel.close()
+
+    def _ended(self) -> None:
+        gone, self.gone = self.gone, None
+        if gone is not None:
+            gone()

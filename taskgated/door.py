@@ -1,0 +1,74 @@
+"""A listening Unix socket on the main loop: who comes is welcomed, and a door that somebody took away is put back."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from taskgated.loop import Loop
+from taskgated.sockets import listen, peer
+
+Welcome = Callable[[socket.socket, int, int], None]
+"""Is given the connection, and pid and uid of who is at its other end. One for which there is no room (``OSError``)
+is hung up on."""
+
+
+class Door:
+    def __init__(self, loop: Loop, path: Path, mode: int, welcome: Welcome) -> None:
+        self.path = path
+        self._loop = loop
+        self._mode = mode
+        self._welcome = welcome
+        self._open()
+
+    def look(self) -> bool:
+        """Make the socket again if it is not at its path any more, for then nobody can come; True if it had to be.
+        Raises ``OSError`` when it cannot be."""
+        if self._is_ours():
+            return False
+        old = self._sock
+        self._open()
+        self._loop.remove(old)
+        while self._let_in(old):  # whoever had come before it was taken away
+            pass
+        old.close()
+        return True
+
+    def close(self) -> None:
+        self._loop.remove(self._sock)
+        self._sock.close()
+        if self._is_ours():
+            self.path.unlink(missing_ok=True)
+
+    def _open(self) -> None:
+        self._sock = listen(self.path, self._mode)
+        status = os.lstat(self.path)
+        self._inode = (status.st_dev, status.st_ino)
+        self._loop.add(self._sock, self._accept)
+
+    def _is_ours(self) -> bool:
+        try:
+            status = os.lstat(self.path)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._inode
+
+    def _accept(self) -> None:
+        self._let_in(self._sock)
+
+    def _let_in(self, listener: socket.socket) -> bool:
+        """The first of those who wait; False: there is none, or no descriptor for one."""
+        try:
+            sock, _ = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # who waits goes on waiting; the health check says why
+                self._loop.add_later(self._sock, self._accept)
+            return False
+        try:
+            self._welcome(sock, *peer(sock))
+        except OSError:
+            sock.close()
+        return True

@@ -1,0 +1,143 @@
+"""Connections that end at a bad moment, or never come about: of the daemon to its workers, and of others to it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gate_env import REPOSITORY, GateEnv, until
+from taskgated.core.job import Spec
+from taskgated.store.contract import Addition
+from taskgated.store.sqlite import SqliteStore
+
+MakeGate = Callable[..., GateEnv]
+HOOK = """\
+import os, socket, sys
+if "taskgated" in sys.orig_argv:
+    send = socket.socket.send
+    def failing(sock, data, *flags):
+        name = os.environ["FAIL"]
+        if os.path.exists(name):
+            number, times, word = open(name).read().split()
+            if word.encode() in data:
+                if times == "1":
+                    os.unlink(name)
+                else:
+                    open(name, "w").write(f"{number} {int(times) - 1} {word}")
+                raise OSError(int(number), os.strerror(int(number)))
+        return send(sock, data, *flags)
+    socket.socket.send = failing
+"""
+
+
+class Sends:
+    """Those of the daemon that have a word in them fail, so many times."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        (directory / "sitecustomize.py").write_text(HOOK)
+        self._flag = directory / "fail"
+        self.env = {"PYTHONPATH": f"{directory}:{REPOSITORY}", "FAIL": str(self._flag)}
+
+    def fail(self, number: int, word: str, times: int = 1) -> None:
+        self._flag.with_suffix(".new").write_text(f"{number} {times} {word}")
+        self._flag.with_suffix(".new").rename(self._flag)
+
+    def failed(self) -> bool:
+        return not self._flag.exists()
+
+
+@pytest.fixture
+def sends(tmp_path: Path) -> Sends:
+    return Sends(tmp_path / "hook")
+
+
+def test_a_worker_that_is_killed_while_it_is_handed_a_large_script(make_gate: MakeGate) -> None:
+    gate = make_gate("workers: 1\n")
+    worker = gate.status()["workers"][0]["pid"]
+    os.kill(worker, signal.SIGSTOP)
+    gate.drop("large", f"#!/bin/sh\nexit 0\n# {'x' * 900_000}\n")
+    gate.until_running("large")
+    until(lambda: "started on worker" in gate.log(), "it has been handed over, as far as the socket took it")
+    os.kill(worker, signal.SIGKILL)
+    (job,) = gate.until_over(1)
+    assert (job["state"], job["attempt"]) == ("succeeded", 2)
+    assert gate.process is not None and gate.process.poll() is None
+
+
+@pytest.mark.parametrize(("number", "attempt"), [(errno.EPIPE, 2), (errno.EIO, 2), (errno.ENOBUFS, 1)])
+def test_an_attempt_that_cannot_be_sent(make_gate: MakeGate, sends: Sends, number: int, attempt: int) -> None:
+    """The worker is gone, for all that is known of it; or the kernel has no memory for a moment."""
+    gate = make_gate("workers: 1\n", start=False)
+    gate.start(sends.env)
+    sends.fail(number, '"run"', times=3 if attempt == 1 else 1)
+    gate.drop("a.yaml", "command: exit 0\n")
+    (job,) = gate.until_over(1)
+    assert (job["state"], job["attempt"]) == ("succeeded", attempt)
+    assert sends.failed()
+
+
+def test_an_acknowledgement_that_cannot_be_sent(make_gate: MakeGate, sends: Sends) -> None:
+    gate = make_gate("workers: 1\n", start=False)
+    gate.start(sends.env)
+    sends.fail(errno.EPIPE, '"ack"')
+    gate.drop("a.yaml", "command: exit 0\n")
+    assert gate.until_over(1)[0]["attempt"] == 1
+    gate.drop("b.yaml", "command: exit 0\n")
+    assert [job["attempt"] for job in gate.until_over(2)] == [1, 1]
+
+
+def test_a_worker_server_that_cannot_be_told(make_gate: MakeGate, sends: Sends) -> None:
+    """It is replaced, and the burial that it should do is done by the next one."""
+    gate = make_gate("workers: 2\n", start=False)
+    gate.start(sends.env)
+    server = gate.server()
+    gate.drop("a.yaml", "name: a\ncommand: '[ $TASKGATE_ATTEMPT = 2 ] || exec sleep 1000'\n")
+    gate.until_running("a")
+    busy = next(worker["pid"] for worker in gate.status()["workers"] if worker["job"])
+    sends.fail(errno.EPIPE, '"bury"')
+    os.kill(busy, signal.SIGKILL)
+    assert gate.until_over(1)[0]["attempt"] == 2
+    assert sends.failed()
+    until(lambda: gate.status()["ready"] and len(gate.status()["workers"]) == 2, "all workers are there")
+    assert gate.server() != server
+
+
+def test_what_no_worker_would_take_is_refused(make_gate: MakeGate) -> None:
+    gate = make_gate("workers: 1\nmax_file_size: 64M\n")
+    large = "x" * 15 * 1024**2
+    gate.drop("script", f"#!/bin/sh\n# {large}\n")
+    gate.drop("spec.yaml", f"- command: exit 0\n- script: |\n    # {large}\n")
+    gate.drop("fits", f"#!/bin/sh\nexit 0\n# {large[:-100_000]}\n")
+    (job,) = gate.until_over(1)
+    assert (job["name"], job["state"], job["attempt"]) == ("fits", "succeeded", 1)
+    reasons = [gate.layout.rejected / f"{name}.reason" for name in ("script", "spec.yaml")]
+    until(lambda: all(reason.exists() for reason in reasons), "the others are refused")
+    for reason in reasons:
+        assert "to be handed to its worker, and may take 15728640" in reason.read_text()
+    large_file = gate.root / "script"
+    large_file.write_text(f"#!/bin/sh\n# {large}\n")
+    assert b"to be handed to its worker" in gate.ctl("check", str(large_file)).stdout
+
+
+def test_what_was_taken_and_no_worker_would_take_fails(make_gate: MakeGate) -> None:
+    """As an earlier version did."""
+    gate = make_gate("workers: 1\n")
+    gate.stop()
+    store = SqliteStore(gate.layout.database)
+    store.begin()
+    store.add([Addition("old", 0, [Spec(script="#!/bin/sh\n" + "\1" * 3_000_000, name="old")], "old", 0)])
+    store.commit()
+    store.close()
+    gate.start()
+    gate.drop("a.yaml", "command: exit 0\n")
+    old, new = gate.until_over(2)
+    assert (old["state"], new["state"]) == ("failed", "succeeded")
+    attempts = gate.call("Show", id=new["id"])["attempts"]
+    assert len(attempts) == 1
+    assert "job 1 (old, attempt 1): failed (cannot be handed to a worker: a message of" in gate.log()
