@@ -1,11 +1,13 @@
 """The clocks, and who a process is.
 
-Three clocks, each for one thing (clock_gettime(2)):
+Four clocks, each for one thing (clock_gettime(2)):
 
 - ``wall``: what people and timestamps mean. It can be stepped.
 - ``boottime``: seconds since boot, suspend included. It only goes forward; it measures inside one boot.
-- ``Steady``: looks like the wall clock but is never stepped within one boot. Delays, back-offs and ages
-  that must outlive the process are kept in it.
+- ``Steady``: looks like the wall clock but is never stepped within one boot. Delays and back-offs that must
+  outlive the process are kept in it.
+- ``Uptime``: counts only time that has certainly passed. Ages are kept in it: what is deleted for its age must be
+  that old.
 
 Times are integers, microseconds since the epoch; durations are seconds.
 """
@@ -41,22 +43,38 @@ def boot_id() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Steady:
-    """A wall clock as it stood at ``anchor``, carried forward by ``CLOCK_BOOTTIME``.
+class _Carried:
+    """A clock that stood at ``anchor`` when the host booted, carried forward by ``CLOCK_BOOTTIME``.
 
-    ``anchor`` is wall time minus boot time in microseconds. The store keeps it with the boot id, so that
-    every daemon of one boot has the same steady clock, whatever happens to the wall clock meanwhile.
+    The store keeps the anchor with the boot id, so that every daemon of one boot has the same clock, whatever
+    happens to the wall clock meanwhile; and how far it has come, for the next boot.
     """
 
     anchor: int
 
+    def now(self) -> int:
+        return self.anchor + boottime()
+
+
+@dataclass(frozen=True, slots=True)
+class Steady(_Carried):
+    """A wall clock as it stood at its start. Microseconds since the epoch."""
+
     @classmethod
-    def start(cls, last: int = 0) -> Steady:
+    def start(cls, last: int) -> Steady:
         """For a new boot; ``last``: how far the clock of the one before had come at least."""
         return cls(max(wall(), last) - boottime())
 
-    def now(self) -> int:
-        return self.anchor + boottime()
+
+@dataclass(frozen=True, slots=True)
+class Uptime(_Carried):
+    """Microseconds in which this gate, or at least its host, was up. How long a host was off only the wall clock
+    could tell, which may be wrong by years, so that time is left out."""
+
+    @classmethod
+    def start(cls, last: int) -> Uptime:
+        """As of ``Steady``. It goes on from now, not from the boot: who knows when the database came to this host."""
+        return cls(last - boottime())
 
 
 def rfc3339(microseconds: int | None) -> str | None:

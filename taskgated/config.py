@@ -117,7 +117,7 @@ KEYS = (
     Key("umask", text("0?[0-7]{3}", "an octal mask in quotes, such as '022'"), "the umask of jobs ('022')"),
     Key("output", section(OUTPUT), "what is kept of the output of jobs that do not say"),
     Key("retention", section((
-        Key("age", positive(duration), "how long jobs that are over are remembered (30d)"),
+        Key("age", positive(duration), "how long jobs that are over are remembered, while the host is up (30d)"),
         Key("count", integer(0, 1_000_000_000), "how many of them at most (1000000)"),
     )), "when jobs that are over are forgotten, with their output"),
     Key("access", section((

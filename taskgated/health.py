@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from taskgated.clock import MICROSECONDS, wall
 from taskgated.config import Access
 from taskgated.core.job import State
 from taskgated.journal import Event, Priority
@@ -111,7 +110,7 @@ class Health:
             blocked += states.get(State.QUEUED, 0) if full else backlog.delayed.get(queue, 0)
             blocked += states.get(State.HELD, 0)
         text = f" ({blocked} blocked)" if blocked else ""
-        return text + (f", oldest waits {age(backlog.oldest)}" if backlog.oldest else "")
+        return text + (f", oldest waits {duration(backlog.waited)}" if backlog.oldest else "")
 
     # -- what it does ----------------------------------------------------------------------------
 
@@ -207,11 +206,8 @@ class Health:
         return ["the worker server does not answer"] if self._silent_server > 1 else []
 
 
-def age(since: int | None) -> str:
-    """How long ago, in words."""
-    if since is None:
-        return ""
-    seconds = max(0, wall() - since) // MICROSECONDS
+def duration(seconds: float) -> str:
+    """So long, in words."""
     if seconds < 120:
-        return f"{seconds} s"
-    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+        return f"{seconds:.0f} s"
+    return f"{seconds // 60:.0f} min" if seconds < 7200 else f"{seconds // 3600:.0f} h"

@@ -1,5 +1,8 @@
 """Forgetting what is over: by age and by number, a little at a time, so that nobody waits for it.
 
+Age is time in which the gate or its host was up, never a difference of two looks at the wall clock: that one may be
+wrong by years, for a moment, and what was deleted then does not come back.
+
 The output of a job goes first, on a thread of its own. Each job is judged alone: one whose output cannot be removed
 keeps its record, and is tried again now and then; the others are forgotten all the same.
 """
@@ -47,14 +50,15 @@ class Retention:
 
     def start(self) -> None:
         self._loop.after(1.0, self._round)
-        self._loop.after(AGAIN, self._try_again)
+        self._loop.after(AGAIN, self._now_and_then)
 
     def reload(self, config: Config) -> None:
         self._keep = config.retention
 
-    def _try_again(self) -> None:
+    def _now_and_then(self) -> None:
         self._stuck.clear()
-        self._loop.after(AGAIN, self._try_again)
+        self._store.submit("tick")  # by this a power cut makes what is over younger, where nothing else is written
+        self._loop.after(AGAIN, self._now_and_then)
 
     def _round(self) -> None:
         if len(self._stuck) >= MANY:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -156,6 +158,20 @@ def test_what_is_stuck_is_tried_again_and_told_once(kept: Callable[[int], Kept])
         path.rmdir()
     until(lambda: env.left() == [], "and when they can be, they are forgotten")
     assert len(env.told) == 2
+
+
+def test_time_is_written_down_also_when_nothing_else_is(kept: Callable[[int], Kept]) -> None:
+    """Or a host that is switched off at night would count no day."""
+    env = kept(0)
+
+    def last() -> int:
+        env.loop.turn()
+        with closing(sqlite3.connect(env.layout.database)) as db:
+            (value,) = db.execute("SELECT value FROM meta WHERE key = 'uptime'").fetchone()
+        return int(json.loads(value)["last"])
+
+    before = last()
+    until(lambda: last() > before, "it is written down how far the clock has come")
 
 
 def test_a_disk_that_hangs_stops_nobody_and_is_told(

@@ -5,7 +5,7 @@ A verb is one transition that the state machine allows, or an error that changed
 Outside this package nobody knows which engine it is, nor sees a row.
 
 Times are microseconds since the epoch; ``steady`` ones come from ``clock``, which the store keeps the same
-for all daemons of one boot.
+for all daemons of one boot. Ages are counted in ``uptime``, which the store carries on from boot to boot.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from taskgated.clock import Steady
+from taskgated.clock import Steady, Uptime
 from taskgated.core.job import Job, Outcome, Result, Spec, State
 from taskgated.core.lifecycle import Verdict
 
@@ -122,11 +122,13 @@ class Record:
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """What waits: jobs per queue and state; those that are not due yet, per queue (at most ``DELAYED_COUNTED`` of
-    them are counted); when the job was submitted that could have run for the longest time."""
+    them are counted); when the job was submitted that could have run for the longest time, and for how many seconds
+    it has waited."""
 
     counts: Mapping[str, Mapping[State, int]]
     delayed: Mapping[str, int]
     oldest: int | None
+    waited: float
 
 
 DELAYED_COUNTED = 10_000
@@ -154,6 +156,7 @@ class Store(Protocol):
     """One database. Used by one thread at a time."""
 
     clock: Steady
+    uptime: Uptime
 
     def begin(self, *, early: bool = False) -> None:
         """Start a group of verbs. ``early``: its ``commit`` shall not wait for the disk, ``sync`` will."""
@@ -232,8 +235,12 @@ class Store(Protocol):
         """What waits, for people; costs about the same at any number of jobs."""
 
     def prunable(self, age: float, count: int, limit: int) -> Sequence[int]:
-        """At most ``limit`` jobs that were over ``age`` seconds ago, or are beyond the newest ``count``: those that
-        were over first."""
+        """At most ``limit`` jobs that have been over for ``age`` seconds, or are beyond the newest ``count``: those
+        that were over first."""
+
+    def tick(self) -> None:
+        """Keep how far the clocks have come. That happens with everything that is written, now and then; who writes
+        nothing for long asks for it."""
 
     def prune(self, jobs: Sequence[int]) -> None:
         """Forget these jobs, as far as they are over; their output is gone already."""

@@ -11,9 +11,9 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from taskgated.clock import MICROSECONDS, Steady, boot_id, wall
+from taskgated.clock import MICROSECONDS, Steady, Uptime, boot_id, wall
 from taskgated.core.job import Clock, Job, Outcome, Spec, State, to_bytes, to_text
 from taskgated.core.lifecycle import WHILE_RUNNING, Verb, Verdict, step
 from taskgated.errors import IllegalTransition, NoSuchJob
@@ -37,7 +37,9 @@ FRESH = 16
 """New jobs that an ``add`` hands back whole, so that few jobs need not be asked for again."""
 
 KEEP_CLOCK = 60 * MICROSECONDS
-"""How far the steady clock goes before that is written down again, with what is written anyway."""
+"""How far the clocks go before that is written down again, with what is written anyway."""
+
+_Clock = TypeVar("_Clock", Steady, Uptime)
 
 
 class SqliteStore:
@@ -49,35 +51,33 @@ class SqliteStore:
         self._sql = statements()
         self._early = False
         self._wal = -1
-        self._kept = 0  # how far the steady clock had come when that was written down
+        self._kept = 0  # how far the steady clock had come when the clocks were written down
+        self._read_only = read_only
         self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
         self._db = database.connect(path, read_only=read_only)
         try:
-            self.clock = self._steady_clock(keep=not read_only)
+            boot = boot_id()
+            self.clock = self._kept_clock(Steady, "steady", boot)
+            self.uptime = self._kept_clock(Uptime, "uptime", boot)
+            if not read_only:
+                self.tick()
         except sqlite3.Error as error:
             self._db.close()
             raise database.cannot_open(path, error) from error
 
-    def _steady_clock(self, *, keep: bool) -> Steady:
-        """The anchor of this boot's first daemon, so that a stepped wall clock moves no due time."""
-        row = self._one("meta_get", key="steady")
-        boot = boot_id()
-        last = 0
-        if row is not None:
-            known = json.loads(row[0])
-            if known["boot"] == boot:
-                return Steady(known["anchor"])
-            last = known.get("last", 0)
-        clock = Steady.start(last)
-        if keep:
-            self._keep_steady(boot, clock)
-        return clock
+    def _kept_clock(self, kind: type[_Clock], key: str, boot: str) -> _Clock:
+        """As this boot's first daemon has started it, so that a stepped wall clock moves no due time."""
+        row = self._one("meta_get", key=key)
+        known = {} if row is None else json.loads(row[0])
+        return kind(known["anchor"]) if known.get("boot") == boot else kind.start(known.get("last", 0))
 
-    def _keep_steady(self, boot: str, clock: Steady) -> None:
-        """With how far it has come: a host may come up with a clock that is slow by a day."""
-        self._kept = clock.now()
-        value = json.dumps({"boot": boot, "anchor": clock.anchor, "last": self._kept})
-        self._do("meta_put", key="steady", value=value)
+    def tick(self) -> None:
+        """With how far they have come: a host may come up with a clock that is slow by a day."""
+        self._kept = self.clock.now()
+        boot = boot_id()
+        for key, clock in (("steady", self.clock), ("uptime", self.uptime)):
+            value = json.dumps({"boot": boot, "anchor": clock.anchor, "last": clock.now()})
+            self._do("meta_put", key=key, value=value)
 
     # -- statements ------------------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ class SqliteStore:
 
     def commit(self) -> None:
         if self.clock.now() - self._kept > KEEP_CLOCK:
-            self._keep_steady(boot_id(), self.clock)
+            self.tick()
         self._db.execute("COMMIT")
 
     def sync(self) -> None:
@@ -113,6 +113,11 @@ class SqliteStore:
     def close(self) -> None:
         if self._wal >= 0:
             os.close(self._wal)
+        try:
+            if not self._read_only:
+                self.tick()
+        except sqlite3.Error:
+            pass  # the next start makes do with what was written last
         self._db.close()
 
     # -- verbs -----------------------------------------------------------------------------------
@@ -167,6 +172,7 @@ class SqliteStore:
             source=to_bytes(job.source),
             owner=addition.owner,
             submitted=job.submitted,
+            since=self.uptime.now(),
             due=due,
             due_clock=None if due is None else due_clock,
             expires=job.expires,
@@ -208,6 +214,7 @@ class SqliteStore:
             started=outcome.started,
             again=not state.final,
             finished=finished,
+            uptime=self.uptime.now(),
             due=due,
             due_clock=None if due is None else Clock.STEADY,
             failures=verdict.failures,
@@ -263,7 +270,8 @@ class SqliteStore:
     def _move(self, job: int, verb: Verb, reason: str, finished: int | None) -> State:
         before, _, _ = self._place(job)
         state = step(before, verb)
-        values = {"id": job, "state": state, "from": before, "reason": reason, "finished": finished}
+        since = self.uptime.now() if state.final else None
+        values = {"id": job, "state": state, "from": before, "reason": reason, "finished": finished, "since": since}
         self._db.execute(self._sql["move"], values)
         return state
 
@@ -277,7 +285,8 @@ class SqliteStore:
         steady = self.clock.now()
         best: dict[str, int] = {}
         expired, released = [], []
-        for id_, queue, name, claim in self._do("expire", steady=steady, finished=wall).fetchall():
+        expiry = self._do("expire", steady=steady, finished=wall, uptime=self.uptime.now())
+        for id_, queue, name, claim in expiry.fetchall():
             expired.append((id_, queue, to_text(name)))
             if claim is not None:
                 released.append(claim)
@@ -296,7 +305,7 @@ class SqliteStore:
 
     def prunable(self, age: float, count: int, limit: int) -> Sequence[int]:
         (over,) = self._one("over")
-        old = self._do("prunable", until=wall() - int(age * MICROSECONDS), limit=limit).fetchall()
+        old = self._do("prunable", until=self.uptime.now() - int(age * MICROSECONDS), limit=limit).fetchall()
         if over - len(old) > count and len(old) < limit:  # by number, whatever their age
             old = self._do("prunable", until=2**62, limit=min(limit, over - count)).fetchall()
         return [id_ for (id_,) in old]
@@ -354,7 +363,10 @@ class SqliteStore:
     def backlog(self) -> Backlog:
         delayed = dict(self._do("delayed", limit=DELAYED_COUNTED).fetchall())
         row = self._one("oldest_queued")
-        return Backlog(self.counts(), delayed, None if row is None else int(row[0]))
+        if row is None:
+            return Backlog(self.counts(), delayed, None, 0.0)
+        submitted, since = row
+        return Backlog(self.counts(), delayed, submitted, max(0, self.uptime.now() - since) / MICROSECONDS)
 
     def _job(self, job: int) -> tuple[Job, bool]:
         row = self._one("job", id=job)

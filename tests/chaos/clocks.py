@@ -1,4 +1,4 @@
-"""The wall clock steps by a day, forwards and backwards, in a machine of its own; durations must not notice.
+"""The wall clock steps by a day, forwards and backwards, in a machine of its own; durations and ages must not notice.
 
 How long something takes is read off a clock that no step changes (``CLOCK_BOOTTIME``), and by the jobs themselves.
 """
@@ -27,6 +27,13 @@ SLACK = 25.0
 WALL_CHECK = 30.0
 """The gate's own: how long a step of the wall clock may go unnoticed by what does follow it."""
 WATCHDOG = 10
+LOOKS = 5.0
+"""Seconds after a start until retention has looked, more than that."""
+CONFIG = """\
+workers: 3
+retention: {age: 12h}  # less than any step: what is over must not be forgotten for one
+queues: {blocked: {limit: 1}}
+"""
 SAY = f"""read up rest </proc/uptime; echo "$0 $TASKGATE_ATTEMPT $up" >>{RECORDS}/clock"""
 DURATIONS = {
     "delay": "delay: 20s",
@@ -52,7 +59,7 @@ class Trial:
 
     def begin(self) -> None:
         self.vm.boot()
-        self.vm.write("/etc/taskgate/conf.d/b-test.yaml", "workers: 3\nqueues: {blocked: {limit: 1}}\n")
+        self.vm.write("/etc/taskgate/conf.d/b-test.yaml", CONFIG)
         self.vm.write(f"/etc/systemd/system/{UNIT}.d/test.conf", f"[Service]\nWatchdogSec={WATCHDOG}s\n")
         self.vm.run("systemctl", "daemon-reload")
         self.vm.run("systemctl", "restart", UNIT)
@@ -165,6 +172,17 @@ class Trial:
         self.check(len(late) == 1, f"not_before: it ran {len(late)} times")
         self.check(all(-5 < s < WALL_CHECK + SLACK for s in late), f"not_before: noticed {late} s after the step")
 
+    def remembered(self) -> None:
+        """No step has made anything old. Retention looks soon after a start of the daemon."""
+        before = {job["id"] for job in self.gate.jobs()}
+        self.vm.run("systemctl", "restart", UNIT)
+        self.gate.make_ready()
+        uptime = self.uptime()
+        until(lambda: self.uptime() > uptime + LOOKS, "retention has looked", SLACK + LOOKS)
+        after = {job["id"] for job in self.gate.jobs()}
+        self.check(bool(before) and before <= after, f"forgotten for a step of the clock: {before - after}")
+        self.check(min(before, default=0) == 1, "forgotten for a step of the clock: the first job")
+
     def service(self, pid: int) -> None:
         """Pings went on: a round takes longer than the watchdog waits, and nobody has started the service again.
         ``pid``: of the daemon when the round began, or when a restart that was asked for was done."""
@@ -184,6 +202,7 @@ def trial(vm: Vm, steps: tuple[tuple[int, bool], ...]) -> Row:
     pid = made.gate.daemon()
     made.not_before()
     made.service(pid)
+    made.remembered()
     return Row("clock steps", made.checks, notes=tuple(made.notes))
 
 

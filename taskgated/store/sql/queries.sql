@@ -18,8 +18,9 @@ SELECT 1 FROM jobs WHERE claim = :claim AND state IN ('queued', 'held', 'running
 
 -- name: add
 -- One new job.
-INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, due, due_clock, expires, claim, spec)
-VALUES ('queued', :queue, :priority, :name, :source, :owner, :submitted, :due, :due_clock, :expires, :claim, :spec);
+INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, since, due, due_clock, expires, claim, spec)
+VALUES ('queued', :queue, :priority, :name, :source, :owner, :submitted, :since, :due, :due_clock, :expires, :claim,
+        :spec);
 
 -- name: fetch
 -- The best jobs of one queue that may run now.
@@ -53,6 +54,7 @@ INSERT INTO attempts (job, number, worker, started) VALUES (:id, :attempt, :work
 -- Its start is ours, unless the clock was stepped since.
 UPDATE jobs SET state = iif(:again AND ending IS NOT NULL, 'cancelled', :state), ending = NULL,
        finished = iif(:again AND ending IS NULL, NULL, :finished),
+       since = iif(:again AND ending IS NULL, since, :uptime),
        due = iif(ending IS NULL, :due, NULL), due_clock = iif(ending IS NULL, :due_clock, NULL),
        started = CASE WHEN abs(:started - started) > 1000000 THEN :started ELSE started END,
        failures = :failures, crashes = :crashes, exit_code = :exit_code, signal = :signal, result = :result,
@@ -69,7 +71,8 @@ WHERE job = :id AND number = :attempt AND finished IS NULL;
 
 -- name: move
 -- A job that does not run changes its state.
-UPDATE jobs SET state = :state, finished = :finished, reason = :reason WHERE id = :id AND state = :from;
+UPDATE jobs SET state = :state, finished = :finished, reason = :reason, since = coalesce(:since, since)
+WHERE id = :id AND state = :from;
 
 -- name: mark_cancelled
 -- Somebody asked to cancel a running job.
@@ -87,7 +90,8 @@ SELECT min(due) FROM jobs INDEXED BY jobs_due WHERE state = 'queued' AND due_clo
 
 -- name: expire
 -- Jobs that did not start in time.
-UPDATE jobs INDEXED BY jobs_expiring SET state = 'cancelled', finished = :finished, reason = 'expired: it did not start in time'
+UPDATE jobs INDEXED BY jobs_expiring SET state = 'cancelled', finished = :finished, since = :uptime,
+       reason = 'expired: it did not start in time'
 WHERE state IN ('queued', 'held') AND expires IS NOT NULL AND expires <= :steady
 RETURNING id, queue, name, claim;
 
@@ -116,7 +120,7 @@ SELECT coalesce(sum(jobs), 0) FROM counts WHERE state = 'queued' AND owner = :ow
 
 -- name: oldest_queued
 -- The longest wait of a job that could run; read off one index from end to end, by the reader alone.
-SELECT submitted FROM jobs
+SELECT submitted, since FROM jobs
 WHERE id = (SELECT min(id) FROM jobs INDEXED BY jobs_ready WHERE state = 'queued' AND due IS NULL);
 
 -- name: delayed
@@ -153,7 +157,7 @@ SELECT coalesce(sum(jobs), 0) FROM counts WHERE state IN ('succeeded', 'failed',
 -- name: prunable
 -- The jobs that were over first.
 SELECT id FROM jobs INDEXED BY jobs_over
-WHERE state IN ('succeeded', 'failed', 'cancelled') AND finished <= :until ORDER BY finished, id LIMIT :limit;
+WHERE state IN ('succeeded', 'failed', 'cancelled') AND since <= :until ORDER BY since, id LIMIT :limit;
 
 -- name: prune_attempts
 -- The attempts of a job that is forgotten.
