@@ -34,6 +34,7 @@ from taskgated.formats.yamlread import Source, decode, read_yaml
 
 WHO = ("owner", "members")
 ON_STOP = ("requeue", "wait", "leave")
+MARKS = ("{file}", "{line}")
 MAX_SIZE = 1024 * 1024
 
 
@@ -46,6 +47,17 @@ class QueueConfig:
     limit: int | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     handler: tuple[str, ...] | None = None
+
+    @property
+    def mark(self) -> str:
+        """What its handler takes, ``{file}`` or ``{line}``; "" if it has none."""
+        return next((mark for mark in MARKS if any(mark in part for part in self.handler or ())), "")
+
+    def handler_with(self, mark: str) -> tuple[str, ...]:
+        """Its handler, which must be one for that; ``LookupError`` if it is not."""
+        if self.handler is None or self.mark != mark:
+            raise LookupError(f"queue {self.name} has no handler with {mark}")
+        return self.handler
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +222,7 @@ def _queues_of(document: Any) -> Mapping[str, Any]:
 
 
 def _check_handler(command: Sequence[str], check: Check, node: Any) -> None:
-    marks = [mark for mark in ("{file}", "{line}") if any(mark in part for part in command)]
+    marks = [mark for mark in MARKS if any(mark in part for part in command)]
     if len(marks) != 1:
         check.wrong(node, "handler: its command must hold either {file} or {line}, and not both")
 

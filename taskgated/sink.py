@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from taskgated.config import Config
+from taskgated.core.job import State
 from taskgated.engine import Engine
 from taskgated.intake.events import (
     Accepted,
@@ -66,8 +67,9 @@ class Sink:
         parts: int | None = self._store.call("known", claim)
         return parts
 
-    def wanted(self, claim: str) -> bool:
-        return bool(self._store.call("wanted", claim))
+    def keeper(self, claim: str) -> State | None:
+        state: State | None = self._store.call("keeper", claim)
+        return state
 
     def settle(self, claims: Sequence[str]) -> None:
         self._store.call("settle", list(claims))

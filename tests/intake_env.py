@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from taskgated.config import Config, QueueConfig
-from taskgated.core.job import to_text
+from taskgated.core.job import State, to_text
 from taskgated.intake import take
 from taskgated.intake.events import IntakeEvent
 from taskgated.intake.intake import Intake
@@ -109,8 +109,9 @@ class FileSink:
         rows = self._ask("SELECT parts FROM claims WHERE claim = ?", claim)
         return rows[0][0] if rows else None  # type: ignore[return-value]
 
-    def wanted(self, claim: str) -> bool:
-        return bool(self._ask("SELECT 1 FROM jobs WHERE claim = ? AND keep AND NOT over", claim))
+    def keeper(self, claim: str) -> State | None:
+        rows = self._ask("SELECT over FROM jobs WHERE claim = ? AND keep", claim)
+        return (State.SUCCEEDED if rows[0][0] else State.QUEUED) if rows else None
 
     def settle(self, claims: Sequence[str]) -> None:
         for claim in claims:
@@ -190,8 +191,11 @@ class Gate:
 
     def idle(self) -> bool:
         """Nothing is left of what was taken in: no claim, here or in the store."""
-        claims = list(self.layout.claims.iterdir())
-        spare = [path for path in claims if path.name.startswith("done.") and not any(path.iterdir())]
+        try:
+            claims = list(self.layout.claims.iterdir())
+            spare = [path for path in claims if path.name.startswith("done.") and not any(path.iterdir())]
+        except FileNotFoundError:  # one of them has just gone
+            return False
         return claims == spare and not self.sink.claims
 
 

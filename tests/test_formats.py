@@ -16,7 +16,16 @@ from taskgated.config import Config, QueueConfig, from_values
 from taskgated.core.job import Output, Retry, Spec
 from taskgated.errors import Refused
 from taskgated.formats import units, yamlread
-from taskgated.formats.jobfile import MAX_LINE, Kind, kind_of, line_spec, read_file, read_script, read_specs
+from taskgated.formats.jobfile import (
+    MAX_LINE,
+    Kind,
+    check_script,
+    kind_of,
+    line_spec,
+    read_file,
+    read_script,
+    read_specs,
+)
 from taskgated.formats.schema import config_schema, dump, job_schema
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -169,7 +178,8 @@ class TestSpecs:
 
     def test_default_names(self) -> None:
         assert [s.name for s in specs("- command: [/bin/x, y]\n- command: A=1 /opt/run.sh z\n")] == ["x", "A=1"]
-        assert line_spec("f", 1, b"  /usr/bin/make -C x\n", "default", CONFIG).name == "make"  # type: ignore[union-attr]
+        found = line_spec(Kind.TASKS, "f", 1, b"  /usr/bin/make -C x\n", "default", CONFIG)
+        assert found is not None and found.name == "make"
 
     def test_an_inline_script_gets_an_interpreter(self) -> None:
         assert specs("script: |\n  echo hi\n")[0].script == "#!/bin/sh\necho hi\n"
@@ -276,13 +286,13 @@ class TestLists:
 
 def test_kinds() -> None:
     plain, thumbs, lines = QueueConfig("default"), CONFIG.queue("thumbs"), CONFIG.queue("lines")
-    assert kind_of("a.yml", b"#!", plain) is Kind.SPEC
-    assert kind_of("a.txt", b"#!", plain) is Kind.TASKS
-    assert kind_of("a", b"#!/bin/sh", plain) is Kind.SCRIPT
-    assert kind_of("a.yaml", b"#!", thumbs) is Kind.FILE
-    assert kind_of("a.yaml", b"#!", lines) is Kind.LINES
+    assert kind_of("a.yml", plain) is Kind.SPEC
+    assert kind_of("a.txt", plain) is Kind.TASKS
+    assert kind_of("a", plain) is Kind.SCRIPT
+    assert kind_of("a.yaml", thumbs) is Kind.FILE
+    assert kind_of("a.yaml", lines) is Kind.LINES
     with pytest.raises(Refused, match="neither a spec"):
-        kind_of("a.jpg", b"\xff", plain)
+        check_script("a.jpg", b"\xff", "default")
 
 
 class TestUnits:

@@ -29,7 +29,7 @@ from taskgated.core.job import Outcome, Result, Spec, to_text
 from taskgated.dispatch import Identity
 from taskgated.errors import ConfigError, ProtocolError, Refused, printable
 from taskgated.formats import units
-from taskgated.formats.jobfile import line_spec, read_file
+from taskgated.formats.jobfile import kind_of, line_spec, read_file
 from taskgated.formats.jsonread import read_json
 from taskgated.formats.yamlread import Source, decode, read_yaml
 from taskgated.intake.claim import queue_of
@@ -217,7 +217,7 @@ def pieces(data: bytes, queue: str) -> list[Spec]:
 
     def parse(number: int, line: bytes) -> Spec | None:
         too_long("x", number, line)
-        return line_spec("x", number, line, queue, CONFIG)
+        return line_spec(kind_of("x.txt", CONFIG.queue(queue)), "x", number, line, queue, CONFIG)
 
     with descriptor(data) as fd:
         while not lines.checked:
@@ -368,7 +368,7 @@ def test_access_control_lists(data: bytes) -> None:
 
 
 @fuzz
-@given(st.text(max_size=60) | st.from_regex(r"[0-9a-f]{16}-[0-9a-f]{8}\.[a-z./]*", fullmatch=True))
+@given(st.text(max_size=60) | st.from_regex(r"[0-9a-f]{16}-[0-9a-f]{8}(-[a-z]{4,6})?\.[a-z./]*", fullmatch=True))
 def test_ids_of_claims(claim: str) -> None:
     with suppress(ValueError):
         assert "/" not in queue_of(claim)

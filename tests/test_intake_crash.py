@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from taskgated import trace
+from taskgated.core.job import Spec
 from taskgated.intake import take
+from taskgated.store.contract import Addition
 from tests.intake_env import Gate, config, until
 
 KILLED = 42
@@ -57,7 +60,7 @@ def done(gate: Gate) -> bool:
         return False
 
 
-def killed_at(root: Path, number: int) -> bool:
+def killed_at(root: Path, number: int, do: Callable[[Gate], None] = work) -> bool:
     """Run intake in a process that dies at the point with that number; False if it came to the end."""
     child = os.fork()
     if child == 0:
@@ -70,7 +73,7 @@ def killed_at(root: Path, number: int) -> bool:
 
             trace.hook = die
             gate = Gate(root, config(settle_time=0.05))
-            work(gate)
+            do(gate)
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -197,6 +200,88 @@ def test_a_claim_that_is_still_written_to_is_not_read_after_a_crash(tmp_path: Pa
             until(lambda: gate.sink.sources == ["b.yaml"])
             file.write("inished]\n")
         until(lambda: gate.sink.commands == ["/bin/true", "/bin/finished"])
+        until(gate.idle)
+    finally:
+        gate.stop()
+
+
+# -- what handlers leave behind ------------------------------------------------------------------
+
+
+def litter(picture: Path, *, deep: bool) -> None:
+    """What a job leaves beside its file, with names that come before that of any file, and behind."""
+    for name in ("0", "a", "zz", "\u00ff"):
+        (picture.parent / name).write_text("#!/bin/sh\nlitter\n")
+    if deep:
+        (picture.parent / "in" / "in").mkdir(parents=True)
+        (picture.parent / "in" / "in" / "z.yaml").write_text("command: litter\n")
+
+
+def job_over(root: Path, *, deep: bool) -> Path:
+    """A gate whose handler has ended while the daemon was down; what it left is still there."""
+    root.mkdir()
+    gate = Gate(root, config())
+    gate.drop("data/picture", "pixels")
+    gate.intake.start()
+    until(lambda: gate.sink.kept)
+    litter(Path(gate.sink.commands[0].split("\0")[1]), deep=deep)
+    gate.sink.end_jobs()
+    gate.stop()
+    (gate.spool / "two.yaml").write_text("command: [/bin/one]\n---\ncommand: [/bin/two]\n")
+    return root
+
+
+def taken_and_gone(gate: Gate) -> None:
+    gate.intake.start()
+    until(lambda: len(gate.sink.commands) == 3 and gate.idle())
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_what_handlers_leave_never_passes_for_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deep: bool
+) -> None:
+    """Killed at every point while it goes away and the next file comes, and soon again while that is taken up."""
+    monkeypatch.setattr(take, "SETTLE", 1)  # it is gone before that file is claimed, into the same directory perhaps
+    number, died = 0, True
+    while died:
+        root = job_over(tmp_path / str(number), deep=deep)
+        died = killed_at(root, number, taken_and_gone)
+        killed_at(root, number % 5, taken_and_gone)
+        gate = Gate(root, config(settle_time=0.05))
+        try:
+            gate.start()
+            until(lambda gate=gate: not (gate.spool / "two.yaml").exists() and gate.idle())  # type: ignore[misc]
+            assert gate.sink.commands[1:] == ["/bin/one", "/bin/two"]
+            assert not gate.rejected()
+        finally:
+            gate.stop()
+        number += 1
+    assert number > 15, "there are more points than that on the way"
+
+
+def test_claims_of_the_version_before_in_which_handlers_worked(tmp_path: Path) -> None:
+    """The store knows on which files jobs work. Where nobody can say which file was dropped, none runs or is lost."""
+    gate = Gate(tmp_path, config())
+    kept, over, mixed, alone = (f"000000000000000{n}-00000000.{'data' if n < 3 else 'default'}" for n in range(1, 5))
+    for claim in (kept, over, mixed, alone):
+        (gate.layout.claims / claim).mkdir(parents=True)
+    for claim in (kept, over, mixed):
+        litter(gate.layout.claims / claim / "x.yaml", deep=claim != mixed)
+    for claim in (kept, over, mixed, alone):
+        (gate.layout.claims / claim / "x.yaml").write_text("command: [/bin/one]\n")
+    spec = Spec(command=("/bin/thumb",), file="x")
+    gate.sink.add([Addition(over, 0, [spec], "x.yaml", 0, True)])
+    gate.sink.end_jobs()
+    gate.sink.add([Addition(kept, 0, [spec], "x.yaml", 0, True)])
+    try:
+        gate.start()
+        until(lambda: [path.name for path in gate.layout.claims.iterdir() if any(path.iterdir())] == [kept])
+        assert gate.sink.commands == ["/bin/thumb", "/bin/thumb", "/bin/one"]
+        names = ["0", "a", "x.yaml", "zz", "\u00ff"]
+        assert gate.rejected() == sorted([*names, *(f"{name}.reason" for name in names)])
+        assert "version 0.2.0" in (gate.layout.rejected / "x.yaml.reason").read_text()
+        assert (gate.layout.claims / kept / "x.yaml").exists()
+        gate.intake.release(gate.sink.end_jobs())
         until(gate.idle)
     finally:
         gate.stop()

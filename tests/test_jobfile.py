@@ -192,7 +192,7 @@ class TestListsAndHandlers:
             ("consume", "x=command: x; {file}", "command: x; {file}"),
         ]
         assert {(s.name, s.priority, s.queue) for s in found} == {("consume", 7, "lines")}
-        assert line_spec("x", 1, b" \n", "lines", CONFIG) is None
+        assert line_spec(Kind.LINES, "x", 1, b" \n", "lines", CONFIG) is None
 
     def test_a_file_is_data(self) -> None:
         spec = file_spec("a.b.jpg", "/claims/1/file", "thumbs", CONFIG)
@@ -200,15 +200,14 @@ class TestListsAndHandlers:
         assert spec == Spec(command=command, file="/claims/1/file", name="a.b", queue="thumbs")
 
     @pytest.mark.parametrize(
-        ("name", "head", "queue", "kind"),
+        ("name", "queue", "kind"),
         [
-            ("a.yml", b"#!", "default", Kind.SPEC), ("a.json", b"", "default", Kind.SPEC),
-            ("a.txt", b"#!", "default", Kind.TASKS), ("a", b"#!/bin/sh", "default", Kind.SCRIPT),
-            ("a.yaml", b"#!", "thumbs", Kind.FILE), ("a", b"", "lines", Kind.LINES),
+            ("a.yml", "default", Kind.SPEC), ("a.json", "default", Kind.SPEC), ("a.txt", "default", Kind.TASKS),
+            ("a", "default", Kind.SCRIPT), ("a.yaml", "thumbs", Kind.FILE), ("a", "lines", Kind.LINES),
         ],
     )  # fmt: skip
-    def test_kinds(self, name: str, head: bytes, queue: str, kind: Kind) -> None:
-        assert kind_of(name, head, CONFIG.queue(queue)) is kind
+    def test_kinds(self, name: str, queue: str, kind: Kind) -> None:
+        assert kind_of(name, CONFIG.queue(queue)) is kind
 
     def test_no_kind(self) -> None:
         assert refused(b"\xff\xd8", "a.jpg") == [

@@ -73,14 +73,15 @@ class TestAdd:
         store.settle(["c"])
         assert store.known("c") is None
 
-    def test_a_kept_file_is_wanted_until_its_job_is_over(self, store: Store) -> None:
+    def test_a_kept_file_has_a_keeper(self, store: Store) -> None:
         (job,) = store.add([addition("c", spec(), keep=True)]).jobs
-        assert store.wanted("c")
+        assert store.keeper("c") is State.QUEUED
         store.start(job, 1, "{}")
-        assert store.wanted("c")
+        assert store.keeper("c") is State.RUNNING
         ended = store.finish(Outcome(job, 1, Result.SUCCEEDED), SUCCEED)
         assert ended.released == "c"
-        assert not store.wanted("c")
+        assert store.keeper("c") is State.SUCCEEDED
+        assert store.keeper("d") is None
 
     def test_few_new_jobs_come_back_as_they_would_be_fetched(self, store: Store) -> None:
         added = store.add([addition("c", spec(priority=7), spec(delay=5)), addition("d", spec(), keep=True)])

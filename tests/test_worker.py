@@ -43,6 +43,16 @@ def worker(plain: Env) -> WorkerPeer:
 # -- what a job finds
 
 
+def test_a_file_that_an_earlier_attempt_took_away(plain: Env, worker: WorkerPeer) -> None:
+    file = plain.layout.state / "data"
+    file.touch()
+    spec = Spec(command=("rm", str(file)), file=str(file))
+    assert worker.run(spec).result is Result.SUCCEEDED
+    outcome = worker.run(spec)
+    assert (outcome.result, outcome.exit_code) == (Result.FAILED, 126)
+    assert outcome.message == "cannot start: its file is gone, an earlier attempt has removed or moved it"
+
+
 def test_a_quiet_success_leaves_no_file(plain: Env, worker: WorkerPeer) -> None:
     outcome = worker.run(Spec(command=("true",)))
     assert (outcome.result, outcome.exit_code, outcome.signal) == (Result.SUCCEEDED, 0, None)

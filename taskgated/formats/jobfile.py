@@ -1,7 +1,7 @@
 """From a dropped file to specs: which kind of file it is, and what it says.
 
-Four kinds, by content and name (``kind_of``). Whatever cannot be read is ``Refused``, with all that is wrong
-with it.
+Which kind it is follows from its name and its queue (``kind_of``). Whatever cannot be read is ``Refused``, with
+all that is wrong with it.
 """
 
 from __future__ import annotations
@@ -43,19 +43,21 @@ SPEC_ENDINGS = (".yaml", ".yml", ".json")
 LIST_ENDINGS = (".tasks", ".txt")
 
 
-def kind_of(name: str, head: bytes, queue: QueueConfig) -> Kind:
-    """The kind of a file with that name and beginning; ``Refused`` when it is none that the queue takes."""
+def kind_of(name: str, queue: QueueConfig) -> Kind:
+    """The kind of a file with that name in that queue; of a script only its beginning says that it is one."""
     if queue.handler is not None:
-        return Kind.LINES if any("{line}" in part for part in queue.handler) else Kind.FILE
+        return Kind.LINES if queue.mark == "{line}" else Kind.FILE
     if name.endswith(SPEC_ENDINGS):
         return Kind.SPEC
-    if name.endswith(LIST_ENDINGS):
-        return Kind.TASKS
-    if head.startswith(b"#!"):
-        return Kind.SCRIPT
-    specs, lists = ", ".join(SPEC_ENDINGS), ", ".join(LIST_ENDINGS)
-    known = f"a spec ({specs}), a task list ({lists}) or a script (first line #!)"
-    raise Refused([Problem(name, 0, 0, f"this is neither {known}, and queue {queue.name} has no handler")])
+    return Kind.TASKS if name.endswith(LIST_ENDINGS) else Kind.SCRIPT
+
+
+def check_script(name: str, head: bytes, queue: str) -> None:
+    """``Refused`` when what has no other kind is no script either."""
+    if not head.startswith(b"#!"):
+        specs, lists = ", ".join(SPEC_ENDINGS), ", ".join(LIST_ENDINGS)
+        known = f"a spec ({specs}), a task list ({lists}) or a script (first line #!)"
+        raise Refused([Problem(name, 0, 0, f"this is neither {known}, and queue {queue} has no handler")])
 
 
 def read_specs(name: str, data: bytes, queue: str, config: Config) -> list[Spec]:
@@ -159,39 +161,42 @@ def _check_directive(directive: Node, check: Check, seen: YamlMapping) -> None:
         seen.setdefault(key, (at, value))
 
 
-def line_spec(name: str, number: int, line: bytes, queue: str, config: Config) -> Spec | None:
-    """The job of line ``number`` (from 1) of a list; None when it is blank or, in a task list, a comment."""
+def line_spec(kind: Kind, name: str, number: int, line: bytes, queue: str, config: Config) -> Spec | None:
+    """The job of line ``number`` (from 1) of a list; None when it is blank or, in a task list, a comment.
+
+    ``kind`` alone says whether it is a command or data: for lines that are data the queue must have their handler.
+    """
     line = line.rstrip(b"\r\n")
-    handler = config.queue(queue).handler
     stripped = line.strip()
-    if not stripped or (handler is None and stripped.startswith(b"#")):
+    if not stripped or (kind is Kind.TASKS and stripped.startswith(b"#")):
         return None
     if len(line) > MAX_LINE:
         raise Refused([Problem(name, number, 0, f"this line is longer than {MAX_LINE} bytes")])
     if (at := line.find(b"\0")) >= 0:
         raise Refused([Problem(name, number, at + 1, "a NUL in a line: no program can be given one")])
     text = to_text(line)
-    if handler is None:
+    if kind is Kind.TASKS:
         return _finish({"command": text}, queue, config, _first_word(text))
+    handler = config.queue(queue).handler_with("{line}")
     command = tuple(part.replace("{line}", text) for part in handler)
     return _finish({"command": command}, queue, config, _stem(handler[0]))
 
 
 def file_spec(name: str, path: str, queue: str, config: Config) -> Spec:
     """The job of a file in a queue whose handler takes files; ``path`` is where the claimed file lies."""
-    handler = config.queue(queue).handler
-    assert handler is not None
+    handler = config.queue(queue).handler_with("{file}")
     command = tuple(part.replace("{file}", path) for part in handler)
     return _finish({"command": command, "file": path}, queue, config, _stem(name))
 
 
 def read_file(name: str, data: bytes, queue: str, config: Config) -> list[Spec]:
     """All jobs of a file, whatever its kind; for checking."""
-    kind = kind_of(name, data[:2], config.queue(queue))
+    kind = kind_of(name, config.queue(queue))
     match kind:
         case Kind.SPEC:
             return read_specs(name, data, queue, config)
         case Kind.SCRIPT:
+            check_script(name, data, queue)
             return [read_script(name, data, queue, config)]
         case Kind.FILE:
             return [file_spec(name, name, queue, config)]
@@ -199,7 +204,7 @@ def read_file(name: str, data: bytes, queue: str, config: Config) -> list[Spec]:
     problems: list[Problem] = []
     for number, line in enumerate(data.split(b"\n"), 1):
         try:
-            if spec := line_spec(name, number, line, queue, config):
+            if spec := line_spec(kind, name, number, line, queue, config):
                 specs.append(spec)
         except Refused as error:
             problems += error.problems
@@ -287,6 +292,7 @@ def _clean(name: str) -> str:
 __all__ = [
     "MAX_LINE",
     "Kind",
+    "check_script",
     "file_spec",
     "kind_of",
     "line_spec",

@@ -1,8 +1,13 @@
 """Files taken out of the spool: each in a directory of its own under ``.claims``, until it is done with.
 
 A claim is one rename, so that a file is either in the spool or claimed, whenever the power goes. The name of
-its directory is the claim's id: a time that only grows, something random, and the queue. The store knows
-by that id what has been added.
+its directory is the claim's id: a time that only grows, something random, what kind of file it is, and the queue.
+The store knows by that id what has been added. The kind is decided when the file is claimed, and is in the name so
+that nothing which happens later, to us or to the configuration, makes anything else of the file.
+
+The file alone is in that directory; nobody but us puts anything there. Only a file that a handler works on lies one
+level deeper, in a directory that is its job's: what the job puts beside its file is there, and the name of the file
+is kept above, as the text of a symbolic link that nobody follows.
 """
 
 from __future__ import annotations
@@ -11,32 +16,54 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from taskgated import directories
+from taskgated.formats.jobfile import Kind
+from taskgated.intake.litter import Litter
 from taskgated.trace import point
 
 SPARE = 256
 """Empty directories kept for the next claims: to make and remove one takes as long as all the rest."""
 _DONE = "done."
-_ID = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}\.([A-Za-z0-9_.-]+)")
+_LITTER = b"done.litter"
+_NAME, _WORK = b"name", b"work"
+_KINDS = {kind: kind.name.lower() for kind in Kind}
+_KIND_OF = {word: kind for kind, word in _KINDS.items()}
+# Version 0.2.0 did not write down the kind.
+_ID = re.compile(rf"[0-9a-f]{{16}}-[0-9a-f]{{8}}(?:-({'|'.join(_KIND_OF)}))?\.([A-Za-z0-9_.-]+)")
+
+
+def _parts(claim: str) -> re.Match[str]:
+    match = _ID.fullmatch(claim)
+    if match is None:
+        raise ValueError(f"not the id of a claim: {claim!r}")
+    return match
 
 
 def queue_of(claim: str) -> str:
     """The queue that a claimed file was dropped for."""
-    match = _ID.fullmatch(claim)
-    if match is None:
-        raise ValueError(f"not the id of a claim: {claim!r}")
-    return match[1]
+    return _parts(claim)[2]
+
+
+def kind_of(claim: str) -> Kind | None:
+    """What kind of file was claimed; None if version 0.2.0 claimed it."""
+    return _KIND_OF.get(_parts(claim)[1])
 
 
 class Claims:
     """The directory ``.claims``. ``OSError`` from any method means that it, or its disk, is in trouble."""
 
-    def __init__(self, path: bytes) -> None:
+    def __init__(self, path: bytes, tell: Callable[[bytes, str], None]) -> None:
+        """``tell``: the path of what cannot be removed, and why."""
         directories.make_private(os.fsdecode(path))
         self.path = path
         self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self.litter = Litter(self.fd, path, _LITTER, tell)
+        except BaseException:
+            os.close(self.fd)
+            raise
         self._last = 0
         self._spare: list[bytes] = []
 
@@ -46,6 +73,7 @@ class Claims:
                 os.rmdir(path, dir_fd=self.fd)
             except OSError:
                 pass  # found as a claim that was put by, when we are back
+        self.litter.close()
         os.close(self.fd)
 
     def in_place(self) -> bool:
@@ -56,11 +84,19 @@ class Claims:
             return False
         return os.path.samestat(there, os.fstat(self.fd))
 
-    def make(self, queue: str) -> str:
-        """A new, empty claim."""
+    def make(self, queue: str, kind: Kind, name: bytes) -> str:
+        """A new claim for a file of that name."""
         self._last = max(self._last + 1, time.time_ns())
-        claim = f"{self._last:016x}-{secrets.token_hex(4)}.{queue}"
+        claim = f"{self._last:016x}-{secrets.token_hex(4)}-{_KINDS[kind]}.{queue}"
         path = claim.encode("ascii")
+        if kind is Kind.FILE:
+            os.mkdir(path, 0o700, dir_fd=self.fd)
+            point("claim.made")
+            os.symlink(name, path + b"/" + _NAME, dir_fd=self.fd)
+            point("claim.named")
+            os.mkdir(path + b"/" + _WORK, 0o700, dir_fd=self.fd)
+            point("claim.work")
+            return claim
         while self._spare:
             try:
                 os.rename(self._spare.pop(), path, src_dir_fd=self.fd, dst_dir_fd=self.fd)
@@ -77,17 +113,22 @@ class Claims:
         os.rename(name, inside(claim, name), src_dir_fd=directory, dst_dir_fd=self.fd)
         point("claim.taken")
 
-    def name(self, claim: str) -> bytes | None:
-        """The name of the claimed file; None if the claim is empty or not there."""
+    def names(self, claim: str) -> list[bytes]:
+        """The names of the claimed file: none if it is not there, more than one only in a claim of version 0.2.0,
+        in which handlers worked."""
+        path = self.path + b"/" + claim.encode("ascii")
         try:
-            names = os.listdir(self.path + b"/" + claim.encode("ascii"))
+            if kind_of(claim) is not Kind.FILE:
+                return [os.fsencode(name) for name in os.listdir(path)]
+            name = os.readlink(path + b"/" + _NAME)
+            os.lstat(path + b"/" + _WORK + b"/" + name)
+            return [name]
         except FileNotFoundError:
-            return None
-        return os.fsencode(names[0]) if names else None
+            return []
 
     def drop(self, claim: str) -> None:
-        """Remove a claim that is empty."""
-        os.rmdir(claim.encode("ascii"), dir_fd=self.fd)
+        """Remove a claim that no file came to."""
+        self._remove(claim.encode("ascii"))
 
     def put_by(self, claim: str) -> None:
         """The claim is done with: nobody takes it up any more, but the store still knows it."""
@@ -100,20 +141,28 @@ class Claims:
     def remove(self, claim: str, name: bytes | None = None) -> None:
         """Remove a claim that was put by, with its file. ``name``: that of the file, where it is known."""
         path = (_DONE + claim).encode("ascii")
-        try:
-            for file in [name] if name is not None else os.listdir(self.path + b"/" + path):
-                os.unlink(path + b"/" + file, dir_fd=self.fd)
+        if name is not None and kind_of(claim) is not Kind.FILE:
+            try:
+                os.unlink(path + b"/" + name, dir_fd=self.fd)
                 point("claim.unlinked")
-        except FileNotFoundError:
-            pass  # it was moved to rejected/
-        if len(self._spare) < SPARE:
-            self._spare.append(path)
-            return
-        try:
-            os.rmdir(path, dir_fd=self.fd)
-        except FileNotFoundError:
-            pass
+            except (FileNotFoundError, IsADirectoryError):
+                pass  # it was moved to rejected/
+        self._remove(path)
         point("claim.removed")
+
+    def _remove(self, path: bytes) -> None:
+        """Remove a directory, or keep it for the next claim if it is empty beyond doubt: whatever was in it would
+        pass for the file of that claim."""
+        if len(self._spare) < SPARE and self._is_empty(path):
+            self._spare.append(path)
+        else:
+            self.litter.put(path)
+
+    def _is_empty(self, path: bytes) -> bool:
+        try:
+            return not os.listdir(self.path + b"/" + path)
+        except OSError:
+            return False
 
     def all(self) -> Iterator[tuple[str, bool]]:
         """The ids of all claims and whether they were put by, in no order; they may change meanwhile."""
@@ -131,4 +180,5 @@ class Claims:
 
 def inside(claim: str, name: bytes) -> bytes:
     """The claimed file, relative to ``.claims``."""
-    return claim.encode("ascii") + b"/" + name
+    directory = claim.encode("ascii") + b"/"
+    return directory + _WORK + b"/" + name if kind_of(claim) is Kind.FILE else directory + name

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from taskgated.core.job import State
 from taskgated.store.contract import Addition
 
 
@@ -105,8 +106,8 @@ class Sink(Protocol):
     def known(self, claim: str) -> int | None:
         """How many parts of a claimed file were added; None when it was never heard of."""
 
-    def wanted(self, claim: str) -> bool:
-        """Whether a job that is not over works on this claimed file."""
+    def keeper(self, claim: str) -> State | None:
+        """The state of the job that works on this claimed file; None if there is none."""
 
     def settle(self, claims: Sequence[str]) -> None:
         """These claimed files are gone for good and need not be known any more."""

@@ -36,6 +36,8 @@ BLIND_RESCAN = 5.0
 """Seconds between looks at everything while events do not come."""
 CATCH_UP = 0.1
 """Seconds until a file is looked at again that has to let older ones of its name go first."""
+TIDY_UP = 1.0
+"""Seconds that the thread spends at its end on what jobs have left behind; the rest is for the next daemon."""
 RECOVER = 256
 """Claims from before that are looked at in one turn."""
 
@@ -118,6 +120,7 @@ class Intake(threading.Thread):
                 while not self._stopping:
                     self._round()
                 self._taker.settle(now=True)
+                self._tidy_up()
             except _Blinded:
                 pass  # begin anew at once
             except OSError as error:
@@ -162,7 +165,7 @@ class Intake(threading.Thread):
         self._watch.start()
         root = self._watch.places[ROOT]
         self._inlets = {ROOT: Inlet(root, DEFAULT_QUEUE)}
-        self._claims = Claims(os.fsencode(self._layout.claims))
+        self._claims = Claims(os.fsencode(self._layout.claims), self._left_behind)
         rejected = os.fsencode(self._layout.rejected)
         self._taker = Taker(
             self._claims, rejected, self._config, self._sink, self._tell, self._progress, self._shares
@@ -189,6 +192,16 @@ class Intake(threading.Thread):
         self._watch.stop()
         self._inlets = {}
         self._resumed.clear()
+
+    def _tidy_up(self) -> None:
+        """What is left of jobs that are over shall not lie about while we are away; but a stop takes no long."""
+        assert self._claims is not None
+        end = time.monotonic() + TIDY_UP
+        while self._claims.litter.pending and time.monotonic() < end:
+            self._taker.tidy()
+
+    def _left_behind(self, path: bytes, why: str) -> None:
+        self._taker.stuck(path, "", f"a handler left it behind, and it cannot be removed: {why}; remove it by hand")
 
     def _check(self) -> None:
         """Look after the watch; if it is broken, begin anew, but not all the time: without events the
@@ -227,6 +240,7 @@ class Intake(threading.Thread):
 
     def _round(self) -> None:
         """Do what can be done at once, a batch of it; then sleep if nothing is left."""
+        assert self._claims is not None
         self._wake.clear()
         if self._asked != self._answered:
             self._check()
@@ -243,10 +257,12 @@ class Intake(threading.Thread):
         if self._shares.let_go() or due:
             for inlet in self._inlets.values():
                 inlet.cursor = inlet.cursor or scan.START
+            self._claims.litter.try_again()
         self._take()
         worked = self._taker.holds
         self._taker.flush()
         self._taker.settle()
+        self._taker.tidy()
         self._taker.room = self._sink.room()
         stalled = self._taker.stalled and not (self._resumed and self._taker.room > 0)
         more = self._has_work()
@@ -254,7 +270,7 @@ class Intake(threading.Thread):
             self._unproven = False
             self._check()
         self._shares.tell_room(full=self._taker.room <= 0, more=more)
-        if stalled or not more:
+        if (stalled or not more) and not self._claims.litter.pending:
             until = min(self._rescan_at, self._taker.next, self._shares.next)
             if not stalled:
                 until = min([until, *(inlet.later.next() for inlet in self._inlets.values())])
@@ -265,9 +281,8 @@ class Intake(threading.Thread):
         if self._left is not None:
             self._recover()
             return
-        for key in self._taker.later.due(FILES)[0]:
-            taken = self._taker.pending.get(key.decode("ascii"))
-            if taken is not None and self._taker.advance(taken):
+        for taken in self._taker.pending.due(FILES):
+            if self._taker.advance(taken):
                 self._resumed.append(taken)
         while self._resumed:  # they came before all that is still in the spool
             if self._taker.advance(self._resumed[0]):

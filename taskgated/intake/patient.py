@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from taskgated.core.job import State
 from taskgated.intake.events import Sink
 from taskgated.store.contract import Addition
 
@@ -39,9 +40,9 @@ class Patient:
         with self._waiting():
             return self._sink.known(claim)
 
-    def wanted(self, claim: str) -> bool:
+    def keeper(self, claim: str) -> State | None:
         with self._waiting():
-            return self._sink.wanted(claim)
+            return self._sink.keeper(claim)
 
     def settle(self, claims: Sequence[str]) -> None:
         with self._waiting():

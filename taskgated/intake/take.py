@@ -10,7 +10,12 @@ The order in which things reach the disk is what makes a crash harmless:
 4. When the store has forgotten it, the claim is removed with its file.
 
 So after a crash every claim that is left is taken up again: unknown to the store, it is at 2; known, at 3 (or
-a list that goes on from there); put by, at 4.
+a list that goes on from there); put by, at 4. A claim whose file a job works on is left alone, or is at 3 when
+that job is over: the store knows that by itself, and looks at nothing that the job could have changed.
+
+Nothing of a claim that is gone may meet the next one. At 4 the directory is given to another claim only if nothing is
+in it; else it is moved out of the way as a whole, which is one rename, and what is in it goes by and by (``litter``).
+A crash before that rename finds the claim put by, one after it finds litter, and neither is looked into.
 """
 
 from __future__ import annotations
@@ -26,14 +31,14 @@ from taskgated.errors import Refused
 from taskgated.formats import jobfile
 from taskgated.formats.jobfile import Kind
 from taskgated.intake import lists, settle
-from taskgated.intake.claim import Claims, inside, queue_of
+from taskgated.intake.claim import Claims, inside, kind_of, queue_of
 from taskgated.intake.entitled import check_queues
 from taskgated.intake.events import Accepted, FileLost, FileRefused, FileStuck, IntakeEvent, Sink
 from taskgated.intake.patient import Progress
 from taskgated.intake.reject import put_aside, sync
 from taskgated.intake.settle import Later, Opened
 from taskgated.intake.shares import Shares
-from taskgated.intake.taken import Taken
+from taskgated.intake.taken import Pending, Taken
 from taskgated.intake.understand import check_size, read_all, understand
 from taskgated.store.contract import Addition
 from taskgated.trace import point
@@ -76,8 +81,7 @@ class Taker:
         shares: Shares,
     ) -> None:
         self.config = config
-        self.pending: dict[str, Taken] = {}
-        self.later = Later(limit=4 * PENDING)
+        self.pending = Pending(PENDING)
         self.room = 0
         self._shares = shares
         self._progress = progress
@@ -92,7 +96,6 @@ class Taker:
         self._open: list[Opened] = []  # until then
         self._changed: set[int] = set()  # directories that a file was renamed out of
         self._files = self._specs = self._bytes = 0
-        self._named: dict[tuple[str, bytes], dict[str, Taken]] = {}  # the pending, by queue and name
         self._done: dict[str, bytes | None] = {}  # claims that were put by, with the names of their files
         self._rejected_some = False
         self._settle_at = float("inf")
@@ -113,7 +116,7 @@ class Taker:
     @property
     def stalled(self) -> bool:
         """No more may be taken before something else happens."""
-        return self.room <= 0 or len(self.pending) >= PENDING
+        return self.room <= 0 or self.pending.full
 
     def flush(self) -> None:
         """Put what the batch holds on stable storage, then let its files go."""
@@ -149,7 +152,8 @@ class Taker:
         """Take a settled file out of the spool and in; returns it if there is more of it to be taken in."""
         self._open.append(opened)
         self._progress.steps += 1
-        claim = self._claims.make(queue)
+        kind = jobfile.kind_of(to_text(name), self.config.queue(queue))
+        claim = self._claims.make(queue, kind, name)
         try:
             self._claims.take(directory, name, claim)
         except OSError as error:
@@ -158,7 +162,7 @@ class Taker:
                 self.stuck(name, queue, f"cannot be taken out of the spool: {error.strerror}")
             return None
         self._changed.add(directory)
-        taken = Taken(claim, queue, name)
+        taken = Taken(claim, queue, name, kind)
         # The name may have been given to another file since it was opened: then look at that one.
         stat = os.stat(inside(claim, name), dir_fd=self._claims.fd, follow_symlinks=False)
         if (stat.st_dev, stat.st_ino) == (opened.stat.st_dev, opened.stat.st_ino):
@@ -172,7 +176,7 @@ class Taker:
         Returns those that have more than could be taken in, and whether the file has to wait for others:
         because somebody is writing to them, or there are too many to ask.
         """
-        older = list(self._named.get((queue, name), {}).values())
+        older = self.pending.named(queue, name)
         if len(older) > NAMESAKES:
             return [], True
         more = [taken for taken in older if self.advance(taken)]
@@ -201,7 +205,7 @@ class Taker:
         """
         self._files += 1
         self._progress.steps += 1
-        self._resume(taken)
+        self.pending.resume(taken)
         try:
             opened, taken.opened = taken.opened or self._reopen(taken), None
             taken.busy = isinstance(opened, float)
@@ -210,7 +214,7 @@ class Taker:
             if opened is None:
                 self._lose(taken)
             else:
-                self._wait(taken, opened)
+                self.pending.wait(taken, opened)
         except Refused as error:
             self._reject(taken, error)
         return False
@@ -222,14 +226,25 @@ class Taker:
             self._progress.steps += 1
 
     def recover(self, claim: str, done: bool) -> Taken | None:
-        """Take up a claim from before; None if there is nothing more to take in from it."""
-        name = None if done else self._claims.name(claim)
-        if name is None:
+        """Take up a claim from before; None if there is nothing more to take in from it.
+
+        What a handler put beside its file is of no interest: whether a job works on the file, and whether that is
+        over, the store knows.
+        """
+        keeper = None if done else self._sink.keeper(claim)
+        if keeper is not None and not keeper.final:
+            return None
+        names = [] if done or keeper is not None else self._claims.names(claim)
+        known = self._sink.known(claim) if names else None
+        if not names or (known is not None and kind_of(claim) is Kind.FILE):
             self._put_by(claim, None)
             return None
-        if self._sink.wanted(claim):
+        queue = queue_of(claim)
+        if len(names) > 1:
+            self._scattered(claim, queue, names, known)
             return None
-        return Taken(claim, queue_of(claim), name, known=self._sink.known(claim))
+        kind = kind_of(claim) or jobfile.kind_of(to_text(names[0]), self.config.queue(queue))
+        return Taken(claim, queue, names[0], kind, known)
 
     def settle(self, now: bool = False) -> None:
         """Let the store forget what is gone, if it is time."""
@@ -246,25 +261,30 @@ class Taker:
                 self._claims.remove(claim, name)
                 self._progress.steps += 1
 
+    def tidy(self) -> None:
+        """Remove some of what jobs have left behind."""
+        if self._claims.litter.pending:
+            self._claims.litter.step()
+            self._progress.steps += 1
+
     @property
     def next(self) -> float:
         """When there is something to do again (monotonic clock); infinity if never."""
-        return min(self._settle_at, self.later.next())
+        return min(self._settle_at, self.pending.later.next())
 
     # -- inside ----------------------------------------------------------------------------------
 
     def _reopen(self, taken: Taken) -> Opened | float | None:
         path = inside(taken.claim, taken.name)
         opened = settle.open_settled(
-            self._claims.fd, path, taken.key, self.later, self.config.settle_time, self._any_link
+            self._claims.fd, path, taken.key, self.pending.later, self.config.settle_time, self._any_link
         )
         if isinstance(opened, Opened):
             self._open.append(opened)
         return opened
 
     def _take_in(self, taken: Taken, opened: Opened) -> bool:
-        queue = self.config.queue(taken.queue)
-        kind = understand(taken.name, lambda: jobfile.kind_of(taken.source, os.pread(opened.fd, 256, 0), queue))
+        kind = taken.kind
         if kind in (Kind.TASKS, Kind.LINES):
             return self._list(taken, opened)
         if taken.known is not None:
@@ -276,6 +296,9 @@ class Taker:
             path = to_text(self._claims.path + b"/" + inside(taken.claim, taken.name))
             specs = [understand(taken.name, lambda: jobfile.file_spec(taken.source, path, taken.queue, self.config))]
         else:
+            if kind is Kind.SCRIPT:
+                head = understand(taken.name, lambda: os.pread(opened.fd, 256, 0))
+                jobfile.check_script(taken.source, head, taken.queue)
             data = read_all(taken.name, opened, self.config.max_file_size)
             self._bytes += len(data)
             read = jobfile.read_specs if kind is Kind.SPEC else self._read_script
@@ -303,7 +326,8 @@ class Taker:
         def parse(number: int, line: bytes) -> Spec | None:
             lists.too_long(taken.source, number, line)
             return understand(
-                taken.name, lambda: jobfile.line_spec(taken.source, number, line, taken.queue, self.config)
+                taken.name,
+                lambda: jobfile.line_spec(taken.kind, taken.source, number, line, taken.queue, self.config),
             )
 
         lines = taken.lines
@@ -331,13 +355,13 @@ class Taker:
             return False
         if not at_end and not self._shares.admits(owner):  # of this user alone: who comes next need not wait
             self._after.append(lambda: self._tell_list(taken))
-            self._wait(taken, CROWDED)
+            self.pending.wait(taken, CROWDED)
             return False
         if not at_end:
             return True
         if not final:
             self._after.append(lambda: self._tell_list(taken))
-            self._wait(taken, max(GRACE - age, 0.05))
+            self.pending.wait(taken, max(GRACE - age, 0.05))
             return False
 
         def after() -> None:
@@ -346,7 +370,7 @@ class Taker:
             if opened.undisturbed():
                 self._finish(taken)
             else:
-                self._wait(taken, 0.05)
+                self.pending.wait(taken, 0.05)
 
         self._after.append(after)
         return False
@@ -357,18 +381,6 @@ class Taker:
         self._specs += len(specs)
         self._shares.spend(owner, len(specs))
         self.room -= len(specs)
-
-    def _wait(self, taken: Taken, seconds: float) -> None:
-        self.pending[taken.claim] = taken
-        self._named.setdefault((taken.queue, taken.name), {})[taken.claim] = taken
-        self.later.again(taken.key, seconds)
-
-    def _resume(self, taken: Taken) -> None:
-        if self.pending.pop(taken.claim, None) is not None:
-            namesakes = self._named[taken.queue, taken.name]
-            del namesakes[taken.claim]
-            if not namesakes:
-                del self._named[taken.queue, taken.name]
 
     def _tell_list(self, taken: Taken) -> None:
         if taken.untold:
@@ -384,7 +396,20 @@ class Taker:
         if self._put_aside(self._claims.fd, path, taken.name, taken.queue, f"{error}{note}"):
             self._finish(taken)
         else:
-            self._wait(taken, self.config.rescan_interval)
+            self.pending.wait(taken, self.config.rescan_interval)
+
+    def _scattered(self, claim: str, queue: str, names: list[bytes], known: int | None) -> None:
+        """Version 0.2.0 let handlers work where the claimed file lay, and claimed into directories that it had not
+        emptied. Which of these files was dropped nobody can say: so none of them runs, and none is lost."""
+        reason = "several files lie in one claim of version 0.2.0, some left by a handler: drop again what is to run"
+        if known:
+            reason += f"\n\n{known} jobs of the one that was dropped were taken in."
+        aside = [
+            self._put_aside(self._claims.fd, inside(claim, name), name, queue, f"{to_text(name)}: {reason}")
+            for name in names
+        ]
+        if all(aside):
+            self._put_by(claim, None)
 
     def _lose(self, taken: Taken) -> None:
         """Nobody else has business in ``.claims``: a file that is gone from there was not taken back, it is lost."""
@@ -407,7 +432,7 @@ class Taker:
         return True
 
     def _finish(self, taken: Taken) -> None:
-        self.later.forget(taken.key)
+        self.pending.later.forget(taken.key)
         self._put_by(taken.claim, taken.name)
 
     def _put_by(self, claim: str, name: bytes | None) -> None:

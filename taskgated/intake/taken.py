@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from taskgated.core.job import to_text
+from taskgated.formats.jobfile import Kind
 from taskgated.intake import lists, scan
 from taskgated.intake.settle import Later, Opened
 from taskgated.intake.watch import Place
@@ -16,14 +17,15 @@ from taskgated.intake.watch import Place
 class Taken:
     """A claimed file on its way.
 
-    ``known``: how many of its parts are in the store, None if it never heard of it. ``opened``: the file, if
-    this batch has it open already. ``busy``: somebody was writing to it when it was looked at last.
-    ``untold``: jobs that nobody was told of yet.
+    ``kind``: what it is, as was decided when it was claimed. ``known``: how many of its parts are in the store, None
+    if it never heard of it. ``opened``: the file, if this batch has it open already. ``busy``: somebody was writing
+    to it when it was looked at last. ``untold``: jobs that nobody was told of yet.
     """
 
     claim: str
     queue: str
     name: bytes
+    kind: Kind
     known: int | None = None
     opened: Opened | None = None
     lines: lists.Lines | None = None
@@ -38,6 +40,42 @@ class Taken:
     @property
     def source(self) -> str:
         return to_text(self.name)
+
+
+class Pending:
+    """Claimed files that wait, most of them lists for their end."""
+
+    def __init__(self, most: int) -> None:
+        self.later = Later(limit=4 * most)
+        self._most = most
+        self._taken: dict[str, Taken] = {}
+        self._named: dict[tuple[str, bytes], dict[str, Taken]] = {}
+
+    @property
+    def full(self) -> bool:
+        return len(self._taken) >= self._most
+
+    def wait(self, taken: Taken, seconds: float) -> None:
+        self._taken[taken.claim] = taken
+        self._named.setdefault((taken.queue, taken.name), {})[taken.claim] = taken
+        self.later.again(taken.key, seconds)
+
+    def resume(self, taken: Taken) -> None:
+        """It does not wait any more, if it did."""
+        if self._taken.pop(taken.claim, None) is not None:
+            namesakes = self._named[taken.queue, taken.name]
+            del namesakes[taken.claim]
+            if not namesakes:
+                del self._named[taken.queue, taken.name]
+
+    def due(self, most: int) -> list[Taken]:
+        """Those whose time has come."""
+        found = (self._taken.get(key.decode("ascii")) for key in self.later.due(most)[0])
+        return [taken for taken in found if taken is not None]
+
+    def named(self, queue: str, name: bytes) -> list[Taken]:
+        """Those of that name, the oldest first."""
+        return list(self._named.get((queue, name), {}).values())
 
 
 @dataclass(slots=True, eq=False)

@@ -219,8 +219,8 @@ class Store(Protocol):
     def known(self, claim: str) -> int | None:
         """How many parts of a claimed file were added; None when it was never heard of."""
 
-    def wanted(self, claim: str) -> bool:
-        """Whether the kept file of this claim belongs to a job that is not over."""
+    def keeper(self, claim: str) -> State | None:
+        """The state of the job that works on the file of this claim; None if there is none."""
 
     def settle(self, claims: Sequence[str]) -> None:
         """These claimed files are gone for good: they need no memory any more."""

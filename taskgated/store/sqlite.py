@@ -342,8 +342,9 @@ class SqliteStore:
         row = self._one("claim_parts", claim=claim)
         return None if row is None else int(row[0])
 
-    def wanted(self, claim: str) -> bool:
-        return self._one("claim_wanted", claim=claim) is not None
+    def keeper(self, claim: str) -> State | None:
+        row = self._one("claim_keeper", claim=claim)
+        return None if row is None else State(row[0])
 
     def show(self, job: int) -> Details:
         current, cancelled = self._job(job)

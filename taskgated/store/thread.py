@@ -39,7 +39,7 @@ QUESTIONS = frozenset(
         "queues",
         "counts",
         "known",
-        "wanted",
+        "keeper",
         "show",
         "list",
         "backlog",

@@ -125,6 +125,8 @@ class Attempt:
 
     def _spawn(self) -> int:
         spec = self._spec
+        if self._file_is_gone():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         # Everything that is given here keeps Popen on its vfork path; user= or preexec_fn= would not, and
         # cost several times as much. The child's descriptors: our write end stays open in the worker, so the
         # pipe never reports a hang-up, which would wake us once more for every job.
@@ -140,6 +142,10 @@ class Attempt:
         )
         process.returncode = 0  # we reap it ourselves, with wait4(2); Popen is to keep its hands off
         return process.pid
+
+    def _file_is_gone(self) -> bool:
+        """Whether there is nothing to work on: an attempt may do with its file what it likes, also take it away."""
+        return self._spec.file is not None and not os.path.lexists(to_bytes(self._spec.file))
 
     def _argv(self) -> list[bytes]:
         spec = self._spec
@@ -178,6 +184,8 @@ class Attempt:
         cwd = to_bytes(spec.cwd)
         if not isinstance(error, OSError):
             message = f"cannot start: {error}"
+        elif self._file_is_gone():
+            message = "cannot start: its file is gone, an earlier attempt has removed or moved it"
         elif not os.path.isdir(cwd):
             message = f"cannot start in {spec.cwd!r}: no such directory"
         elif not os.access(cwd, os.X_OK):

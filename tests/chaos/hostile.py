@@ -12,11 +12,12 @@ from collections.abc import Callable
 
 from hostile_clients import calls, garbage, gigabyte, silent, thousands
 from hostile_files import blank_lines, bombs, flood, names, no_files, no_place, one_line, tiny_files
+from hostile_handlers import mess_and_kills, messy_handlers
 from impostors import impostors, strangers
 from stage import siege
 from table import Row
 
-FILES = (bombs, no_files, no_place, names, one_line, blank_lines, flood, tiny_files)
+FILES = (bombs, no_files, no_place, names, one_line, blank_lines, flood, messy_handlers, tiny_files)
 CLIENTS = (silent, garbage, calls, gigabyte, impostors, thousands, strangers)
 
 
@@ -24,5 +25,6 @@ def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
     """The rows of the table, by name: a source of chance, and whether all of it is wanted or a selection."""
     return {
         "hostile files": lambda random_, everything: siege("hostile files", FILES, random_, everything),
+        "a handler's mess, and kills": mess_and_kills,
         "hostile clients": lambda random_, everything: siege("hostile clients", CLIENTS, random_, everything),
     }

@@ -107,6 +107,7 @@ while True:
             for name, (directory, jobs) in list(open_.items()):
                 gone = not os.path.exists(f"{{directory}}/{{name}}")
                 gone = gone and not glob.glob(f"{{SPOOL}}/.claims/*/{{name}}")
+                gone = gone and not glob.glob(f"{{SPOOL}}/.claims/*/work/{{name}}")
                 (stored,) = store.execute("SELECT count(*) FROM jobs WHERE source = ?", [name.encode()]).fetchone()
                 if gone or stored >= jobs:
                     say("accepted", name)
@@ -132,7 +133,8 @@ import glob, json, os, sqlite3
 spool = "/var/spool/taskgate"
 # In the order in which a file goes, so that none is missed on its way.
 seen = {{"spool": [os.path.basename(p) for p in glob.glob(spool + "/*") + glob.glob(spool + "/[fl]*/*")]}}
-seen["claims"] = [os.path.basename(p) for p in glob.glob(spool + "/.claims/*/*")]
+claimed = glob.glob(spool + "/.claims/[0-9]*/*") + glob.glob(spool + "/.claims/[0-9]*/work/*")
+seen["claims"] = [os.path.basename(p) for p in claimed if os.path.basename(p) not in ("name", "work")]
 seen["rejected"] = {{os.path.basename(p): open(p).read() for p in glob.glob(spool + "/rejected/*.reason")}}
 seen["left"] = glob.glob("/var/lib/taskgate/*/*")
 db = sqlite3.connect("file:/var/lib/taskgate/jobs.sqlite?mode=ro", uri=True)

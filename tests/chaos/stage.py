@@ -40,6 +40,7 @@ queues:
   honest: {limit: 2}
   parked: {defaults: {delay: 1d}}
   lines: {handler: {command: ["true", "{line}"]}, defaults: {delay: 1d}}
+  files: {handler: {command: [PYTHON, HANDLER, "{file}"]}}
 """
 
 
@@ -52,7 +53,9 @@ class Stage:
         self.everything = everything
         self.directory = Path(tempfile.mkdtemp(prefix="hostile-"))
         self.record = self.directory / "record"
-        self.gate = GateEnv(self.directory / "gate", CONFIG)
+        self.handler = self.directory / "handler"
+        config = CONFIG.replace("PYTHON", sys.executable).replace("HANDLER", str(self.handler))
+        self.gate = GateEnv(self.directory / "gate", config)
         self.notes: list[str] = []
         self.tries = self.left = 0
         self.seconds = 0.0

@@ -16,6 +16,7 @@ import races
 from gate_env import GateEnv, until
 from hostile_clients import connections, sockets, tell
 from hostile_files import tiny_files
+from hostile_handlers import mess_and_kills
 from impostors import impostors, strangers, victim
 from stage import PATIENCE, Stage, siege
 from table import Row
@@ -37,6 +38,10 @@ def test_files() -> None:
     """All but the tiny ones, of which there are too many for a test."""
     kinds = [kind for kind in hostile.FILES if kind is not tiny_files]
     clean(siege("hostile files", kinds, random.Random(SEED), False))
+
+
+def test_a_mess_and_kills() -> None:
+    clean(mess_and_kills(random.Random(SEED), False))
 
 
 def test_clients() -> None:

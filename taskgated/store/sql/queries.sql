@@ -12,9 +12,9 @@ INSERT INTO claims VALUES (:claim, :parts) ON CONFLICT DO UPDATE SET parts = exc
 -- The claimed file is gone.
 DELETE FROM claims WHERE claim = :claim;
 
--- name: claim_wanted
--- Whether the job that works on a kept file is not over.
-SELECT 1 FROM jobs WHERE claim = :claim AND state IN ('queued', 'held', 'running');
+-- name: claim_keeper
+-- The job that works on a kept file.
+SELECT state FROM jobs WHERE claim = :claim;
 
 -- name: add
 -- One new job.
