@@ -68,6 +68,7 @@ class Health:
         found += self._sink.blind
         if self._supervisor.trouble:
             found.append(self._supervisor.trouble)
+        found += self._daemon.workforce.problems
         if self._short:
             found.append(self._short)
         if self.bad_configuration:

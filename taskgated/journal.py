@@ -56,6 +56,7 @@ class Event(enum.StrEnum):
     FILE_LOST = "5b8e1a0f27d94a5f9c0f8a7de1b3c620"
     OUTPUT_DROPPED = "5b8e1a0f27d94a5f9c0f8a7de1b3c617"
     OUTPUT_STUCK = "5b8e1a0f27d94a5f9c0f8a7de1b3c630"
+    STUCK = "5b8e1a0f27d94a5f9c0f8a7de1b3c640"
     INTERNAL_ERROR = "5b8e1a0f27d94a5f9c0f8a7de1b3c615"
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from taskgated.clock import ProcessId
@@ -38,6 +38,8 @@ STEADY = 10.0
 class Listener(Protocol):
     def worker_buried(self, identity: Identity, killed: int) -> None: ...
 
+    def burial_held_up(self, identity: Identity, by: Sequence[str]) -> None: ...
+
     def worker_exited(self, process: ProcessId, status: int) -> None: ...
 
     def server_died(self, status: int) -> None: ...
@@ -48,7 +50,7 @@ class Listener(Protocol):
 LEAVING = 5.0
 """Seconds that the server has to end when its channel has, and again when it is killed."""
 
-_DETAIL = {"exited": "status", "buried": "killed", "failed": "error"}
+_DETAIL = {"exited": "status", "buried": "killed", "failed": "error", "held up": "by"}
 """What the server says beside whom it speaks of."""
 
 Spawn = Callable[[], tuple["subprocess.Popen[bytes]", Channel]]
@@ -164,7 +166,7 @@ class Supervisor:
     def _heard(self, message: Message) -> None:
         try:
             ((kind, body),) = message.items()
-            worker = ProcessId.from_json(body) if kind in ("forked", "exited", "buried") else None
+            worker = ProcessId.from_json(body) if kind in ("forked", "exited", "buried", "held up") else None
             detail = body[_DETAIL[kind]] if kind in _DETAIL else None
         except (KeyError, TypeError, ValueError) as error:  # nothing it says can be relied on
             self.restart_server()
@@ -187,6 +189,9 @@ class Supervisor:
                 timer.cancel()
                 self._failed(f"worker {worker.pid} ended with status {detail} before it said hello")
             self._listener.worker_exited(worker, detail)
+        elif kind == "held up":
+            if waiting := self._burials.get(Identity(worker).key):
+                self._listener.burial_held_up(waiting[0], detail)
         elif burial := self._burials.pop(Identity(worker).key, None):
             self._listener.worker_buried(burial[0], detail)
 

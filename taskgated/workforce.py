@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from taskgated.clock import ProcessId, wall
 from taskgated.core.gate import Finish
@@ -43,6 +43,7 @@ class Workforce:
         self._journal = journal
         self._absent: dict[str, tuple[Identity, Job]] = {}  # run on from before, not connected yet
         self._dead: dict[str, tuple[Job | None, bool]] = {}  # being buried; whether it crashed
+        self._held_up: dict[str, str] = {}  # of these, what keeps them from their rest
 
     def worker_arrived(self, worker: Worker) -> None:
         self.supervisor.arrived(worker.identity.process)
@@ -108,7 +109,26 @@ class Workforce:
 
     def worker_buried(self, identity: Identity, killed: int) -> None:
         """Nothing of the worker or its attempt is left: now the attempt is over."""
+        self._held_up.pop(identity.key, None)
         self._ended(identity, "its worker died")
+
+    def burial_held_up(self, identity: Identity, by: Sequence[str]) -> None:
+        """Some of its processes were killed and live on. Until they are gone the attempt is not over, and counts."""
+        if not by:
+            self._held_up.pop(identity.key, None)
+            return
+        job, _ = self._dead.get(identity.key, (None, False))
+        whose = "" if job is None else f" of job {job.id}"
+        pid = identity.process.pid
+        text = f"worker {pid}{whose} is gone, and what it left cannot be killed: process {', '.join(by)}"
+        self._held_up[identity.key] = text
+        kept = "" if job is None else "; the job counts as running until that is gone"
+        self._journal.event(Event.STUCK, f"{text}{kept}", Priority.ERROR, job_id=None if job is None else job.id)
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps places occupied that should be free."""
+        return list(self._held_up.values())
 
     def _ended(self, identity: Identity, why: str, *, told: bool = False) -> None:
         """The attempt of a dead worker is over: as the worker has put it down, or lost."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -427,6 +427,9 @@ class Heard:
     def worker_buried(self, identity: Identity, killed: int) -> None:
         self.said.append(f"buried {identity.process.pid}.{identity.process.start}")
         self.loop.stop()
+
+    def burial_held_up(self, identity: Identity, by: Sequence[str]) -> None:
+        self.said.append(f"held up {identity.process.pid}.{identity.process.start} {' '.join(by)}")
 
     def worker_exited(self, process: ProcessId, status: int) -> None:
         self.said.append(f"exited {process.pid}.{process.start}")

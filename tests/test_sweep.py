@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from gate_env import REPOSITORY
 from taskgated.clock import ProcessId
-from taskgated.worker import cgroup, kernel, sweep
+from taskgated.worker import cgroup, kernel, mark, sweep
 from taskgated.worker.sweep import Process
 from worker_env import alive, reap, wait_until
 
@@ -81,9 +82,26 @@ def test_descendants_and_what_bears_a_cookie() -> None:
     family = wait_until(lambda: len(f := sweep.descendants([os.getpid()])) == 4 and f, "all four")
     assert family
     assert sweep.descendants([process.pid]) == family - {identity(process.pid)}
-    assert sweep.bearers(b"COOKIE=a-1") == family
-    assert sweep.bearers(b"COOKIE=a-") == set()
+    assert sweep.bearers(b"COOKIE=a-1", 0) == family
+    assert sweep.bearers(b"COOKIE=a-", 0) == set()
     assert sweep.kill_descendants() == family
+    process.wait(10)
+
+
+def test_a_mark_is_borne_by_all_that_is_started() -> None:
+    me, other = ProcessId(os.getpid(), 12345, "boot"), ProcessId(2**22 - 1, 2**40 - 1, "boot")
+    assert mark.of(me) != mark.of(other) < 2**63
+    code = (
+        "import os, sys, time; from taskgated.clock import ProcessId; from taskgated.worker import mark\n"
+        f"mark.bear(ProcessId({me.pid}, {me.start}, '')); print(1, flush=True)\n"
+        "os.fork() or (os.setsid(), os.execve('/bin/sleep', ['sleep', '1000'], {})); time.sleep(1000)"
+    )
+    process = start(code, env={"PYTHONPATH": str(REPOSITORY)})
+    (child,) = wait_until(lambda: sweep.descendants([process.pid]), "its child")
+    wait_until(lambda: Path(f"/proc/{child.pid}/comm").read_text() == "sleep\n", "it to run another program")
+    assert sweep.bearers(None, mark.of(me)) == {identity(process.pid), child}
+    assert sweep.bearers(None, mark.of(other)) == set()
+    sweep.kill_descendants()
     process.wait(10)
 
 

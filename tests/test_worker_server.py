@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from taskgated.clock import ProcessId
 from taskgated.core.job import Result, Spec
+from taskgated.worker import sweep
 from worker_env import DAEMON, HOPPERS, Env, WorkerPeer, alive, proof, python, wait_until, written_pid
 
 
@@ -161,6 +164,69 @@ def test_burial_by_the_cookie_alone(tmp_path: Path) -> None:
         assert alive(stranger)
         other.say(stop={"job": 11, "attempt": 1, "grace": 0})
         other.outcome(11)
+
+
+def test_burial_by_the_mark_alone(tmp_path: Path) -> None:
+    """Worker and server are dead, and no environment tells whose it is."""
+    for env in proof(tmp_path, cgroups=False):
+        worker, other = env.worker(), env.worker()
+        pids = start_daemon(worker, tmp_path / "dead", 1)
+        stays = start_daemon(other, tmp_path / "living", 2)
+        env.kill_server()
+        kill(worker)
+        os.kill(pids[0], signal.SIGKILL)  # so that nothing descends from what bears the cookie
+        env.start_server()
+        assert env.bury(worker) == 1
+        assert not alive(pids[1])
+        assert all(alive(pid) for pid in stays)
+        other.say(stop={"job": 2, "attempt": 1, "grace": 0})
+        other.outcome(2)
+
+
+def test_burial_of_what_may_not_be_looked_into() -> None:
+    """A gate that is not root's sees no environment of a program that may be run but not read. What has become
+    another user's it cannot kill either: it waits for that, and names it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    if "NoNewPrivs:\t1" in Path("/proc/self/status").read_text() or os.statvfs("/tmp").f_flag & os.ST_NOSUID:
+        pytest.skip("set-user-ID is not honoured here")
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        directory = Path(made)
+        directory.chmod(0o777)
+        hidden, foreign = directory / "hidden", directory / "foreign"
+        for program, path, mode in (("/bin/sleep", hidden, 0o711), ("/usr/bin/python3", foreign, 0o4755)):
+            shutil.copy(program, path)
+            path.chmod(mode)
+        for env in proof(directory / "gate", nobody=True):
+            _bury_hidden_and_foreign(env, hidden, foreign)
+
+
+def _bury_hidden_and_foreign(env: Env, hidden: Path, foreign: Path) -> None:
+    worker = env.worker()
+    code = "import os, time; os.setuid(0); time.sleep(1000)"  # as su(1) and sudo(8) do
+    commands = ((hidden, f"{hidden} 1000"), (foreign, f"{foreign} -S -c '{code}'"))
+    run = "; ".join(f"{command} & echo $! >{path}.tmp; mv {path}.tmp {path}.pid" for path, command in commands)
+    worker.start(Spec(command=f"{run}; wait"))
+    pids = [written_pid(path.with_suffix(".pid")) for path, _ in commands]
+    wait_until(lambda: Path(f"/proc/{pids[0]}/comm").read_text() == "hidden\n", "it to run that")
+    wait_until(lambda: "Uid:\t0\t0" in Path(f"/proc/{pids[1]}/status").read_text(), "it to become root")
+    shell = sweep.look(pids[0])
+    assert shell
+    env.kill_server()
+    kill(worker)
+    os.kill(shell.parent, signal.SIGKILL)  # so that nothing descends from what bears the cookie
+    env.start_server()
+    env.server.say(bury={**worker.id.to_json(), "cgroup": None, "job": 1, "attempt": 1})
+    try:
+        wait_until(lambda: not alive(pids[0]), "what it may kill to be killed")
+        said = env.server.expect("held up")
+        assert ProcessId.from_json(said) == worker.id
+        assert said["by"] == [f"{pids[1]} (foreign, is another user's)"]
+    finally:
+        for pid in pids:
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+    assert ProcessId.from_json(env.server.expect("buried")) == worker.id
 
 
 @pytest.mark.parametrize("changed", [{"start": 1}, {"boot": "another boot"}])

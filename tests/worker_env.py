@@ -31,6 +31,14 @@ WITHOUT_CGROUP = (
     "import sys; from taskgated.worker import cgroup; cgroup.own = lambda: None; "
     "from taskgated.worker.server import main; sys.exit(main())",
 )
+# The same for another user, who may not be able to read this checkout: after everything is imported.
+AS_NOBODY = (
+    sys.executable,
+    "-c",
+    "import encodings.ascii, os, sys; from taskgated.worker import cgroup; cgroup.own = lambda: None; "
+    "from taskgated.worker.server import main; os.setgroups([]); os.setgid(65534); os.setuid(65534); "
+    "sys.exit(main())",
+)
 
 # Starts a daemon as daemons are written: double fork, setsid, closed descriptors, empty environment. Its pid
 # goes to the file named. It ignores SIGTERM.
@@ -141,7 +149,7 @@ class WorkerPeer(Peer):
 class Env:
     """One gate's directories, its worker socket and its worker server."""
 
-    def __init__(self, root: Path, *, cgroups: bool = True, linger: float = 30.0) -> None:
+    def __init__(self, root: Path, *, cgroups: bool = True, linger: float = 30.0, nobody: bool = False) -> None:
         self.layout = Layout.under(root)
         for directory in (self.layout.state, self.layout.run, self.layout.log):
             directory.mkdir(parents=True)
@@ -149,6 +157,7 @@ class Env:
         self.groups: set[str] = set()
         self.workers: list[WorkerPeer] = []
         self._cgroups = cgroups
+        self._nobody = nobody
         self.listen()
         self.start_server()
 
@@ -158,9 +167,14 @@ class Env:
         self.listener.bind(str(self.layout.worker_socket))
         self.listener.listen(16)
         self.listener.settimeout(PATIENCE)
+        if self._nobody:
+            for path in (self.layout.state, self.layout.run, self.layout.log, self.layout.worker_socket):
+                os.chown(path, 65534, 65534)
 
     def start_server(self) -> None:
-        if self._cgroups:
+        if self._nobody:
+            self.process, channel = spawn_server(self.settings, AS_NOBODY)
+        elif self._cgroups:
             self.process, channel = spawn_server(self.settings)
         else:
             self.process, channel = spawn_server(self.settings, WITHOUT_CGROUP)

@@ -148,11 +148,21 @@ class Server:
                 self._channel.send({"buried": {**burial.worker.to_json(), "killed": len(burial.killed)}})
             else:
                 left.append(burial)
+                self._say_what_holds_up(burial, now)
                 for process in burial.killed:
                     self._struck.setdefault(process, now)
         self._struck = {process: at for process, at in self._struck.items() if sweep.lives(process)}
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         self._burials = left
+
+    def _say_what_holds_up(self, burial: sweep.Burial, now: float) -> None:
+        """What was killed long ago and lives on keeps the attempt from being over: people are to know of it."""
+        since = now - UNKILLABLE
+        stubborn = sorted(process for process in burial.left if self._struck.get(process, now) < since)
+        processes = [sweep.describe(process) for process in stubborn]
+        if processes != burial.told:
+            burial.told = processes
+            self._channel.send({"held up": {**burial.worker.to_json(), "by": processes}})
 
 
 def _first_words(channel: Channel) -> tuple[Settings, list[Message]]:

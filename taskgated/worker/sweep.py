@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Set
 from typing import NamedTuple
 
 from taskgated.clock import ProcessId
-from taskgated.worker import cgroup
+from taskgated.errors import printable
+from taskgated.worker import cgroup, mark
 
 # A fork bomb can keep up with us for long; who calls comes back anyway until nothing is left.
 _ROUNDS = 25
@@ -84,18 +85,23 @@ def descendants(roots: Iterable[int]) -> set[Process]:
     return found
 
 
-def bearers(cookie: bytes) -> set[Process]:
-    """The processes that were started with ``cookie``, a whole ``NAME=value``, in their environment."""
+def bearers(cookie: bytes | None, worker_mark: int) -> set[Process]:
+    """The processes that bear that mark (see ``mark``), or were started with ``cookie``, a whole ``NAME=value``, in
+    their environment: what a worker of version 0.2.0 or older started bears no mark."""
     found = set()
     for name in os.listdir("/proc"):
         if name.isdecimal() and (entry := look(int(name))):
             try:
-                with open(f"/proc/{name}/environ", "rb", buffering=0) as file:
-                    if cookie in file.readall().split(b"\0"):
-                        found.add(entry.process)
-            except OSError:  # gone, or another user's
+                if mark.borne_by(int(name)) == worker_mark or (cookie is not None and _started_with(name, cookie)):
+                    found.add(entry.process)
+            except OSError:  # gone, or may not be looked into
                 continue
     return found
+
+
+def _started_with(pid: str, cookie: bytes) -> bool:
+    with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+        return cookie in file.readall().split(b"\0")
 
 
 def send(process: Process, number: int) -> None:
@@ -112,6 +118,26 @@ def send(process: Process, number: int) -> None:
         pass
     finally:
         os.close(fd)
+
+
+def describe(process: Process) -> str:
+    """A process that has been killed and lives on, in words, with why that may be."""
+    try:
+        with open(f"/proc/{process.pid}/comm", "rb", buffering=0) as file:
+            name = printable(file.readall().decode("utf-8", "replace").strip())
+    except OSError:
+        name = "?"
+    entry = look(process.pid)
+    why = ""
+    if entry is not None and entry.state == b"D":
+        why = ", waits for a device or a file system"
+    try:
+        os.kill(process.pid, 0)
+    except PermissionError:
+        why = ", is another user's"
+    except ProcessLookupError:
+        pass
+    return f"{process.pid} ({name}{why})"
 
 
 def kill_all(find: Callable[[], set[Process]]) -> set[Process]:
@@ -150,8 +176,8 @@ class Burial:
 
     Looks in every way that there is: by descent from the worker while it lives, among the orphans that
     its death left to this process (``orphans`` gives the pids of our children that are no workers), by the
-    worker's control group, and by the attempt's cookie in the environment. The cookie is all that remains
-    if the server of that worker died as well and there is no group; what dropped it escapes then.
+    worker's control group, by its mark, and by the attempt's cookie in the environment. Mark and cookie are
+    all that remains if the server of that worker died as well and there is no group.
 
     An orphan does not say whose it was. Those ``of_others`` were there long before this worker died.
     """
@@ -169,7 +195,10 @@ class Burial:
         self._group = group if group is not None and cgroup.is_ours(group) else None
         self._cookie = cookie
         self._orphans = orphans
+        self._mark = mark.of(worker)
         self._killed: set[Process] = set()
+        self.left: Set[Process] = frozenset()  # what the last step found
+        self.told: list[str] = []  # of that, what its daemon has been told
 
     @property
     def killed(self) -> Set[Process]:
@@ -183,8 +212,8 @@ class Burial:
             entries = map(look, cgroup.members(self._group))
             self._killed |= {entry.process for entry in entries if entry}
             cgroup.kill(self._group)
-        marked = bearers(self._cookie) if self._cookie is not None else set()
-        found = kill_all(lambda: self._find(marked))
+        marked = bearers(self._cookie, self._mark)
+        self.left = found = kill_all(lambda: self._find(marked))
         self._killed |= found
         # Our own list of children is complete (see ``children``): without an orphan in it there is none.
         if found or self._ours():

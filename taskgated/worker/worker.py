@@ -21,7 +21,7 @@ from taskgated.core.job import Outcome, Result, Spec
 from taskgated.errors import ProtocolError
 from taskgated.outcomes import Outcomes
 from taskgated.wire import Channel, Message
-from taskgated.worker import kernel
+from taskgated.worker import kernel, mark
 from taskgated.worker.attempt import Attempt, CannotRun, Host, NotNow
 from taskgated.worker.cgroup import Cgroup
 from taskgated.worker.spawn import Settings
@@ -42,6 +42,7 @@ class Worker:
         self._settings = settings
         self._outcomes = Outcomes(Path(settings.outcomes))
         self._me = ProcessId.own()
+        mark.bear(self._me)
         self._host = Host(settings, Cgroup.create(self._me), env)
         self._wakeup = kernel.catch_signals()
         self._poll = select.poll()
