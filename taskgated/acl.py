@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-import pwd
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+
+from taskgated import users
 
 ACCESS = "system.posix_acl_access"
 DEFAULT = "system.posix_acl_default"
@@ -44,13 +45,13 @@ def let_read(fd: int, uid: int) -> None:
 
 
 def may_enter(directory: str | os.PathLike[str], uid: int) -> bool:
-    """Whether the kernel would let that user make a file in the directory. Raises ``OSError``."""
+    """Whether the kernel would let that user make a file in the directory. Raises ``OSError`` for the
+    directory, and ``Trouble`` when it cannot be told now who that user is."""
     if uid == 0:
         return True
     status = os.stat(directory)
     if uid == status.st_uid:
         return _permits(status.st_mode >> 6, _ENTER)
-    groups = _groups(uid)
     # The kernel does not look at a list whose mask, which is the mode's group, has nothing.
     entries = list(_entries(directory)) if status.st_mode & 0o070 else []
     entries = entries or [(_GROUP_OWNER, status.st_mode >> 3 & 7, _NOBODY), (_OTHER, status.st_mode & 7, _NOBODY)]
@@ -58,6 +59,9 @@ def may_enter(directory: str | os.PathLike[str], uid: int) -> bool:
     for tag, permissions, id_ in entries:
         if tag == _USER and id_ == uid:
             return _permits(permissions & mask, _ENTER)
+    ids = {_GROUP_OWNER: status.st_gid}
+    wanted = [ids.get(tag, id_) for tag, _, id_ in entries if tag in (_GROUP_OWNER, _GROUP)]
+    groups = users.groups(uid, wanted)
     named = [
         permissions & mask
         for tag, permissions, id_ in entries
@@ -81,11 +85,3 @@ def _entries(path: str | os.PathLike[str]) -> Iterator[tuple[int, int, int]]:
         raise OSError(errno.EINVAL, "its access control list cannot be understood", os.fspath(path))
     for at in range(_VERSION.size, len(data), _ENTRY.size):
         yield _ENTRY.unpack_from(data, at)
-
-
-def _groups(uid: int) -> Sequence[int]:
-    try:
-        user = pwd.getpwuid(uid)
-    except KeyError:
-        return ()
-    return os.getgrouplist(user.pw_name, user.pw_gid)

@@ -61,6 +61,10 @@ class Refused(TaskgateError):
         super().__init__("\n".join(str(p) for p in self.problems))
 
 
+class Trouble(TaskgateError):
+    """What is beside a file keeps it from being judged now: its disk, the user database, memory. It may pass."""
+
+
 class ConfigError(Refused):
     """The configuration is not usable."""
 

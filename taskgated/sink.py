@@ -17,6 +17,7 @@ from taskgated.intake.events import (
     FileLost,
     FileRefused,
     FileStuck,
+    FileWaits,
     IntakeEvent,
     Paused,
     Repaired,
@@ -104,6 +105,9 @@ class Sink:
             case FileStuck(source, queue, reason):
                 text = f"{_quoted(source)} can be neither taken in nor moved away: {reason}"
                 journal.event(Event.FILE_STUCK, text, Priority.ERROR, source=source, queue=queue)
+            case FileWaits(source, queue, reason):
+                text = f"{_quoted(source)} has to wait: {reason}; it is tried again"
+                journal.event(Event.FILE_WAITS, text, Priority.WARNING, source=source, queue=queue)
             case FileLost(source, queue, claim, jobs):
                 text = f"{_quoted(source)} is gone from .claims/{claim}; {jobs} jobs of it were taken in before"
                 journal.event(Event.FILE_LOST, text, Priority.ERROR, source=source, queue=queue)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from taskgated.intake import lists, take
-from taskgated.intake.events import Accepted, FileRefused, Paused
+from taskgated.intake.events import Accepted, FileRefused, FileWaits, Paused
 from tests.intake_env import Gate, config, running, until
 
 GRACE = 0.2
@@ -159,10 +159,12 @@ def test_a_disk_that_cannot_be_read_costs_one_list(gate: Gate, monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr(lists.Lines, "check", lambda self, fd, parse: fail(fd, 1, 0))
         gate.drop("a.tasks", "one\n")
-        until(lambda: gate.told(FileRefused))
-    assert "Input/output error" in gate.told(FileRefused)[0].reason
-    gate.drop("b.tasks", "two\n")
-    until(lambda: gate.sink.commands == ["two"])
+        until(lambda: gate.told(FileWaits))
+        assert "Input/output error" in gate.told(FileWaits)[0].reason
+        gate.drop("b.yaml", "command: two\n")
+        until(lambda: gate.sink.commands == ["two"])
+    until(lambda: gate.sink.commands == ["two", "one"])
+    assert not gate.rejected()
 
 
 # -- appending -----------------------------------------------------------------------------------

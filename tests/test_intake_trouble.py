@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import random
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from taskgated.intake.events import Blind, FileLost, FileRefused, FileStuck
+from taskgated.intake import take, told
+from taskgated.intake.events import Blind, FileLost, FileRefused, FileStuck, FileWaits
 from tests.intake_env import Gate, config, running, until
 
 SPEC = "command: [/bin/true]\n"
@@ -149,3 +153,128 @@ def test_claims_that_are_moved_away_are_missed(gate: Gate, tmp_path: Path) -> No
     gate.drop("data/picture", "pixels")
     until(lambda: gate.sink.kept)
     assert Path(gate.sink.commands[0].split("\0")[1]).read_text() == "pixels"
+
+
+# -- a moment's trouble is no verdict ------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again soon."""
+    monkeypatch.setattr(told, "FIRST", 0.05)
+    monkeypatch.setattr(told, "MOST", 0.2)
+
+
+class Failing:
+    """Stands for a call of the system that fails while ``error`` is set, for what ``concerns`` it."""
+
+    def __init__(self, real: Callable[..., Any], concerns: Callable[..., bool]) -> None:
+        self.error: int | None = errno.EIO
+        self.failed = 0
+        self._real = real
+        self._concerns = concerns
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        if self.error is not None and self._concerns(*args):
+            self.failed += 1
+            raise OSError(self.error, os.strerror(self.error))
+        return self._real(*args, **options)
+
+
+def named(name: str) -> Callable[..., bool]:
+    """Whether the descriptor that a call is about is that of a file of this name."""
+
+    def concerns(fd: int, *_: Any) -> bool:
+        return os.path.basename(os.readlink(f"/proc/self/fd/{fd}")) == name
+
+    return concerns
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("bad.yaml", SPEC), ("bad.tasks", "one\ntwo\n"), ("data/bad", "x"), ("bad.sh", "#!/bin/sh\n")],
+)
+def test_a_disk_that_fails_once_costs_no_file(
+    gate: Gate, quick: None, monkeypatch: pytest.MonkeyPatch, name: str, content: str
+) -> None:
+    failing = Failing(os.pread if "/" not in name else os.fsync, named(Path(name).name))
+    monkeypatch.setattr(os, "pread" if "/" not in name else "fsync", failing)
+    gate.drop(name, content)
+    until(lambda: failing.failed >= 3)
+    gate.drop("good.yaml", SPEC)
+    until(lambda: "good.yaml" in gate.sink.sources)
+    assert [event.source for event in gate.told(FileWaits)] == [Path(name).name], "it is told, once"
+    assert "Input/output error" in gate.told(FileWaits)[0].reason
+    assert not gate.told(Blind)
+    failing.error = None
+    until(lambda: gate.sink.sources.count(Path(name).name) == content.count("\n") or gate.sink.kept)
+    assert not gate.rejected()
+
+
+def test_a_file_in_the_spool_that_cannot_be_opened_waits_there(
+    gate: Gate, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = Failing(os.open, lambda path, *_: path == b"bad.yaml")
+    failing.error = errno.ESTALE
+    monkeypatch.setattr(os, "open", failing)
+    gate.drop("bad.yaml", SPEC)
+    gate.drop("good.yaml", SPEC)
+    until(lambda: "good.yaml" in gate.sink.sources and failing.failed >= 3)
+    assert [event.source for event in gate.told(FileWaits)] == ["bad.yaml"]
+    failing.error = None
+    until(lambda: "bad.yaml" in gate.sink.sources)
+    assert not gate.rejected()
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.tasks", "echo one\nrm -r /tmp/x\n"), ("a.yaml", SPEC)])
+def test_a_read_that_fails_in_its_middle_gives_no_half_of_a_file(
+    gate: Gate, quick: None, monkeypatch: pytest.MonkeyPatch, name: str, content: str
+) -> None:
+    """The kernel returns what it has; that it failed, only the next call says (read(2))."""
+    monkeypatch.setattr(take, "GRACE", 0.05)
+    real, end, tries = os.pread, len(content) - 5, []
+
+    def half(fd: int, size: int, offset: int) -> bytes:
+        if named(name)(fd) and not mended:
+            tries.append(offset)
+            if offset >= end:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return real(fd, min(size, end - offset), offset)
+        return real(fd, size, offset)
+
+    mended: list[bool] = []
+    monkeypatch.setattr(os, "pread", half)
+    gate.drop(name, content)
+    until(lambda: len(tries) > 10)
+    assert gate.sink.commands == []
+    mended.append(True)
+    expected = content.splitlines() if name == "a.tasks" else ["/bin/true"]
+    until(lambda: gate.sink.commands == expected)
+    assert not gate.rejected()
+
+
+def test_a_list_whose_disk_fails_later_loses_no_line(
+    gate: Gate, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read piece by piece; a piece that was read is not forgotten when what follows it cannot be."""
+    content = "".join(f"echo {number:0300d}\n" for number in range(3000))
+    chance = random.Random(4711)
+    failing = Failing(os.pread, lambda fd, *_: named("a.tasks")(fd) and chance.random() < 0.3)
+    monkeypatch.setattr(os, "pread", failing)
+    gate.drop("a.tasks", content)
+    until(lambda: gate.sink.claims, 60)
+    until(gate.idle, 60)
+    assert failing.failed
+    assert len(gate.told(FileWaits)) == 1
+    assert gate.sink.commands == content.splitlines()
+
+
+def test_want_of_memory_is_no_fault_of_a_file(gate: Gate, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("taskgated.formats.jobfile.read_specs", fail)
+    gate.drop("a.yaml", SPEC)
+    until(lambda: gate.told(FileWaits))
+    monkeypatch.undo()
+    until(lambda: gate.sink.sources == ["a.yaml"])

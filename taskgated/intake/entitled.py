@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 
@@ -9,15 +10,25 @@ from taskgated import acl
 from taskgated.core.job import to_text
 from taskgated.intake.settle import unfit
 
+_SOMEBODYS_OWN = (errno.EACCES, errno.EPERM, errno.ENOTCONN, errno.EINVAL)
+"""What a file system in user space says to whoever is not its owner, when nobody serves it, and when it talks
+nonsense of permissions (mount.fuse(8)). That may stay so for ever, and is no trouble of ours."""
+
 
 def check_queues(spool: bytes, name: bytes, owner: int, queues: Iterable[str]) -> None:
-    """Raises ``Refused`` when the owner of the file may not use one of the queues that it names."""
+    """Raises ``Refused`` when the owner of the file may not use one of the queues that it names; ``OSError`` and
+    ``Trouble`` when that cannot be told now."""
     for queue in queues:
         directory = spool if queue == "default" else spool + b"/" + queue.encode("ascii")
         try:
             allowed = acl.may_enter(os.fsdecode(directory), owner)
         except FileNotFoundError:
             continue  # nobody has made that queue anything special
+        except OSError as error:
+            if error.errno not in _SOMEBODYS_OWN:
+                raise
+            message = f"the queue {queue} cannot be used: its directory is that of a file system that keeps us out"
+            raise unfit(name, message, f"unmount {to_text(directory)}, or name another queue") from None
         if not allowed:
             hint = f"those may who may write to {to_text(directory)}"
             raise unfit(name, f"whoever owns this file may not use the queue {queue}", hint)

@@ -38,6 +38,15 @@ class FileStuck:
 
 
 @dataclass(frozen=True, slots=True)
+class FileWaits:
+    """A file that cannot be judged now, for no fault of its own; told once, tried again with growing pauses."""
+
+    source: str
+    queue: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileLost:
     """A file that had been taken out of the spool is gone from its claim. ``jobs``: of it in the store."""
 
@@ -87,7 +96,17 @@ class Repaired:
 
 
 IntakeEvent = (
-    Accepted | FileRefused | FileStuck | FileLost | Paused | Resumed | Crowded | Uncrowded | Blind | Repaired
+    Accepted
+    | FileRefused
+    | FileStuck
+    | FileWaits
+    | FileLost
+    | Paused
+    | Resumed
+    | Crowded
+    | Uncrowded
+    | Blind
+    | Repaired
 )
 
 

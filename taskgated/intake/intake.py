@@ -17,7 +17,7 @@ from itertools import islice
 
 from taskgated import directories
 from taskgated.config import Config
-from taskgated.errors import Refused, TaskgateError
+from taskgated.errors import Refused, TaskgateError, Trouble
 from taskgated.intake import scan
 from taskgated.intake.claim import Claims
 from taskgated.intake.events import Blind, IntakeEvent, Repaired, Sink
@@ -26,6 +26,7 @@ from taskgated.intake.settle import Opened
 from taskgated.intake.shares import Shares
 from taskgated.intake.take import FILES, Taker
 from taskgated.intake.taken import Inlet, Taken
+from taskgated.intake.told import Told
 from taskgated.intake.watch import ROOT, Watch
 from taskgated.paths import Layout
 
@@ -62,6 +63,7 @@ class Intake(threading.Thread):
         self._asked = self._answered = 0
         self._progress = Progress()
         self._seen = 0  # of its steps, when it was last asked
+        self._names = Told()
         self._told: tuple[str, ...] = ()  # what is wrong with the spool
         self._unproven = False  # work on it failed, and none has gone well since
         self._pause = 1.0
@@ -168,7 +170,7 @@ class Intake(threading.Thread):
         self._claims = Claims(os.fsencode(self._layout.claims), self._left_behind)
         rejected = os.fsencode(self._layout.rejected)
         self._taker = Taker(
-            self._claims, rejected, self._config, self._sink, self._tell, self._progress, self._shares
+            self._claims, rejected, self._config, self._sink, self._tell, self._progress, self._shares, self._names
         )
         self._left = self._claims.all()
         for queue in self._config.queues:  # before others that somebody may have made
@@ -355,6 +357,9 @@ class Intake(threading.Thread):
             inlet.later.forget(name)
             self._taker.refuse(directory, name, inlet.queue, error)
             return
+        except Trouble as error:
+            inlet.later.again(name, self._taker.waits((inlet.queue, name), name, inlet.queue, error))
+            return
         if isinstance(found, Opened) and not self._shares.admits(found.stat.st_uid):
             found.close()
             found = None
@@ -369,6 +374,7 @@ class Intake(threading.Thread):
             inlet.active = self._taker.claim(directory, name, inlet.queue, found)
         elif found is None:
             inlet.later.forget(name)
+            self._taker.free(name, inlet.queue)
         else:
             inlet.later.again(name, found)
 

@@ -6,11 +6,11 @@ its end, so the same part is the same line each time the file is read.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 from taskgated.core.job import Spec
 from taskgated.errors import Problem, Refused
+from taskgated.intake.understand import read_at
 
 CHUNK = 256 * 1024
 """Bytes read at once. A line longer than this is refused: no program takes such an argument (execve(2))."""
@@ -43,8 +43,8 @@ class Lines:
         it may become a job, so that a file which was never meant to be a list does not run in part."""
         start = self._check_offset
         for line, end in self._lines(fd, start, final=True):
+            parse(self._check_number + 1, line)
             self._check_number += 1
-            parse(self._check_number, line)
             self._check_offset = end
         self.checked = self._check_offset == start
 
@@ -52,31 +52,37 @@ class Lines:
         """The next jobs, at most ``room``, and whether that was all that can be read now.
 
         The end of a file without a newline is a line only if nobody can still be writing it: ``final``. A
-        bad line sets ``refused`` and is the last that is read: what came before it is good.
+        bad line sets ``refused`` and is the last that is read: what came before it is good. When anything else is
+        raised, nothing was read.
         """
+        before = (self._number, self._offset, self._skip)
         specs: list[Spec] = []
-        for line, end in self._lines(fd, self._offset, final):
-            try:
-                spec = parse(self._number + 1, line)
-            except Refused as error:
-                self.refused = error
-                return specs, True
-            if spec is not None and not self._skip:
-                if len(specs) >= room:
-                    return specs, False
-                specs.append(spec)
-            elif spec is not None:
-                self._skip -= 1
-            self._number += 1
-            self._offset = end
-        return specs, self._at_end(fd, final)
+        try:
+            for line, end in self._lines(fd, self._offset, final):
+                try:
+                    spec = parse(self._number + 1, line)
+                except Refused as error:
+                    self.refused = error
+                    return specs, True
+                if spec is not None and not self._skip:
+                    if len(specs) >= room:
+                        return specs, False
+                    specs.append(spec)
+                elif spec is not None:
+                    self._skip -= 1
+                self._number += 1
+                self._offset = end
+            return specs, self._at_end(fd, final)
+        except BaseException:
+            self._number, self._offset, self._skip = before
+            raise
 
     def _at_end(self, fd: int, final: bool) -> bool:
         return next(self._lines(fd, self._offset, final), None) is None
 
     def _lines(self, fd: int, offset: int, final: bool) -> Iterator[tuple[bytes, int]]:
         """The lines of the next chunk, each with the offset behind it."""
-        data = os.pread(fd, CHUNK, offset)
+        data = read_at(fd, CHUNK, offset)
         start = 0
         while (newline := data.find(b"\n", start)) >= 0:
             yield data[start:newline], offset + newline + 1

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from fcntl import F_GETLEASE, F_RDLCK, F_SETLEASE, F_SETSIG, F_UNLCK, fcntl
 
 from taskgated.core.job import to_text
-from taskgated.errors import Problem, Refused
+from taskgated.errors import Problem, Refused, Trouble
 
 BUSY = 1.0
 """Seconds until a file that is open for writing is looked at again. Its close is heard of at once, unless it
@@ -34,6 +34,8 @@ _WHAT = {
     modes.S_IFBLK: "a device",
 }
 _OURS_TO_SOLVE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR)
+_ITS_OWN = (errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV, errno.EOVERFLOW, errno.ENAMETOOLONG)
+"""What is wrong with the file itself, its permissions and its kind; all else is said of what it lies on (open(2))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,8 @@ def open_settled(
     """Open a regular file that nobody writes to.
 
     Returns in how many seconds to look again if somebody still does, or None if there is no such file.
-    Raises ``Refused`` for what is not a regular file or cannot be read, and ``OSError`` only for what is
-    not the file's fault. ``any_link``: files with several names are welcome.
+    Raises ``Refused`` for what is not a regular file or may not be read, ``Trouble`` for what cannot be read now, and
+    ``OSError`` when nothing can. ``any_link``: files with several names are welcome.
     """
     try:
         _check_type(os.stat(path, dir_fd=directory, follow_symlinks=False).st_mode, path)
@@ -144,6 +146,8 @@ def open_settled(
             raise
         if error.errno == errno.ELOOP:  # became a link since lstat: say so next time
             return 0.0
+        if error.errno not in _ITS_OWN:
+            raise Trouble(f"cannot be read: {error.strerror}") from error
         hint = "the user that taskgated runs as must be able to: chmod a+r, or setfacl -m u:taskgate:r"
         raise unfit(path, f"cannot be read: {error.strerror}", hint) from None
     try:

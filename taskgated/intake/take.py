@@ -27,19 +27,20 @@ from typing import TypeVar
 
 from taskgated.config import Config
 from taskgated.core.job import Spec, to_text
-from taskgated.errors import Refused
+from taskgated.errors import Refused, Trouble
 from taskgated.formats import jobfile
 from taskgated.formats.jobfile import Kind
 from taskgated.intake import lists, settle
 from taskgated.intake.claim import Claims, inside, kind_of, queue_of
 from taskgated.intake.entitled import check_queues
-from taskgated.intake.events import Accepted, FileLost, FileRefused, FileStuck, IntakeEvent, Sink
+from taskgated.intake.events import Accepted, FileLost, FileRefused, FileStuck, FileWaits, IntakeEvent, Sink
 from taskgated.intake.patient import Progress
 from taskgated.intake.reject import put_aside, sync
 from taskgated.intake.settle import Later, Opened
 from taskgated.intake.shares import Shares
 from taskgated.intake.taken import Pending, Taken
-from taskgated.intake.understand import check_size, read_all, understand
+from taskgated.intake.told import Key, Told
+from taskgated.intake.understand import check_size, read_all, read_at, understand
 from taskgated.store.contract import Addition
 from taskgated.trace import point
 
@@ -79,6 +80,7 @@ class Taker:
         tell: Callable[[IntakeEvent], None],
         progress: Progress,
         shares: Shares,
+        told: Told,
     ) -> None:
         self.config = config
         self.pending = Pending(PENDING)
@@ -99,7 +101,7 @@ class Taker:
         self._done: dict[str, bytes | None] = {}  # claims that were put by, with the names of their files
         self._rejected_some = False
         self._settle_at = float("inf")
-        self._told: set[tuple[str, bytes]] = set()
+        self._told = told
 
     # -- one batch -------------------------------------------------------------------------------
 
@@ -162,6 +164,7 @@ class Taker:
                 self.stuck(name, queue, f"cannot be taken out of the spool: {error.strerror}")
             return None
         self._changed.add(directory)
+        self.free(name, queue)
         taken = Taken(claim, queue, name, kind)
         # The name may have been given to another file since it was opened: then look at that one.
         stat = os.stat(inside(claim, name), dir_fd=self._claims.fd, follow_symlinks=False)
@@ -189,11 +192,20 @@ class Taker:
         self._put_aside(directory, name, name, queue, str(error))
 
     def stuck(self, name: bytes, queue: str, reason: str) -> None:
-        if (queue, name) not in self._told:
-            if len(self._told) >= PENDING:
-                self._told.clear()
-            self._told.add((queue, name))
+        """Tell of a name that can be neither taken nor moved away, if that is news."""
+        if self._told.news((queue, name)):
             self._tell(FileStuck(to_text(name), queue, reason))
+
+    def waits(self, key: Key, name: bytes, queue: str, error: Trouble) -> float:
+        """Tell of a file that cannot be judged now, if that is news; returns in how many seconds to try again.
+        ``key``: its queue and name in the spool, or "" and its claim, until that is put by."""
+        if self._told.news(key):
+            self._tell(FileWaits(to_text(name), queue, str(error)))
+        return self._told.pause(key)
+
+    def free(self, name: bytes, queue: str) -> None:
+        """A name is not in trouble (any more)."""
+        self._told.over((queue, name))
 
     # -- claimed files ---------------------------------------------------------------------------
 
@@ -217,6 +229,8 @@ class Taker:
                 self.pending.wait(taken, opened)
         except Refused as error:
             self._reject(taken, error)
+        except Trouble as error:
+            self.pending.wait(taken, self.waits(("", taken.key), taken.name, taken.queue, error))
         return False
 
     def release(self, claims: Sequence[str]) -> None:
@@ -292,12 +306,13 @@ class Taker:
             return False
         if kind is Kind.FILE:
             check_size(taken.name, opened, self.config.max_list_size)
-            os.fsync(opened.fd)  # whoever wrote it may not have, and its job works on it, after a power cut, too
+            # Whoever wrote it may not have, and its job works on it, after a power cut, too.
+            understand(taken.name, lambda: os.fsync(opened.fd))
             path = to_text(self._claims.path + b"/" + inside(taken.claim, taken.name))
             specs = [understand(taken.name, lambda: jobfile.file_spec(taken.source, path, taken.queue, self.config))]
         else:
             if kind is Kind.SCRIPT:
-                head = understand(taken.name, lambda: os.pread(opened.fd, 256, 0))
+                head = understand(taken.name, lambda: read_at(opened.fd, 256, 0))
                 jobfile.check_script(taken.source, head, taken.queue)
             data = read_all(taken.name, opened, self.config.max_file_size)
             self._bytes += len(data)
@@ -428,6 +443,7 @@ class Taker:
         if moved is None:
             return True  # whoever dropped it took it back
         self._rejected_some = True
+        self.free(name, queue)
         self._tell(FileRefused(to_text(name), queue, reason))
         return True
 
@@ -437,6 +453,7 @@ class Taker:
 
     def _put_by(self, claim: str, name: bytes | None) -> None:
         self._claims.put_by(claim)
+        self._told.over(("", claim.encode("ascii")))
         if not self._done:
             self._settle_at = time.monotonic() + SETTLE_AFTER
         self._done[claim] = name

@@ -1,4 +1,5 @@
-"""Reading what somebody dropped, whatever it is: it is understood, or the file is refused. Nothing else comes out."""
+"""Reading what somebody dropped, whatever it is: it is understood, or the file is refused, or it has to wait because
+something beside it is in trouble. Nothing else comes out."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from taskgated.core.job import to_text
-from taskgated.errors import Problem, Refused
+from taskgated.errors import Problem, Refused, Trouble
 from taskgated.intake import settle
 from taskgated.intake.settle import Opened
 
@@ -15,24 +16,45 @@ T = TypeVar("T")
 
 
 def understand(name: bytes, read: Callable[[], T]) -> T:
-    """What ``read`` returns; any way in which it fails is the fault of the file, or of the disk under it.
+    """What ``read`` returns. Raises ``Refused`` for what is wrong with the file, ``Trouble`` for the rest.
 
-    A reader that trips over one file must not take the gate with it, now and at each start.
+    A reader that trips over one file must not take the gate with it, now and at each start. What the system says
+    (``OSError``) is never the fault of a file that is open already.
     """
     try:
         return read()
-    except Refused:
+    except (Refused, Trouble):
         raise
     except OSError as error:
-        raise settle.unfit(name, f"cannot be read: {error.strerror}", "look at the disk") from None
+        raise Trouble(error.strerror or str(error)) from error
+    except MemoryError as error:
+        raise Trouble("there is not enough memory to read it") from error
     except Exception as error:
         problem = Problem(to_text(name), 0, 0, f"cannot be understood: {error!r}", hint="a bug in taskgated")
         raise Refused([problem]) from error
 
 
 def read_all(name: bytes, opened: Opened, limit: int) -> bytes:
+    """The whole file."""
     check_size(name, opened, limit)
-    return understand(name, lambda: os.pread(opened.fd, opened.stat.st_size, 0))
+    data = understand(name, lambda: read_at(opened.fd, opened.stat.st_size, 0))
+    if len(data) < opened.stat.st_size:
+        raise Trouble("it has become shorter while it was read")
+    return data
+
+
+def read_at(fd: int, size: int, offset: int) -> bytes:
+    """So many bytes from there, fewer only at the end of the file. Raises ``OSError``.
+
+    A read that fails in its middle returns what came before the failure, and only the next one fails (read(2)):
+    without that next one, half of a file would pass for all of it.
+    """
+    pieces = []
+    while size > 0 and (piece := os.pread(fd, size, offset)):
+        pieces.append(piece)
+        size -= len(piece)
+        offset += len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def check_size(name: bytes, opened: Opened, limit: int) -> None:

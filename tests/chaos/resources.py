@@ -7,12 +7,15 @@ runs, and go on by itself when there is room again.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
@@ -343,6 +346,37 @@ def killed(name: str, rng: random.Random) -> Row:
         return _end(siege, time.monotonic())
 
 
+def users_away(name: str, rng: random.Random) -> Row:
+    """Nobody can be asked who a file's owner is, as when a directory service is away. That file waits, no other."""
+    with tempfile.TemporaryDirectory(prefix="taskgate-etc-") as etc:
+        shutil.copy("/etc/nsswitch.conf", etc)
+        passwd = Path(etc, "passwd")
+        passwd.write_text(f"root:x:0:0::/root:/bin/sh\nmember:x:{USER}:{USER}::/:/bin/sh\n")
+        Path(etc, "group").write_text(f"root:x:0:\netl:x:{USER + 1}:member\n")
+        prefix = ["unshare", "--mount", "sh", "-c", f'mount --bind {etc} /etc && exec "$@"', "sh"]
+        with Siege(name, "queues: {etl: {}}\n", prefix=prefix) as siege:
+            _begin(siege)
+            queue = siege.env.layout.spool / "etl"
+            os.chown(queue, -1, USER + 1)
+            queue.chmod(0o3730)
+            away = passwd.rename(passwd.with_suffix(".away"))
+            for number in range(2):
+                spec = json.loads(siege.spec(f"theirs{number}", 0.1)) | {"queue": "etl"}
+                staged = siege.env.layout.spool / f".theirs{number}"
+                staged.write_text(json.dumps(spec))
+                os.chown(staged, USER, USER)
+                siege.release(f"theirs{number}")
+            siege.said("has to wait: the user database cannot be asked", status=False)
+            siege.drop("during0", "during1")
+            siege.until_ended("during0", "during1")
+            if rng.random() < 0.5:
+                siege.env.kill()
+                siege.launch()
+                siege.well()
+            away.rename(passwd)
+            return _end(siege, time.monotonic())
+
+
 def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
     """By name; each takes a source of chance, and whether to do all of it."""
 
@@ -383,6 +417,7 @@ def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
         "no processes: daemon": processes_of_the_daemon,
         "no memory: daemon": memory,
         "out of memory: daemon killed": killed,
+        "no user database: spool": users_away,
     }
 
     def attack(name: str) -> Callable[[random.Random, bool], Row]:

@@ -55,6 +55,12 @@ def test_the_daemon_may_not_fork() -> None:
     assert row.clean, row
 
 
+@on_disks
+def test_nobody_can_be_asked_who_somebody_is() -> None:
+    row = ATTACKS["no user database: spool"](random.Random(1), False)
+    assert row.clean, row
+
+
 def test_a_trial_that_breaks_off_is_a_row() -> None:
     def trial() -> Row:
         raise OSError(errno.EBUSY, "Device or resource busy")

@@ -1,0 +1,200 @@
+"""Who somebody is, by the user database; and whether it could be asked at all.
+
+That a user is unknown, and that nobody could be asked, are two things, but ``pwd`` and ``grp`` raise ``KeyError`` for
+both. The C library tells them apart: a lookup returns 0, with an entry or without one, when it was answered, and an
+error number when it was not (getpwnam_r(3)). Only, what counts is the last service in nsswitch.conf(5): when the one
+that has the user is away, and the next says that it knows no such user, that is the answer. So in this process a
+service that is away ends the lookup, as ``[UNAVAIL=return]`` in that file would do for the whole host.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from taskgated.errors import Trouble
+
+PATIENCE = 2.0
+"""Seconds for an answer. A directory service that is away may keep whoever asks it waiting for a minute."""
+FRESH = 60.0
+"""Seconds for which an answer that came too late is as good as a new one."""
+SERVICES = "/etc/nsswitch.conf"
+_ROOM = 1024
+_MOST_ROOM = 16 * 1024 * 1024
+"""Bytes for an entry: that of a group has all its members in it."""
+_DATABASE = re.compile(r"^[ \t]*(passwd|group|initgroups)[ \t]*:([^#\n]*)", re.MULTILINE)
+_SERVICE = re.compile(r"([^\s\[\]]+)\s*(?:\[([^\]]*)\])?")
+
+
+class _Passwd(ctypes.Structure):
+    """``struct passwd`` (getpwnam(3))."""
+
+    _fields_ = (
+        ("pw_name", ctypes.c_char_p),
+        ("pw_passwd", ctypes.c_char_p),
+        ("pw_uid", ctypes.c_uint),
+        ("pw_gid", ctypes.c_uint),
+        ("pw_gecos", ctypes.c_char_p),
+        ("pw_dir", ctypes.c_char_p),
+        ("pw_shell", ctypes.c_char_p),
+    )
+
+
+class _Group(ctypes.Structure):
+    """``struct group`` (getgrnam(3))."""
+
+    _fields_ = (
+        ("gr_name", ctypes.c_char_p),
+        ("gr_passwd", ctypes.c_char_p),
+        ("gr_gid", ctypes.c_uint),
+        ("gr_mem", ctypes.POINTER(ctypes.c_char_p)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    name: str
+    gid: int
+    home: str
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def user(uid: int) -> User | None:
+    """The user of that number; None if there is none. ``Trouble`` when that cannot be told now."""
+    _insist()
+    entry = _Passwd()
+    room = _look_up(_libc.getpwuid_r, uid, entry)
+    if room is None:
+        return None
+    return User(os.fsdecode(entry.pw_name), entry.pw_gid, os.fsdecode(entry.pw_dir))
+
+
+def groups(uid: int, wanted: Sequence[int]) -> frozenset[int]:
+    """The groups of that user; none of a user whom nobody knows. ``Trouble`` when it cannot be told now whether those
+    ``wanted`` are among them; within ``PATIENCE`` seconds, and at once while an earlier question is not answered."""
+    return _asker.ask(uid, tuple(wanted))
+
+
+def _groups(uid: int, wanted: Sequence[int]) -> frozenset[int]:
+    known = user(uid)
+    if known is None:
+        return frozenset()
+    try:
+        found = frozenset(os.getgrouplist(known.name, known.gid))
+    except OSError as error:
+        raise _unasked(error) from None
+    for gid in wanted:
+        if gid not in found:  # a service that is away is no error of getgrouplist(3), it makes the list shorter
+            _look_up(_libc.getgrgid_r, gid, _Group())
+    return found
+
+
+class _Question(threading.Thread):
+    def __init__(self, uid: int, wanted: Sequence[int]) -> None:
+        super().__init__(name="users", daemon=True)
+        self.about = (uid, wanted)
+        self.answered = float("-inf")
+        self._found: frozenset[int] | Trouble = Trouble("the user database was not asked")
+
+    def run(self) -> None:
+        try:
+            self._found = _groups(*self.about)
+        except Trouble as error:
+            self._found = error
+        self.answered = time.monotonic()
+
+    def answer(self) -> frozenset[int]:
+        if isinstance(self._found, Trouble):
+            raise self._found
+        return self._found
+
+
+class _Asker:
+    """One question at a time, on a thread of its own: no call of the C library for this has a time limit."""
+
+    def __init__(self) -> None:
+        self._late: _Question | None = None
+
+    def ask(self, uid: int, wanted: Sequence[int]) -> frozenset[int]:
+        late = self._late
+        if late is not None:
+            if late.is_alive():
+                raise _silent()
+            self._late = None
+            if late.about == (uid, wanted) and time.monotonic() - late.answered < FRESH:
+                return late.answer()
+        question = _Question(uid, wanted)
+        question.start()
+        question.join(PATIENCE)
+        if question.is_alive():
+            self._late = question
+            raise _silent()
+        return question.answer()
+
+
+_asker = _Asker()
+
+
+def _silent() -> Trouble:
+    return Trouble("the user database does not answer")
+
+
+def _unasked(error: OSError) -> Trouble:
+    return Trouble(f"the user database cannot be asked: {error.strerror}")
+
+
+_insisted: list[tuple[int, int]] = []  # which file of services is in force
+
+
+def _insist() -> None:
+    """Have a service that is away end each lookup, with the services that the host is configured for now."""
+    try:
+        with open(SERVICES, encoding="utf-8", errors="replace") as file:
+            status = os.fstat(file.fileno())
+            if (status.st_ino, status.st_mtime_ns) in _insisted:
+                return
+            text = file.read()
+    except FileNotFoundError:
+        return  # the library's default is one service alone
+    except OSError as error:
+        raise _unasked(error) from None
+    for database, line in _DATABASE.findall(text):
+        # Replaces what this process had for that database (nss.h); nothing is looked up by that.
+        _libc.__nss_configure_lookup(database.encode(), insisting(line).encode())
+    _insisted[:] = [(status.st_ino, status.st_mtime_ns)]
+
+
+def insisting(line: str) -> str:
+    """The services of one database, as in nsswitch.conf(5), each to end the lookup when it is away."""
+    said = []
+    for service, actions in _SERVICE.findall(line):
+        mine = [f"{status}=return" for status in ("UNAVAIL", "TRYAGAIN") if status not in actions.upper()]
+        said.append(f"{service} [{' '.join([*actions.split(), *mine])}]")
+    return " ".join(said)
+
+
+def _look_up(function: Callable[..., int], number: int, entry: ctypes.Structure) -> object | None:
+    """Fills the entry; returns where its strings are kept, or None if there is no such entry. Raises ``Trouble`` when
+    that cannot be told."""
+    room = _ROOM
+    while True:
+        buffer = ctypes.create_string_buffer(room)
+        found = ctypes.c_void_p()
+        ctypes.set_errno(0)  # what comes back is errno, and nothing sets it for a service that is not installed
+        error = function(
+            ctypes.c_uint(number), ctypes.byref(entry), buffer, ctypes.c_size_t(room), ctypes.byref(found)
+        )
+        if error == errno.ERANGE and room < _MOST_ROOM:
+            room *= 4
+        elif error:
+            raise _unasked(OSError(error, os.strerror(error)))
+        else:
+            return buffer if found else None
