@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from taskgated import __version__
-from taskgated.errors import CannotStart, ConfigError, StoreError, TaskgateError
-from taskgated.paths import Layout, add_options
+from taskgated import __version__, early
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from taskgated.errors import TaskgateError
 
 
 def parser() -> argparse.ArgumentParser:
+    import argparse
+    from pathlib import Path
+
+    from taskgated.paths import add_options
+
     top = argparse.ArgumentParser("taskgated", description="The gate that all heavy jobs of a host pass.")
     add_options(top)
     top.add_argument("--config", type=Path, metavar="FILE", help="read FILE instead of taskgated.yaml")
@@ -23,6 +30,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    early.hold_signals()
+    from taskgated.errors import TaskgateError
+    from taskgated.paths import Layout
+
     options = parser().parse_args(argv)
     layout = Layout.chosen(options)
     try:
@@ -42,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _status(error: TaskgateError) -> int:
     """sysexits.h: the unit's ``RestartPreventExitStatus=`` knows which of them a restart cannot mend."""
+    from taskgated.errors import CannotStart, ConfigError, StoreError
+
     if isinstance(error, ConfigError):
         return os.EX_CONFIG
     if isinstance(error, StoreError):

@@ -19,6 +19,8 @@ from taskgated.control.gate import INTERFACE, GateInterface, description
 from taskgated.control.varlink import Service
 from taskgated.core.gate import Gate, Policy
 from taskgated.dispatch import Dispatch
+from taskgated.door import Door
+from taskgated.early import HELD, MEANINGLESS
 from taskgated.engine import Engine
 from taskgated.errors import CannotStart, ConfigError, DiskTrouble, Problem
 from taskgated.health import Health
@@ -126,6 +128,8 @@ class Daemon:
         """Serve until told to stop; returns the exit status."""
         self._loop.handle_signals((signal.SIGTERM, signal.SIGINT), self._stop)
         self._loop.handle_signals((signal.SIGHUP,), self._reload)
+        self._loop.handle_signals(MEANINGLESS, lambda number: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)  # what came since we were started is dealt with now
         # A writer that meets our lease makes the kernel signal us, and by default that kills (fcntl(2)).
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         # The loop must not wait long for its turn while another thread computes (the default is 5 ms).
@@ -299,6 +303,10 @@ class Daemon:
         os.close(self._lock)
 
     # -- for the health check --------------------------------------------------------------------
+
+    @property
+    def doors(self) -> tuple[Door, Door]:
+        return self._control.door, self._dispatch.door
 
     @property
     def parts(self) -> tuple[Loop, StoreThread, StoreThread, Intake, Supervisor, Systemd, Journal, Sink]:

@@ -44,10 +44,15 @@ class Door:
             self.path.unlink(missing_ok=True)
 
     def _open(self) -> None:
-        self._sock = listen(self.path, self._mode)
-        status = os.lstat(self.path)
+        sock = listen(self.path, self._mode)
+        try:
+            status = os.lstat(self.path)
+            self._loop.add(sock, lambda: self._let_in(sock))
+        except OSError:
+            sock.close()
+            raise
+        self._sock = sock
         self._inode = (status.st_dev, status.st_ino)
-        self._loop.add(self._sock, self._accept)
 
     def _is_ours(self) -> bool:
         try:
@@ -56,16 +61,13 @@ class Door:
             return False
         return (status.st_dev, status.st_ino) == self._inode
 
-    def _accept(self) -> None:
-        self._let_in(self._sock)
-
     def _let_in(self, listener: socket.socket) -> bool:
         """The first of those who wait; False: there is none, or no descriptor for one."""
         try:
             sock, _ = listener.accept()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):  # who waits goes on waiting; the health check says why
-                self._loop.add_later(self._sock, self._accept)
+                self._loop.add_later(listener, lambda: self._let_in(listener))
             return False
         try:
             self._welcome(sock, *peer(sock))

@@ -42,6 +42,7 @@ class Health:
         self._backlog: Backlog | None = None
         self._telling: Timer | None = None
         self._no_workers = ""
+        self._lost: list[str] = []  # sockets that are gone and cannot be made again; a restart could do no more
         self._short = ""  # of what the daemon is short; no reason to restart it
         self.bad_configuration = ""
 
@@ -69,6 +70,7 @@ class Health:
         if self._supervisor.trouble:
             found.append(self._supervisor.trouble)
         found += self._daemon.workforce.problems
+        found += self._lost
         if self._short:
             found.append(self._short)
         if self.bad_configuration:
@@ -157,6 +159,7 @@ class Health:
                     self._journal.event(Event.INTERNAL_ERROR, problem, Priority.ERROR)
             self._problems = found
         self._check_descriptors()
+        self._check_doors()
         self._look()
         self._tell()
         if not found:
@@ -196,6 +199,21 @@ class Health:
         if short and not self._short:
             self._journal.event(Event.INTERNAL_ERROR, short, Priority.ERROR)
         self._short = short
+
+    def _check_doors(self) -> None:
+        """Whoever clears /run takes the sockets along, and then nobody can ask, and no new worker can come."""
+        lost = []
+        for door in self._daemon.doors:
+            try:
+                if door.look():
+                    text = f"{door.path} was gone, so that nobody could connect; it has been made again"
+                    self._journal.event(Event.SOCKET_REMADE, text, Priority.WARNING)
+            except OSError as error:
+                lost.append(f"{door.path} is gone, and cannot be made again: {error.strerror}")
+        for problem in lost:
+            if problem not in self._lost:
+                self._journal.event(Event.INTERNAL_ERROR, problem, Priority.ERROR)
+        self._lost = lost
 
     def _check_server(self) -> list[str]:
         if self._supervisor.ping():

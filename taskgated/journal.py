@@ -29,6 +29,7 @@ class Priority(enum.IntEnum):
     DEBUG = 7
 
 
+@enum.unique
 class Event(enum.StrEnum):
     """What can be told of, by its ``MESSAGE_ID``; the catalog explains each of them."""
 
@@ -58,6 +59,7 @@ class Event(enum.StrEnum):
     OUTPUT_DROPPED = "5b8e1a0f27d94a5f9c0f8a7de1b3c617"
     OUTPUT_STUCK = "5b8e1a0f27d94a5f9c0f8a7de1b3c630"
     STUCK = "5b8e1a0f27d94a5f9c0f8a7de1b3c640"
+    SOCKET_REMADE = "5b8e1a0f27d94a5f9c0f8a7de1b3c650"
     INTERNAL_ERROR = "5b8e1a0f27d94a5f9c0f8a7de1b3c615"
 
 

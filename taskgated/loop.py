@@ -48,7 +48,7 @@ class _Watch:
 
     __slots__ = ("readable", "writable")
 
-    def __init__(self, readable: Callable[[], None]) -> None:
+    def __init__(self, readable: Callable[[], object]) -> None:
         self.readable = readable
         self.writable: Callable[[], None] | None = None
 
@@ -70,7 +70,7 @@ class Loop:
 
     # -- file descriptors ------------------------------------------------------------------------
 
-    def add(self, what: HasFileno, readable: Callable[[], None]) -> None:
+    def add(self, what: HasFileno, readable: Callable[[], object]) -> None:
         """Raises ``OSError`` when the kernel has no room for one more (epoll_ctl(2))."""
         self._epoll.register(what.fileno(), select.EPOLLIN)
         self._watched[what.fileno()] = _Watch(readable)
@@ -88,7 +88,7 @@ class Loop:
         if self._watched.pop(what.fileno(), None) is not None:
             self._epoll.unregister(what.fileno())
 
-    def add_later(self, what: HasFileno, readable: Callable[[], None], seconds: float = 1.0) -> None:
+    def add_later(self, what: HasFileno, readable: Callable[[], object], seconds: float = 1.0) -> None:
         """Leave it alone for a while: what cannot be dealt with now would be readable again and again."""
         self.remove(what)
         self.after(seconds, lambda: self.add(what, readable) if what.fileno() >= 0 else None)

@@ -69,6 +69,7 @@ class Supervisor:
         self._asked = 0  # forks asked for, not yet answered
         self._failures = 0
         self._ever_up = False
+        self._whole_since: float | None = None  # all that are wanted are up (monotonic)
         self._retry: Timer | None = None
         self._burials: dict[str, tuple[Identity, Message]] = {}
         self._closing = False
@@ -85,6 +86,7 @@ class Supervisor:
         """How many workers there shall be; those that are too many are the caller's to dismiss."""
         self._wanted = workers
         self._fill()
+        self._look()
 
     @property
     def trouble(self) -> str:
@@ -102,11 +104,13 @@ class Supervisor:
         self._up[process] = time.monotonic()
         self._why = ""
         self._ever_up = True
+        self._look()
 
     def departed(self, process: ProcessId, *, expected: bool) -> None:
         """A worker is gone; replaced as long as there are fewer than wanted."""
         since = self._up.pop(process, None)
         if not expected and since is not None:
+            self._forgive()
             self._failures = 1 if time.monotonic() - since > STEADY else self._failures + 1
         if self._failures > 1:
             self._later()
@@ -162,6 +166,7 @@ class Supervisor:
         for _, message in self._burials.values():
             self._tell(message)
         self._fill()
+        self._look()
 
     def _heard(self, message: Message) -> None:
         try:
@@ -238,7 +243,21 @@ class Supervisor:
             self._asked += 1
             self._tell({"fork": {}})
 
+    def _look(self) -> None:
+        if self._connection is not None and len(self._up) >= self._wanted:
+            if self._whole_since is None:
+                self._whole_since = time.monotonic()
+        else:
+            self._whole_since = None
+
+    def _forgive(self) -> None:
+        """At a failure: those from before a time in which all was well do not count."""
+        if self._whole_since is not None and time.monotonic() - self._whole_since > STEADY:
+            self._failures = 0
+        self._whole_since = None
+
     def _failed(self, why: str) -> None:
+        self._forgive()
         self._failures += 1
         self._why = why
         if not self._ever_up and self._failures >= HOPELESS:

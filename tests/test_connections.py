@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
+import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,3 +144,48 @@ def test_what_was_taken_and_no_worker_would_take_fails(make_gate: MakeGate) -> N
     attempts = gate.call("Show", id=new["id"])["attempts"]
     assert len(attempts) == 1
     assert "job 1 (old, attempt 1): failed (cannot be handed to a worker: a message of" in gate.log()
+
+
+class TestDoors:
+    """Sockets that somebody takes away: the health check, ten seconds later at the latest, makes them again."""
+
+    @pytest.mark.parametrize("other", [None, "socket", "file"])
+    def test_a_socket_that_is_gone_is_made_again(self, make_gate: MakeGate, other: str | None) -> None:
+        gate = make_gate("workers: 1\n")
+        for path in (gate.layout.control_socket, gate.layout.worker_socket):
+            path.unlink()
+            if other == "socket":
+                with socket.socket(socket.AF_UNIX) as sock:
+                    sock.bind(str(path))
+            elif other == "file":
+                path.touch()
+        gate._until(lambda: gate.status()["ready"], "it can be asked again")
+        until(lambda: gate.log().count("it has been made again") == 2, "both are made again, and told of")
+        assert stat.S_IMODE(gate.layout.worker_socket.stat().st_mode) == 0o600
+        assert stat.S_IMODE(gate.layout.control_socket.stat().st_mode) == 0o660
+        os.kill(gate.status()["workers"][0]["pid"], signal.SIGKILL)
+        gate.drop("a.yaml", "command: exit 0\n")
+        assert gate.until_over(1)[0]["state"] == "succeeded", "a new worker can come"
+
+    def test_a_directory_that_is_gone_is_made_again(self, make_gate: MakeGate) -> None:
+        gate = make_gate("workers: 1\n")
+        shutil.rmtree(gate.layout.run)
+        gate._until(lambda: gate.status()["ready"], "it can be asked again")
+
+    def test_what_cannot_be_made_again_is_told_once(self, make_gate: MakeGate) -> None:
+        gate = make_gate("workers: 1\n")
+        gate.layout.worker_socket.unlink()
+        (gate.layout.worker_socket / "x").mkdir(parents=True)
+        problem = f"{gate.layout.worker_socket} is gone, and cannot be made again: Is a directory"
+        until(lambda: problem in gate.status()["problems"], "the status says so")
+        (gate.layout.worker_socket / "x").rmdir()
+        gate.layout.worker_socket.rmdir()
+        until(lambda: not gate.status()["problems"], "it is made again")
+        assert gate.log().count(problem) == 1
+
+    def test_another_gates_socket_is_left_when_it_stops(self, make_gate: MakeGate) -> None:
+        gate = make_gate("workers: 1\n")
+        gate.layout.control_socket.unlink()
+        gate.layout.control_socket.touch()
+        gate.stop()
+        assert gate.layout.control_socket.exists()

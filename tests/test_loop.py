@@ -457,6 +457,25 @@ class TestSupervisor:
         supervisor.close()
         loop.close()
 
+    def test_healthy_times_give_back_what_failures_took(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server that ends now and then is replaced at once, each time."""
+        loop, server = Loop(), FakeServer()
+        heard = Heard(loop)
+        supervisor = Supervisor(loop, server.spawn, heard)
+        supervisor.start(1)
+        supervisor.arrived(ProcessId(99, 1, "boot"))
+        monkeypatch.setattr("taskgated.supervise.STEADY", 0.05)
+        for number in range(2, 12):
+            well = time.monotonic() + 0.1
+            turn_until(loop, lambda well=well: time.monotonic() > well)  # type: ignore[misc]
+            process = supervisor._process
+            assert process is not None
+            process.kill()
+            server.channel.close()
+            turn_until(loop, lambda number=number: server.spawned == number)  # type: ignore[misc]
+            assert supervisor._failures == 1
+        _release(supervisor, loop)
+
     def test_a_burial_is_asked_for_again_after_the_server_died(self) -> None:
         loop, server = Loop(), FakeServer()
         heard = Heard(loop)
