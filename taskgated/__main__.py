@@ -11,8 +11,10 @@ from taskgated import __version__, early
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
 
     from taskgated.errors import TaskgateError
+    from taskgated.paths import Layout
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser("taskgated", description="The gate that all heavy jobs of a host pass.")
     add_options(top)
     top.add_argument("--config", type=Path, metavar="FILE", help="read FILE instead of taskgated.yaml")
-    top.add_argument("--check", action="store_true", help="check the configuration and leave")
+    top.add_argument("--check", action="store_true", help="check the configuration and exit")
     top.add_argument("--version", action="version", version=f"taskgated {__version__}")
     return top
 
@@ -38,11 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     layout = Layout.chosen(options)
     try:
         if options.check:
-            from taskgated.config import load
-
-            load(layout, options.config)
-            print("the configuration is fine")
-            return os.EX_OK
+            return _check(layout, options.config)
         from taskgated.daemon import Daemon
 
         return Daemon(layout, options.config).run()
@@ -51,14 +49,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _status(error)
 
 
+def _check(layout: Layout, main: Path | None) -> int:
+    """Says what the daemon would, of what the daemon can read. Touches nothing."""
+    from taskgated.config import load, unreadable
+    from taskgated.errors import ConfigError
+    from taskgated.identity import become, service_user
+    from taskgated.paths import Layout
+
+    load(layout, main)
+    if layout == Layout.system() and os.geteuid() == 0:
+        become(service_user())
+        if problems := unreadable(layout, main):
+            raise ConfigError(problems)
+    print("the configuration is fine")
+    return os.EX_OK
+
+
 def _status(error: TaskgateError) -> int:
-    """sysexits.h: the unit's ``RestartPreventExitStatus=`` knows which of them a restart cannot mend."""
-    from taskgated.errors import CannotStart, ConfigError, StoreError
+    """sysexits.h: the unit's ``RestartPreventExitStatus=`` names those that a restart cannot mend."""
+    from taskgated.errors import CannotStart, ConfigError, StoreError, WrongUser
 
     if isinstance(error, ConfigError):
         return os.EX_CONFIG
     if isinstance(error, StoreError):
         return os.EX_IOERR
+    if isinstance(error, WrongUser):
+        return os.EX_NOPERM
     return os.EX_TEMPFAIL if isinstance(error, CannotStart) else os.EX_SOFTWARE
 
 

@@ -31,6 +31,8 @@ from taskgated.formats.declare import (
 )
 from taskgated.formats.keys import DEFAULTS, EXCLUSIVE, OUTPUT, QUEUE_NAME, merge
 from taskgated.formats.yamlread import Source, decode, read_yaml
+from taskgated.identity import user_name
+from taskgated.paths import Layout
 
 WHO = ("owner", "members")
 ON_STOP = ("requeue", "wait", "leave")
@@ -141,7 +143,7 @@ KEYS = (
 )  # fmt: skip
 
 
-def load(layout: Any, main: Path | None = None) -> Config:
+def load(layout: Layout, main: Path | None = None) -> Config:
     """The configuration in force. ``main`` stands for the file at its usual place, which may be missing.
 
     Raises ``ConfigError`` with all that is wrong.
@@ -156,12 +158,36 @@ def load(layout: Any, main: Path | None = None) -> Config:
             if path != usual or main is not None:
                 problems.append(Problem(_name(path), 0, 0, "there is no such file"))
         except OSError as error:
-            problems.append(Problem(_name(path), 0, 0, f"cannot be read: {error.strerror}"))
+            problems.append(_cannot_read(path, error))
         except Refused as error:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
     return from_values(values)
+
+
+def unreadable(layout: Layout, main: Path | None = None) -> list[Problem]:
+    """What of the usual files this process may not read; ``main`` stands for the first and is somebody's draft."""
+    problems: list[Problem] = []
+    usual = [layout.config_file] if main is None else []
+    for path in [*usual, *_drop_ins(layout.config_drop_ins, problems)]:
+        try:
+            open(path, "rb").close()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            problems.append(_cannot_read(path, error))
+    return problems
+
+
+def _cannot_read(path: Path, error: OSError) -> Problem:
+    hint = ""
+    if isinstance(error, PermissionError):
+        closed = next((p for p in reversed(path.parents) if not os.access(p, os.X_OK, effective_ids=True)), None)
+        what = "rx" if os.path.isdir(path) else "r"
+        mend = f"chmod o+x {closed}" if closed else f"chmod o+{what} {path}"
+        hint = f"the user {user_name(os.geteuid())} must be able to: {mend}"
+    return Problem(_name(path), 0, 0, f"cannot be read: {error.strerror}", hint=hint)
 
 
 def _drop_ins(directory: Path, problems: list[Problem]) -> list[Path]:
@@ -171,7 +197,7 @@ def _drop_ins(directory: Path, problems: list[Problem]) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        problems.append(Problem(_name(directory), 0, 0, f"cannot be read: {error.strerror}"))
+        problems.append(_cannot_read(directory, error))
         return []
     return [directory / name for name in names if name.endswith(".yaml") and not name.startswith(".")]
 

@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from taskgated import __version__, directories
@@ -25,6 +24,7 @@ from taskgated.engine import Engine
 from taskgated.errors import CannotStart, ConfigError, DiskTrouble, Problem
 from taskgated.health import Health
 from taskgated.helper import Helper
+from taskgated.identity import check_user
 from taskgated.intake.intake import Intake
 from taskgated.journal import Event, Journal, Priority
 from taskgated.loop import Loop, Timer
@@ -32,6 +32,7 @@ from taskgated.notify import Systemd
 from taskgated.paths import Layout
 from taskgated.retention import Retention
 from taskgated.sink import Sink
+from taskgated.starting import Start
 from taskgated.store.sqlite import SqliteStore
 from taskgated.store.thread import StoreThread
 from taskgated.supervise import Supervisor
@@ -44,34 +45,40 @@ EX_OK = os.EX_OK
 EX_UNAVAILABLE = os.EX_UNAVAILABLE  # 69: no worker can be started
 EX_IOERR = os.EX_IOERR  # 74: the database cannot be used
 EX_TEMPFAIL = os.EX_TEMPFAIL  # 75: another daemon has this gate, or a directory cannot be made
+EX_NOPERM = os.EX_NOPERM  # 77: the gate, or one of its directories, is another user's
 EX_CONFIG = os.EX_CONFIG  # 78: the configuration is not usable; a restart would not help
 
-AGAIN = 1.0
-"""Seconds between attempts to open the store on a disk that refuses."""
 STEP = 5.0
 """Seconds between the requests for more time while the daemon drains."""
 PATIENCE = 2
 """Looks, ``STEP`` seconds apart, at a disk that takes nothing, before the daemon stops all the same."""
 ENOUGH = 10.0
 """Seconds to write what is known when everything else has ended."""
+LITTLE = 1.0
+"""The same, for whom a disk in trouble may hold up."""
 
 
 class Daemon:
     """One gate. Raises ``ConfigError``, ``StoreError`` or ``CannotStart`` when it cannot be put together."""
 
     def __init__(self, layout: Layout, main: Path | None) -> None:
+        check_user(layout)
         self._layout = layout
         self._main = main
         self.config = load(layout, main)
         self._systemd = Systemd()
         self._journal = Journal()
-        directories.make(layout, self.config.queues)
-        self._lock = _only_one(layout)
+        self.begun = Start(self._systemd, self._journal)
+        # The lock before anything that another daemon may be using is touched.
+        self.begun.insist(lambda: directories.make_state(layout))
+        self._lock = self.begun.insist(lambda: _only_one(layout))
+        self.begun.insist(lambda: directories.make(layout, self.config.queues))
         step_aside()
         self._loop = Loop()
-        store = self._open()
+        store = self.begun.insist(lambda: SqliteStore(layout.database))
         self._store = StoreThread(store, self._loop.wake)
-        self._reader = StoreThread(self._open(read_only=True), self._loop.wake, "reader")
+        reader = self.begun.insist(lambda: SqliteStore(layout.database, read_only=True))
+        self._reader = StoreThread(reader, self._loop.wake, "reader")
         self._steady = store.clock.now
         for store_thread in (self._store, self._reader):
             self._loop.on_wake(store_thread.deliver)
@@ -104,23 +111,6 @@ class Daemon:
         self._failed = False
         self._drained: Timer | None = None
         self.serving = False
-
-    def _open(self, *, read_only: bool = False) -> SqliteStore:
-        """The store; waits for a disk that is full, or fails, as the running daemon would: one that ended, to be
-        started again and again, would soon be given up by the service manager."""
-        told = False
-        while True:
-            try:
-                return SqliteStore(self._layout.database, read_only=read_only)
-            except DiskTrouble as error:
-                if not told:
-                    told = True
-                    text = f"{error}; it is tried every second"
-                    self._journal.event(Event.STORE_TROUBLE, text, Priority.CRITICAL)
-                    self._journal.flush()
-                    self._systemd.status(f"starting: {error}")
-                self._systemd.extend(10 * AGAIN)
-                time.sleep(AGAIN)  # there is nothing else to do yet, and a signal still ends us by itself
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -164,7 +154,7 @@ class Daemon:
     def now_ready(self) -> None:
         """Recovery is done, workers are up and the spool is watched."""
         self.serving = True
-        self._systemd.ready(self._health.text())
+        self.begun.over(self._health.text())
         text = f"taskgated {__version__} is ready: {self.config.workers} workers, spool {self._layout.spool}"
         self._journal.event(Event.STARTED, text)
 
@@ -181,7 +171,7 @@ class Daemon:
 
     def _load_again(self) -> None:
         """Put the configuration on disk in force, or raise ``ConfigError`` and change nothing."""
-        if self.serving:  # before that the manager waits for READY=1, and would take ours for it
+        if self.begun.announced:  # before that the manager waits for READY=1, and would take ours for it
             self._systemd.reloading()
         try:
             config = load(self._layout, self._main)
@@ -191,15 +181,15 @@ class Daemon:
             except Exception as error:  # what is half in force is none; whoever asked for it is told as well
                 self.give_up(f"the new configuration could not be put in force: {error!r}")
                 raise
-        except (ConfigError, CannotStart) as error:
+        except (ConfigError, CannotStart, DiskTrouble) as error:
             text = f"the new configuration is not usable, the old one stays in force:\n{error}"
             self._journal.event(Event.BAD_CONFIGURATION, text, Priority.ERROR)
             self._health.bad_configuration = "the configuration on disk is not usable"
-            if isinstance(error, CannotStart):
+            if not isinstance(error, ConfigError):
                 raise ConfigError([Problem(str(self._layout.spool), 0, 0, str(error))]) from None
             raise
         finally:
-            if self.serving:
+            if self.begun.announced:
                 self._systemd.ready(self._health.text())
 
     def _put_in_force(self, config: Config) -> None:
@@ -291,11 +281,11 @@ class Daemon:
         self._health.stop()
         self._intake.stop()
         self._intake.join(0.1 if self._failed else ENOUGH)  # it may wait for a store that is no more
-        self._helper.stop(AGAIN)
+        self._helper.stop(LITTLE)
         self._control.close()
         self._dispatch.close()
         self._supervisor.close()
-        self._store.stop(AGAIN if self._store.trouble else ENOUGH)
+        self._store.stop(LITTLE if self._store.trouble else ENOUGH)
         self._reader.stop(ENOUGH)
         self._journal.event(Event.STOPPED, "taskgated has stopped")
         self._journal.close()
@@ -332,7 +322,7 @@ def _only_one(layout: Layout) -> int:
     try:
         fd = os.open(layout.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise CannotStart(f"cannot open {layout.lock_file}: {error.strerror}") from None
+        raise directories.cannot(f"open {layout.lock_file}", error) from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -6,37 +6,90 @@ directory with the sticky bit. What an administrator has set is left as it is.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shlex
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from taskgated import acl
-from taskgated.errors import CannotStart
+from taskgated.errors import CannotStart, DiskTrouble, WrongUser
+from taskgated.identity import user_name
 from taskgated.paths import Layout
+
+_MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+def make_state(layout: Layout) -> None:
+    """The directory with the lock, before anything else is touched. Raises as ``make`` does."""
+    _make(((layout.state, 0o700),))
 
 
 def make(layout: Layout, queues: Iterable[str]) -> None:
-    """All of them, with those of these queues. Raises ``CannotStart``."""
-    try:
-        for path, mode in (
+    """All of them, with those of these queues. Raises ``CannotStart``, or ``DiskTrouble`` for what may pass;
+    ``WrongUser`` when one that the gate cannot do without belongs to somebody else."""
+    _make(
+        (
             (layout.spool, 0o700),
             (layout.state, 0o700),
             (layout.outcomes, 0o700),
             (layout.scripts, 0o700),
             (layout.log, 0o750),
             (layout.run, 0o755),
-        ):
-            if not path.is_dir():
-                path.mkdir(mode, parents=True)
+        )
+    )
+    private = (layout.state, layout.outcomes, layout.scripts, layout.log, layout.run)
+    _refuse(wrong_owner(path, _ALL) for path in private)
+    _refuse([wrong_owner(layout.spool)])
+    try:
         make_private(layout.claims)
         make_rejected(layout.rejected)
         for queue in queues:
             if queue != "default":
                 make_queue(layout.spool, layout.spool / queue)
     except OSError as error:
-        raise CannotStart(f"cannot make {error.filename}: {error.strerror}") from None
+        raise cannot(f"make {error.filename}", error) from None
+    _refuse([wrong_owner(layout.claims, _INSIDE)])
+
+
+def wrong_owners(layout: Layout, queues: Iterable[str]) -> list[str]:
+    """Directories in the spool whose owner keeps intake from its work, each with the command that mends it."""
+    places = [layout.spool, layout.rejected, *(layout.spool / queue for queue in queues if queue != "default")]
+    found = [wrong_owner(layout.claims, _INSIDE), *map(wrong_owner, places)]
+    return [problem for problem in found if problem]
+
+
+_THIS = "chown {user} {path}"
+_ALL = "chown -R {user} {path}"
+_INSIDE = "find {path} -maxdepth 1 -type d -exec chown {user} {{}} +"
+"""For ``.claims``: whose a claimed file is, its job is."""
+
+
+def wrong_owner(path: Path, mend: str = _THIS) -> str:
+    """What is wrong, and the command that mends it; empty if we may work in the directory, or it is not there."""
+    try:
+        status = os.stat(path)
+        if status.st_uid == (user := os.geteuid()) or user == 0 or os.statvfs(path).f_flag & os.ST_RDONLY:
+            return ""
+    except OSError:
+        return ""
+    # Out of a sticky directory only its owner takes what is another's (rename(2), EPERM).
+    if _usable(path) and not status.st_mode & stat.S_ISVTX:
+        return ""
+    owner, me = user_name(status.st_uid), user_name(user)
+    command = mend.format(user=me, path=shlex.quote(str(path)))
+    return f"{path} belongs to {owner}, and {me}, as whom taskgated runs, cannot work there: {command}"
+
+
+def _usable(path: str | Path) -> bool:
+    return os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
+
+
+def _refuse(problems: Iterable[str]) -> None:
+    if found := [problem for problem in problems if problem]:
+        raise WrongUser("\n".join(found))
 
 
 def make_queue(spool: Path, path: Path) -> None:
@@ -59,9 +112,25 @@ def make_private(path: str | Path) -> None:
         acl.remove(path, acl.DEFAULT)
 
 
+def _make(directories: Iterable[tuple[Path, int]]) -> None:
+    try:
+        for path, mode in directories:
+            if not path.is_dir():
+                path.mkdir(mode, parents=True)
+    except OSError as error:
+        raise cannot(f"make {error.filename}", error) from None
+
+
+def cannot(what: str, error: OSError) -> CannotStart | DiskTrouble:
+    """The error to raise: does a start wait for that to pass, or not?"""
+    text = f"cannot {what}: {error.strerror}"
+    return DiskTrouble(text) if error.errno in _MAY_PASS else CannotStart(text)
+
+
 def _evict(path: str | Path) -> None:
     """Whoever may write to the spool can take a name in it before we do, also with a link to elsewhere. What is
-    another's is moved out of the way; what is ours (or root's) nobody can replace, for the spool is sticky."""
+    another's is moved out of the way; what is ours (or root's) nobody can replace, for the spool is sticky. What root
+    has made and left empty goes, if we cannot use it."""
     try:
         owner = os.lstat(path).st_uid
     except FileNotFoundError:
@@ -69,6 +138,11 @@ def _evict(path: str | Path) -> None:
     if owner not in (0, os.geteuid()):
         parent, name = os.path.split(path)
         os.rename(path, f"{parent}/.not-ours-{secrets.token_hex(8)}.{name.lstrip('.')}")
+    elif owner != os.geteuid() and not _usable(path):
+        try:
+            os.rmdir(path)
+        except OSError:
+            pass  # it is not empty, and whoever asks for the owner is told
 
 
 def _made(path: str | Path) -> bool:

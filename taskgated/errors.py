@@ -86,7 +86,7 @@ class StoreError(TaskgateError):
 
 
 class DiskTrouble(StoreError):
-    """The disk refuses what the store needs; that may pass."""
+    """The disk refuses what the store or a start needs; that may pass."""
 
 
 class ProtocolError(TaskgateError):
@@ -102,3 +102,7 @@ class MessageTooLong(TaskgateError):
 
 class CannotStart(TaskgateError):
     """The daemon cannot do its work now: another one has this gate, or a directory cannot be made."""
+
+
+class WrongUser(CannotStart):
+    """The gate, or one of its directories, is another user's. A new start would not mend it."""

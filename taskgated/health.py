@@ -67,6 +67,7 @@ class Health:
         if self._store.trouble:
             found.append(f"the store cannot write: {self._store.trouble}")
         found += self._sink.blind
+        found += self._sink.wrong_owners
         if self._supervisor.trouble:
             found.append(self._supervisor.trouble)
         found += self._daemon.workforce.problems
@@ -75,7 +76,18 @@ class Health:
             found.append(self._short)
         if self.bad_configuration:
             found.append(self.bad_configuration)
+        if self._daemon.begun.announced and not self._daemon.serving:
+            found += self._missing()
         return found
+
+    def _missing(self) -> list[str]:
+        """What a start waits for, without there being anything wrong."""
+        missing = []
+        if not self._intake.watching and not self._sink.blind:
+            missing.append("what was in the spool before the start is still being looked through")
+        if not self._supervisor.count and not self._supervisor.trouble:
+            missing.append("no worker has come yet")
+        return missing
 
     def queue_limits(self) -> dict[str, int | None]:
         return {name: queue.limit for name, queue in self._daemon.config.queues.items()}
@@ -97,7 +109,7 @@ class Health:
         if daemon.stopping:
             text = f"stopping: {running} still run"
         elif not daemon.serving:
-            text = "starting"
+            text = "started, but not ready" if daemon.begun.announced else "starting"
         return "; ".join([text, *self.problems()])
 
     def _waiting(self) -> str:
@@ -164,8 +176,18 @@ class Health:
         self._tell()
         if not found:
             self._systemd.alive()
-            if not self._daemon.serving and not self._daemon.stopping:  # recovering a large spool may take long
-                self._systemd.extend(3 * self._interval)
+        if not self._daemon.serving and not self._daemon.stopping and not self._daemon.begun.announced:
+            self._look_after_start(well=not found)
+
+    def _look_after_start(self, *, well: bool) -> None:
+        """Recovering a large spool may take long, and so may whoever mends it; but whoever started us waits, too."""
+        begun = self._daemon.begun
+        if begun.late:
+            begun.announced = True  # so that the text says what is missing
+            begun.over(text := self.text())
+            self._journal.event(Event.NOT_READY, text, Priority.ERROR)
+        elif well:
+            self._systemd.extend(3 * self._interval)
 
     def _tell_soon(self) -> None:
         """Something started or ended: the status follows, but not a thousand times a second."""

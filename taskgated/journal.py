@@ -60,6 +60,8 @@ class Event(enum.StrEnum):
     OUTPUT_STUCK = "5b8e1a0f27d94a5f9c0f8a7de1b3c630"
     STUCK = "5b8e1a0f27d94a5f9c0f8a7de1b3c640"
     SOCKET_REMADE = "5b8e1a0f27d94a5f9c0f8a7de1b3c650"
+    WRONG_OWNER = "5b8e1a0f27d94a5f9c0f8a7de1b3c660"
+    NOT_READY = "5b8e1a0f27d94a5f9c0f8a7de1b3c661"
     INTERNAL_ERROR = "5b8e1a0f27d94a5f9c0f8a7de1b3c615"
 
 

@@ -23,6 +23,7 @@ from taskgated.intake.events import (
     Repaired,
     Resumed,
     Uncrowded,
+    WrongOwners,
 )
 from taskgated.intake.intake import Intake
 from taskgated.journal import Event, Journal, Priority
@@ -43,6 +44,7 @@ class Sink:
         self.paused = False
         self.crowded: set[int] = set()  # users who are held back, to leave room for the others
         self.blind: list[str] = []
+        self.wrong_owners: list[str] = []
         engine.progressed.append(self._look_for_room)
 
     def reload(self, config: Config) -> None:
@@ -134,6 +136,11 @@ class Sink:
             case Repaired():
                 self.blind = []
                 journal.event(Event.INTAKE_REPAIRED, "the spool is watched and worked on again", Priority.NOTICE)
+            case WrongOwners(problems):
+                for problem in problems:
+                    if problem not in self.wrong_owners:
+                        journal.event(Event.WRONG_OWNER, problem, Priority.ERROR)
+                self.wrong_owners = list(problems)
 
 
 def _quoted(name: str) -> str:

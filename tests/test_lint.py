@@ -51,11 +51,12 @@ def test_imports_only_point_downwards() -> None:
     below = {
         "core": {"errors", "core"},
         "formats": {"errors", "core", "formats", "config"},
-        "config": {"errors", "core", "formats", "paths"},
+        "config": {"errors", "core", "formats", "identity", "paths"},
+        "identity": {"errors", "paths"},
         "store": {"errors", "core", "clock", "store"},
         "worker": {"errors", "core", "clock", "wire", "sockets", "paths", "output", "outcomes", "journal", "worker"},
         "acl": set(),
-        "directories": {"errors", "paths", "acl"},
+        "directories": {"errors", "identity", "paths", "acl"},
         "intake": {
             "errors",
             "core",

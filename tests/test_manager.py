@@ -91,6 +91,70 @@ def test_not_ready_before_workers_are_up(make_gate: MakeGate, manager: Manager) 
     assert gate.status()["workers"]
 
 
+IMPATIENT = """\
+import sys
+if "taskgated" in sys.orig_argv:
+    from taskgated import starting
+    starting.PATIENCE = 2.0
+"""
+
+
+class TestAStartThatTakesLong:
+    """Whoever started the gate is not kept waiting for ever, whatever the gate waits for."""
+
+    @pytest.fixture
+    def impatient(self, tmp_path: Path, manager: Manager) -> dict[str, str]:
+        directory = tmp_path / "hook"
+        directory.mkdir()
+        (directory / "sitecustomize.py").write_text(IMPATIENT)
+        path = f"{directory}:{Path(__file__).resolve().parents[1]}"
+        return {**manager.env, "WATCHDOG_USEC": "400000", "PYTHONPATH": path}
+
+    def test_it_is_over_and_the_gate_goes_on_trying(
+        self, make_gate: MakeGate, manager: Manager, impatient: dict[str, str]
+    ) -> None:
+        gate = make_gate(start=False)
+        gate.layout.spool.mkdir()
+        gate.layout.claims.touch()  # a file where a directory is to be: nothing can be taken in
+        gate.launch(impatient)
+        manager.until("READY")
+        (ready,) = [message for message in manager.heard if "READY" in message]
+        assert ready["STATUS"].startswith("started, but not ready; ")
+        assert ".claims" in ready["STATUS"]
+        assert manager.count("EXTEND_TIMEOUT_USEC") > 1, "it asked for time until then"
+        before = manager.count("EXTEND_TIMEOUT_USEC")
+        status = gate.status()
+        assert (status["ready"], gate.ctl("status").returncode) == (False, 1)
+        assert ".claims" in " ".join(status["problems"])
+        pings = manager.count("WATCHDOG")
+        manager.until("WATCHDOG", pings + 3)
+        assert manager.count("EXTEND_TIMEOUT_USEC") == before
+        assert manager.count("READY") == 1
+        gate.layout.claims.unlink()
+        manager.until("READY", 2)
+        assert gate.status()["ready"], "by itself"
+        gate.signal(signal.SIGHUP)
+        manager.until("RELOADING")
+        manager.until("READY", 3)
+
+    def test_it_says_what_is_missing_where_nothing_is_wrong(
+        self, make_gate: MakeGate, manager: Manager, impatient: dict[str, str]
+    ) -> None:
+        gate = make_gate(start=False)
+        hook = Path(impatient["PYTHONPATH"].partition(":")[0]) / "sitecustomize.py"
+        go = gate.root / "go"
+        slow = (
+            "import os, time\nwhile 'taskgated.worker' in sys.orig_argv and not os.path.exists(os.environ['GO']):\n"
+        )
+        hook.write_text(f"{IMPATIENT}{slow}    time.sleep(0.05)\n")
+        gate.launch({**impatient, "GO": str(go), "WATCHDOG_USEC": "6000000"})
+        manager.until("READY")
+        assert "no worker has come yet" in " ".join(gate.status()["problems"])
+        go.touch()
+        until(lambda: gate.status()["ready"], "it is ready")
+        assert gate.status()["problems"] == []
+
+
 def test_no_ping_for_a_worker_server_that_hangs(make_gate: MakeGate, manager: Manager) -> None:
     """It is said, it is replaced, and the pings come back."""
     gate = make_gate(start=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from gate_env import REPOSITORY, GateEnv, until
+from taskgated import starting
 
 MakeGate = Callable[..., GateEnv]
 HOOK = """\
@@ -32,6 +34,16 @@ if "taskgated" in sys.orig_argv:
     Store.commit = refusing(Store.commit, "")
     from taskgated.store import database
     database._set_up = refusing(database._set_up, ".open")
+    import errno, pathlib
+    make = pathlib.Path.mkdir
+    def mkdir(path, *args, **keys):
+        if os.path.exists(os.environ["REFUSE"] + ".mkdir"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        make(path, *args, **keys)
+    pathlib.Path.mkdir = mkdir
+    if "IMPATIENT" in os.environ:
+        from taskgated import starting
+        starting.PATIENCE = 2.0
 """
 
 
@@ -156,18 +168,41 @@ def test_a_cancel_that_was_accepted_is_not_undone_by_a_retry(make_gate: MakeGate
     assert runs.read_text() == "1\n"
 
 
-def test_a_start_waits_for_room(make_gate: MakeGate, disk: Disk) -> None:
+WHEN = pytest.mark.parametrize(("when", "said"), [(".open", "disk is full"), (".mkdir", "No space left on device")])
+
+
+@WHEN
+def test_a_start_waits_for_room(make_gate: MakeGate, disk: Disk, when: str, said: str) -> None:
     """One that ended again and again would be given up by the service manager before there is room."""
     gate = make_gate("workers: 1\n", start=False)
     gate.layout.spool.mkdir()
     gate.drop("a.yaml", "command: 'true'\n")
-    disk.refuse(".open")
+    disk.refuse(when)
     gate.launch(disk.env)
-    until(lambda: "disk is full; it is tried every second" in gate.log(), "it says what it waits for")
-    disk.accept(".open")
+    until(lambda: f"{said}; it is tried every second" in gate.log(), "it says what it waits for")
+    disk.accept(when)
     (job,) = gate.until_over(1)
     assert job["state"] == "succeeded"
     assert gate.log().count("it is tried every second") == 1
+
+
+@WHEN
+def test_but_not_for_ever(make_gate: MakeGate, disk: Disk, when: str, said: str) -> None:
+    """Whoever started it waits, too, as does the upgrade of a package; so it ends, and says why."""
+    gate = make_gate("workers: 1\n", start=False)
+    disk.refuse(when)
+    gate.launch({**disk.env, "IMPATIENT": "yes"})
+    assert gate.wait() == os.EX_IOERR
+    assert f"{said}; given up after 2 s" in gate.log()
+
+
+def test_a_full_disk_does_not_use_up_the_starts() -> None:
+    """Each end comes so late that the manager never counts too many of them."""
+    for unit in ("taskgated.service", "user/taskgated.service"):
+        text = (REPOSITORY / "systemd" / unit).read_text()
+        found = re.search(r"^StartLimitIntervalSec=(\d+)min\nStartLimitBurst=(\d+)$", text, re.MULTILINE)
+        assert found
+        assert int(found[2]) * starting.PATIENCE > int(found[1]) * 60
 
 
 def test_who_waits_for_room_can_be_stopped(make_gate: MakeGate, disk: Disk) -> None:

@@ -60,13 +60,13 @@ function __fish_taskgatectl_directories
 end
 
 complete -c taskgatectl -f
-complete -c taskgatectl -s h -l help -d 'Show help and leave'
+complete -c taskgatectl -s h -l help -d 'Show help and exit'
 complete -c taskgatectl -l root -x -a '(__fish_taskgatectl_directories)' -d 'The gate below a directory'
 complete -c taskgatectl -l user -d 'Your own gate, in your home directory'
 complete -c taskgatectl -l json -d 'Print JSON, as the control socket has it'
 
 set -l none '__fish_taskgatectl_using ""'
-complete -c taskgatectl -n $none -l version -d 'Show the version and leave'
+complete -c taskgatectl -n $none -l version -d 'Show the version and exit'
 complete -c taskgatectl -n $none -a status -d 'What the gate does now'
 complete -c taskgatectl -n $none -a list -d 'Jobs, oldest first'
 complete -c taskgatectl -n $none -a show -d 'All about one job, and everything it waits for'

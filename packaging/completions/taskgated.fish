@@ -6,9 +6,9 @@ function __fish_taskgated_directories
 end
 
 complete -c taskgated -f
-complete -c taskgated -s h -l help -d 'Show help and leave'
-complete -c taskgated -l version -d 'Show the version and leave'
+complete -c taskgated -s h -l help -d 'Show help and exit'
+complete -c taskgated -l version -d 'Show the version and exit'
 complete -c taskgated -l root -x -a '(__fish_taskgated_directories)' -d 'Everything below a directory'
 complete -c taskgated -l user -d 'Your own gate, in your home directory'
 complete -c taskgated -l config -r -F -d 'Read another file instead of taskgated.yaml'
-complete -c taskgated -l check -d 'Check the configuration and leave'
+complete -c taskgated -l check -d 'Check the configuration and exit'

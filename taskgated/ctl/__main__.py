@@ -56,9 +56,7 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("id", type=int)
     logs.add_argument("--attempt", type=_positive, metavar="N", help="of attempt N (default: the last)")
     logs.add_argument("-f", "--follow", action="store_true", help="until the job is over")
-    command("wait", "until jobs are over; leaves with the job's own exit code").add_argument(
-        "id", type=int, nargs="+"
-    )
+    command("wait", "until jobs are over; exits with the job's own exit code").add_argument("id", type=int, nargs="+")
     command("reload", "put the configuration in force; an unusable one is refused and changes nothing")
     command("cancel", "end a job, or see to it that it never starts").add_argument("id", type=int)
     check = command("check", "what the daemon would say of these files")

@@ -95,6 +95,13 @@ class Repaired:
     """The spool is watched again, and everything in it has been, or is being, looked at."""
 
 
+@dataclass(frozen=True, slots=True)
+class WrongOwners:
+    """Directories in the spool that are somebody else's, so that we cannot work there; empty: none any more."""
+
+    problems: tuple[str, ...]
+
+
 IntakeEvent = (
     Accepted
     | FileRefused
@@ -107,6 +114,7 @@ IntakeEvent = (
     | Uncrowded
     | Blind
     | Repaired
+    | WrongOwners
 )
 
 

@@ -12,11 +12,13 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gate_env import REPOSITORY
 from siege import Siege, repeated
 from table import Row
 from taskgated.health import EVERY
@@ -260,6 +262,39 @@ def unmounted(name: str, rng: random.Random) -> Row:
         return siege.audit(since)
 
 
+USER = 64_322
+"""A user that nobody is."""
+
+
+def typed_by_root(name: str, rng: random.Random) -> Row:
+    """Root types the daemon's name over the gate of its user, which must not notice; then each directory that intake
+    works in changes hands, which must be said, and forgotten when it is mended."""
+    with Siege(name, SELDOM, user=USER) as siege:
+        _begin(siege)
+        layout = siege.env.layout
+        places = [layout.spool, layout.claims, layout.rejected, layout.state, layout.run]
+        before = [(path.stat().st_ino, path.stat().st_uid, sorted(os.listdir(path))) for path in places]
+        command = [sys.executable, "-m", "taskgated", "--root", str(siege.env.root)]
+        env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode != os.EX_NOPERM:
+            siege.notes.append(f"root's daemon ended with status {done.returncode}: {done.stderr}")
+        if [(path.stat().st_ino, path.stat().st_uid, sorted(os.listdir(path))) for path in places] != before:
+            siege.notes.append("root's daemon has changed directories of the gate")
+        hands = places[:3]
+        rng.shuffle(hands)
+        for number, path in enumerate(hands):
+            siege.mark()
+            os.chown(path, 0, 0)
+            _noticed(siege, f"{path} belongs to root")
+            siege.drop(f"during{number}")
+            os.chown(path, USER, USER)
+            since = time.monotonic()
+            siege.until_ended(f"during{number}")
+            siege.well()
+        return siege.audit(since)
+
+
 def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
     """By name; each takes a source of chance, and whether to do all of it."""
     trials: dict[str, Callable[[str, random.Random], Row]] = {
@@ -276,6 +311,7 @@ def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
         "spool deleted": deleted,
         "spool replaced": replaced,
         "spool unmounted": unmounted,
+        "daemon typed by root, directories change hands": typed_by_root,
     }
 
     def attack(name: str) -> Callable[[random.Random, bool], Row]:
