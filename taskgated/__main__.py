@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     add_options(top)
     top.add_argument("--config", type=Path, metavar="FILE", help="read FILE instead of taskgated.yaml")
     top.add_argument("--check", action="store_true", help="check the configuration and exit")
+    top.add_argument("--check-store", action="store_true", help="check the database, also of a running gate")
     top.add_argument("--version", action="version", version=f"taskgated {__version__}")
     return top
 
@@ -41,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if options.check:
             return _check(layout, options.config)
+        if options.check_store:
+            from taskgated.store.check import check
+
+            return check(layout.database, print)
         from taskgated.daemon import Daemon
 
         return Daemon(layout, options.config).run()

@@ -33,6 +33,8 @@ from taskgated.paths import Layout
 from taskgated.retention import Retention
 from taskgated.sink import Sink
 from taskgated.starting import Start
+from taskgated.store.database import HELP, in_words
+from taskgated.store.reader import Reader
 from taskgated.store.sqlite import SqliteStore
 from taskgated.store.thread import StoreThread
 from taskgated.supervise import Supervisor
@@ -78,17 +80,21 @@ class Daemon:
         store = self.begun.insist(lambda: SqliteStore(layout.database))
         self._store = StoreThread(store, self._loop.wake)
         reader = self.begun.insist(lambda: SqliteStore(layout.database, read_only=True))
-        self._reader = StoreThread(reader, self._loop.wake, "reader")
+        self._reader = Reader(reader, self._loop.wake)
         self._steady = store.clock.now
-        for store_thread in (self._store, self._reader):
-            self._loop.on_wake(store_thread.deliver)
-            self._loop.at_end_of_turn(store_thread.flush)
+        self._loop.on_wake(self._store.deliver)
+        self._loop.on_wake(self._reader.deliver)
+        self._loop.at_end_of_turn(self._store.flush)
         self._loop.at_end_of_turn(self._journal.flush)
 
-        queues = [*self.config.queues, *store.queues()]
+        with in_words(layout.database):
+            queues = [*self.config.queues, *store.queues()]
+            queued = store.queued()
+            self._before = store.before()
         self.gate = Gate(_policy(self.config), queues, random.random)
         self.engine = Engine(layout, self._loop, self.gate, self._store, self._journal, self._steady)
-        self.engine.queued = store.queued()
+        self.engine.queued = queued
+        self.engine.broken = self.broken
         self.workforce = Workforce(self._loop, self.engine, self._journal, self.config.workers)
         self._dispatch = Dispatch(self._loop, layout.worker_socket, self.workforce)
         self._supervisor = Supervisor(self._loop, self._spawn, self.workforce)
@@ -97,6 +103,7 @@ class Daemon:
         self._sink = Sink(self.config, self._store, self.engine, self._loop)
         self._intake = Intake(layout, self.config, self._sink, self._sink.teller(self._journal))
         self._sink.intake = self._intake
+        self._sink.damage = lambda: self._store.damage or self._reader.damage
         self.engine.release = self._intake.release
         self._helper = Helper(self._loop, "retention")
         self._retention = Retention(layout, self._loop, self._store, self._journal, self._helper, self.config)
@@ -105,7 +112,6 @@ class Daemon:
         self._control = Service(
             self._loop, layout.control_socket, 0o660, {INTERFACE: description()}, interface.methods()
         )
-        self._before = store.before()
         self._stops = 0
         self._futile = 0  # looks in a row, while stopping, that found only the disk in the way
         self._failed = False
@@ -150,6 +156,11 @@ class Daemon:
         self._failed = True
         self._journal.event(Event.INTERNAL_ERROR, f"giving up: {why}", Priority.CRITICAL)
         self._loop.stop()
+
+    def broken(self, why: str) -> None:
+        """The store is of no use for the work itself. Who goes on could accept what is lost later."""
+        hint = "" if HELP in why else f" (database {self._layout.database}; {HELP})"
+        self.give_up(f"{why}{hint}")
 
     def now_ready(self) -> None:
         """Recovery is done, workers are up and the spool is watched."""
@@ -299,7 +310,7 @@ class Daemon:
         return self._control.door, self._dispatch.door
 
     @property
-    def parts(self) -> tuple[Loop, StoreThread, StoreThread, Intake, Supervisor, Systemd, Journal, Sink]:
+    def parts(self) -> tuple[Loop, StoreThread, Reader, Intake, Supervisor, Systemd, Journal, Sink]:
         return (
             self._loop,
             self._store,

@@ -14,6 +14,7 @@ from taskgated.core.gate import Action, Fetch, Finish, Gate, Run, Start, Stop
 from taskgated.core.job import Interrupted, Job, Outcome, Result, State
 from taskgated.core.lifecycle import WHILE_RUNNING, Verb
 from taskgated.dispatch import Dispatch
+from taskgated.errors import StoreError
 from taskgated.journal import Event, Journal, Priority
 from taskgated.loop import Loop, Timer
 from taskgated.outcomes import Outcomes
@@ -54,6 +55,8 @@ class Engine:
         self.over: list[Callable[[int], None]] = []
         self.progressed: list[Callable[[], None]] = []
         self.release: Callable[[list[str]], None] = lambda claims: None
+        self.broken: Callable[[str], None] = lambda why: None  # the store is of no use any more
+        self._condemned: set[int] = set()  # that were over already
         self._layout = layout
         self._loop = loop
         self._store = store
@@ -84,7 +87,14 @@ class Engine:
 
     def _fetch(self, asked: Fetch) -> None:
         def done(answer: Answer) -> None:
-            self.do(self.gate.fetched(answer.get(), asked))
+            if answer.error is not None:
+                self.broken(f"which jobs are next cannot be read: {answer.error}")
+                return
+            jobs: list[Job] = answer.value
+            self.do(self.gate.fetched([job for job in jobs if not job.unreadable], asked))
+            for job in jobs:
+                if job.unreadable:
+                    self._condemn(job, f"its row in the database cannot be read: {job.unreadable}")
 
         self._store.submit("fetch", asked.wanted, asked.known, done=done, early=True)
 
@@ -118,9 +128,33 @@ class Engine:
             self.queued = max(0, self.queued - 1)
             self.do(self.gate.started(job.id))
         else:  # it was cancelled, or its time ran out, between the fetch and now
+            if isinstance(answer.error, StoreError):
+                self._condemn(job, f"its start cannot be recorded: {answer.error}")
             self.do(self.gate.start_refused(job.id))
             self.wake_at(0)
         self._progress()
+
+    def _condemn(self, job: Job, why: str, *, queued: bool = True) -> None:
+        """It cannot run, or not end, for what the store has of it; neither its queue nor the gate shall stand still
+        for that."""
+
+        def done(answer: Answer) -> None:
+            ended: Ended | None = answer.value
+            if answer.error is not None or (ended is None and job.id in self._condemned):
+                reason = answer.error or "it is over, and yet it comes up again"
+                self.broken(f"job {job.id} can be neither run nor failed: {reason}")
+                return
+            if ended is None:
+                self._condemned.add(job.id)
+            else:
+                self.queued = max(0, self.queued - queued)
+                self._job_event(Event.JOB_FAILED, job, f"failed: {why}", Priority.WARNING)
+                self.gate.forget(job.id)
+                self.job_over(job.id, ended.released)
+            self.do(self.gate.queued(job.queue, 100))
+            self._progress()
+
+        self._store.submit("condemn", job.id, why, done=done)
 
     def _progress(self) -> None:
         for call in self.progressed:
@@ -142,6 +176,8 @@ class Engine:
             self._forget_files(job.id, outcome.attempt)
         if answer.error is not None:  # the store knows better: a later attempt, or none
             self._journal.event(Event.INTERNAL_ERROR, f"job {job.id}: {answer.error}", Priority.ERROR, job_id=job.id)
+            if job.unreadable or isinstance(answer.error, StoreError):
+                self._condemn(job, f"how it ended cannot be recorded: {answer.error}", queued=False)
             return
         ended: Ended = answer.value
         end = describe(outcome)
@@ -235,7 +271,12 @@ class Engine:
         self._store.submit("wake", wall(), done=self._woken)
 
     def _woken(self, answer: Answer) -> None:
-        woken: Woken = answer.get()
+        if answer.error is not None:
+            text = f"jobs whose time has come cannot be looked for: {answer.error}"
+            self._journal.event(Event.INTERNAL_ERROR, text, Priority.ERROR)
+            self.wake_at(WALL_CHECK)
+            return
+        woken: Woken = answer.value
         for job, queue, name in woken.expired:
             self.gate.forget(job)
             self.queued = max(0, self.queued - 1)

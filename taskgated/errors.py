@@ -89,6 +89,19 @@ class DiskTrouble(StoreError):
     """The disk refuses what the store or a start needs; that may pass."""
 
 
+class Damaged(StoreError):
+    """The database is not what was written: no waiting mends that."""
+
+
+class UnreadableRow(TaskgateError):
+    """What the store has of one job cannot be understood; the others are not concerned."""
+
+    def __init__(self, job: int, why: str) -> None:
+        self.job = job
+        self.why = why
+        super().__init__(f"job {job}: its row in the database cannot be read: {why}")
+
+
 class ProtocolError(TaskgateError):
     """A peer on one of the sockets said something that cannot be understood."""
 

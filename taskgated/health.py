@@ -39,6 +39,7 @@ class Health:
         self._silent_server = 0
         self._problems: list[str] = []
         self._trouble = ""
+        self._damage = ""  # of the database
         self._backlog: Backlog | None = None
         self._telling: Timer | None = None
         self._no_workers = ""
@@ -66,6 +67,10 @@ class Health:
         found = list(self._problems)
         if self._store.trouble:
             found.append(f"the store cannot write: {self._store.trouble}")
+        if self._damage:
+            found.append(self._damage)
+        elif self._reader.trouble:
+            found.append(self._reader.trouble)
         found += self._sink.blind
         found += self._sink.wrong_owners
         if self._supervisor.trouble:
@@ -132,8 +137,15 @@ class Health:
     def _look(self) -> None:
         """After anything happened: is it ready now, and is the disk all right?"""
         daemon = self._daemon
+        if (damage := self._store.damage or self._reader.damage) and not self._damage:
+            self._damage = damage
+            text = f"{damage}; nothing more is taken in"
+            self._journal.event(Event.STORE_DAMAGED, text, Priority.CRITICAL)
         if not self._store.alive:
-            daemon.give_up("the store's thread has ended: the disk failed to sync")
+            if self._store.damage:
+                daemon.broken(f"nothing can be written any more: {self._store.damage}")
+            else:
+                daemon.give_up("the store's thread has ended: the disk failed to sync")
         if not daemon.serving and not daemon.stopping and self._intake.watching and self._supervisor.count:
             daemon.now_ready()
         if self._store.trouble != self._trouble:

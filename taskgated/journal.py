@@ -62,6 +62,7 @@ class Event(enum.StrEnum):
     SOCKET_REMADE = "5b8e1a0f27d94a5f9c0f8a7de1b3c650"
     WRONG_OWNER = "5b8e1a0f27d94a5f9c0f8a7de1b3c660"
     NOT_READY = "5b8e1a0f27d94a5f9c0f8a7de1b3c661"
+    STORE_DAMAGED = "5b8e1a0f27d94a5f9c0f8a7de1b3c618"
     INTERNAL_ERROR = "5b8e1a0f27d94a5f9c0f8a7de1b3c615"
 
 

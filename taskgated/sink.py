@@ -5,11 +5,14 @@ Called on intake's thread. Every call that changes something returns when it is 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from taskgated.config import Config
 from taskgated.core.job import State
 from taskgated.engine import Engine
+from taskgated.errors import Damaged
 from taskgated.intake.events import (
     Accepted,
     Blind,
@@ -41,6 +44,7 @@ class Sink:
         self._engine = engine
         self._loop = loop
         self._sent = self._heard_of = 0  # jobs; the first is intake's to write, the second the main loop's
+        self.damage: Callable[[], str] = lambda: ""  # what is known to be wrong with the store
         self.paused = False
         self.crowded: set[int] = set()  # users who are held back, to leave room for the others
         self.blind: list[str] = []
@@ -58,21 +62,29 @@ class Sink:
         return max(0, self._max_backlog - self._engine.queued - (self._sent - self._heard_of))
 
     def add(self, batch: Sequence[Addition]) -> None:
+        if damage := self.damage():  # to intake that is as a disk that takes nothing: it claims no more, and waits
+            raise OSError(errno.EUCLEAN, f"nothing is taken in: {damage}")
         jobs = sum(len(addition.specs) for addition in batch)
         self._sent += jobs
         self._store.call("add", batch, also=lambda answer: self._added(answer, jobs))
 
     def queued_by(self, owner: int) -> int:
-        jobs: int = self._store.call("queued_by", owner)
+        jobs: int = self._ask("queued_by", owner)
         return jobs
 
     def known(self, claim: str) -> int | None:
-        parts: int | None = self._store.call("known", claim)
+        parts: int | None = self._ask("known", claim)
         return parts
 
     def keeper(self, claim: str) -> State | None:
-        state: State | None = self._store.call("keeper", claim)
+        state: State | None = self._ask("keeper", claim)
         return state
+
+    def _ask(self, verb: str, what: str | int) -> Any:
+        try:
+            return self._store.call(verb, what)
+        except Damaged as error:
+            raise OSError(errno.EUCLEAN, f"nothing is taken in: {error}") from error
 
     def settle(self, claims: Sequence[str]) -> None:
         self._store.call("settle", list(claims))

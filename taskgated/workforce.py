@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from taskgated.clock import ProcessId, wall
 from taskgated.core.gate import Finish
 from taskgated.core.job import Job, Outcome, Result
 from taskgated.dispatch import Dispatch, Identity, Worker
 from taskgated.engine import Engine
+from taskgated.errors import ProtocolError
 from taskgated.journal import Event, Journal, Priority
 from taskgated.loop import FileDescriptor, Loop
 from taskgated.store.contract import Before
@@ -22,6 +24,8 @@ from taskgated.supervise import Supervisor
 
 AGAIN = 1.0
 """Seconds until an outcome that could not be looked for is looked for again."""
+NAMELESS = 15.0
+"""Seconds for a worker to come back of whom the store cannot say who it is; they look for the daemon every second."""
 
 
 class Workforce:
@@ -42,6 +46,7 @@ class Workforce:
         self._gate = engine.gate
         self._journal = journal
         self._absent: dict[str, tuple[Identity, Job]] = {}  # run on from before, not connected yet
+        self._nameless: dict[tuple[int, int], Job] = {}  # attempts from before, nobody can say whose
         self._dead: dict[str, tuple[Job | None, bool]] = {}  # being buried; whether it crashed
         self._held_up: dict[str, str] = {}  # of these, what keeps them from their rest
 
@@ -49,7 +54,10 @@ class Workforce:
         self.supervisor.arrived(worker.identity.process)
         absent = self._absent.pop(worker.key, None)
         if worker.running is not None:
-            self._met_again(worker, absent[1] if absent else None, *worker.running)
+            nameless = self._nameless.pop(worker.running, None)
+            if nameless is not None:
+                self._gate.recognized(nameless.id, worker.key)
+            self._met_again(worker, absent[1] if absent else nameless, *worker.running)
         elif absent is not None:  # it lives, but has not got the attempt any more
             self._bury(worker.identity, absent[1], crashed=False)
         else:
@@ -174,18 +182,37 @@ class Workforce:
         self._engine.forget_all_but({(entry.job.id, entry.job.attempt) for entry in before})
         for entry in before:
             job = entry.job
-            identity = Identity.from_json(json.loads(entry.worker))
+            identity = self._identity(entry, boot)
             self._gate.adopt(job, identity.key, cancelled=entry.cancelled)
             if identity.process.boot != boot:
                 self._dead[identity.key] = (job, False)
                 self._ended(identity, "the host went down")
             elif (outcome := self._kept(job)) is not None:
+                self._nameless.pop((job.id, job.attempt), None)
                 self._engine.do(self._gate.ended(outcome, None))
+            elif (job.id, job.attempt) in self._nameless:
+                self._loop.after(NAMELESS, partial(self._nobody_came, identity, job))
             elif identity.process.alive():
                 self._absent[identity.key] = (identity, job)
                 self._watch(identity)
             else:
                 self._bury(identity, job, crashed=False)
+
+    def _identity(self, entry: Before, boot: str) -> Identity:
+        """Who runs it. If that cannot be read: nobody, until its worker comes and says what it runs."""
+        try:
+            return Identity.from_json(json.loads(entry.worker))
+        except (ProtocolError, ValueError, TypeError, RecursionError) as error:
+            job = entry.job
+            text = f"job {job.id}: who runs it cannot be read, so its worker is waited for {NAMELESS:.0f} s: {error}"
+            self._journal.event(Event.INTERNAL_ERROR, text, Priority.ERROR, job_id=job.id)
+            self._nameless[job.id, job.attempt] = job
+            return Identity(ProcessId(0, job.id, boot))
+
+    def _nobody_came(self, nobody: Identity, job: Job) -> None:
+        """The attempt is over when none of its processes is left."""
+        if self._nameless.pop((job.id, job.attempt), None) is not None:
+            self._bury(nobody, job, crashed=False)
 
     def _kept(self, job: Job) -> Outcome | None:
         """What its worker has put down. What cannot be read now is looked for again when the worker is gone."""

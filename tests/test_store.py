@@ -422,7 +422,7 @@ class TestSqlite:
 
     def test_not_a_database(self, tmp_path: Path) -> None:
         (tmp_path / "db").write_text("no database at all, but long enough to be looked at" * 100)
-        with pytest.raises(StoreError, match="cannot open the database"):
+        with pytest.raises(StoreError, match="is damaged: file is not a database"):
             SqliteStore(tmp_path / "db")
 
     def test_a_failed_migration_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,7 +461,7 @@ class TestSqlite:
         from taskgated.store.sqlfiles import statements
 
         package = resources.files("taskgated.store")
-        code = package.joinpath("sqlite.py").read_text()
+        code = package.joinpath("sqlite.py").read_text() + package.joinpath("check.py").read_text()
         assert not [name for name in statements() if f'"{name}"' not in code]
         text = package.joinpath("sql/queries.sql").read_text().splitlines()
         for number, line in enumerate(text):

@@ -20,7 +20,7 @@ _taskgated() {
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
             ;;
         *)
-            mapfile -t COMPREPLY < <(compgen -W "-h --help --root --user --config --check --version" -- "$cur")
+            mapfile -t COMPREPLY < <(compgen -W "-h --help --root --user --config --check --check-store --version" -- "$cur")
             ;;
     esac
 }

@@ -12,3 +12,4 @@ complete -c taskgated -l root -x -a '(__fish_taskgated_directories)' -d 'Everyth
 complete -c taskgated -l user -d 'Your own gate, in your home directory'
 complete -c taskgated -l config -r -F -d 'Read another file instead of taskgated.yaml'
 complete -c taskgated -l check -d 'Check the configuration and exit'
+complete -c taskgated -l check-store -d 'Check the database, also of a running gate'

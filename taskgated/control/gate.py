@@ -23,7 +23,8 @@ from taskgated.errors import ConfigError, IllegalTransition, NoSuchJob, Taskgate
 from taskgated.output import read
 from taskgated.paths import Layout
 from taskgated.store.contract import Attempt, Backlog, Details, Filter, Record
-from taskgated.store.thread import Answer, StoreThread
+from taskgated.store.reader import Reader
+from taskgated.store.thread import Answer
 
 INTERFACE = "io.taskgate.Gate"
 PAGE = 500
@@ -51,7 +52,7 @@ class GateInterface:
         self,
         layout: Layout,
         engine: Engine,
-        reader: StoreThread,
+        reader: Reader,
         health: Health,
         steady: Callable[[], int],
         reload: Callable[[], None],
@@ -84,7 +85,9 @@ class GateInterface:
         call.allow()
 
         def done(answer: Answer) -> None:
-            backlog: Backlog = answer.get()
+            # This is the question that must be answered when nothing else can be.
+            backlog: Backlog = answer.value or Backlog({}, {}, None, 0.0)
+            unknown = [] if answer.error is None else [f"what waits cannot be read: {answer.error}"]
             counts = backlog.counts
             limits = self._health.queue_limits()
             queues = []
@@ -93,7 +96,7 @@ class GateInterface:
                 by_state = {str(state): states.get(state, 0) for state in State}
                 queues.append({"name": queue, "limit": limits.get(queue), **by_state})
             call.reply(
-                ready=self._health.ready(),
+                ready=self._health.ready() and not unknown,
                 text=self._health.text(),
                 version=__version__,
                 pid=os.getpid(),
@@ -102,7 +105,7 @@ class GateInterface:
                 queues=queues,
                 ready_queue=[job.id for job in self._engine.gate.ready],
                 oldest=rfc3339(backlog.oldest),
-                problems=self._health.problems(),
+                problems=self._health.problems() + unknown,
             )
 
         self._reader.submit("backlog", done=_forward(call, done))
@@ -136,7 +139,7 @@ class GateInterface:
             call.reply(
                 job=job_json(details.record),
                 attempts=[self._attempt_json(details.record.id, a) for a in details.attempts],
-                spec=details.job.spec.to_json() if seen else None,
+                spec=details.job.spec.to_json() if seen and not details.job.unreadable else None,
                 waits_for=[{"kind": r.kind, "text": r.text} for r in self._waits_for(details)],
             )
 

@@ -152,6 +152,10 @@ class Gate:
         self._running[job.id].durable = True
         self._running[job.id].cancelled = cancelled
 
+    def recognized(self, job: int, worker: str) -> None:
+        """Now it is known who runs a job that was adopted."""
+        self._running[job].worker = worker
+
     def queued(self, queue: str, priority: int) -> list[Action]:
         """Jobs came (or came back) to a queue, the best of them of that priority."""
         self._hungry[queue] = None

@@ -8,7 +8,7 @@ gives the bytes back.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -120,7 +120,11 @@ class Spec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Spec:
+        """Raises ``ValueError`` when it is none that this version can have written."""
+        if not isinstance(data, Mapping):
+            raise ValueError("it is no mapping")
         values = dict(data)
+        _check(values, _SPEC, "")
         if isinstance(values.get("command"), list):
             values["command"] = tuple(values["command"])
         if "success_exit_codes" in values:
@@ -135,6 +139,42 @@ class Spec:
 
 
 _USUAL = Spec()
+
+_NUMBER, _WHOLE, _TEXT = (int, float), (int,), (str,)
+_SPEC: dict[str, tuple[type, ...]] = {
+    "command": (list, tuple, str), "script": _TEXT, "file": _TEXT, "name": _TEXT, "queue": _TEXT, "env": (dict,),
+    "cwd": _TEXT, "priority": _WHOLE, "timeout": _NUMBER, "kill_after": _NUMBER, "retry": (dict,),
+    "success_exit_codes": (list, tuple), "not_before": _WHOLE, "delay": _NUMBER, "expires": _NUMBER,
+    "interrupted": (str, Interrupted), "output": (dict,),
+}  # fmt: skip
+_RETRY: dict[str, tuple[type, ...]] = {
+    "attempts": _WHOLE, "delay": _NUMBER, "factor": _NUMBER, "max_delay": _NUMBER, "jitter": _NUMBER,
+}  # fmt: skip
+_OUTPUT: dict[str, tuple[type, ...]] = {"max_size": _WHOLE, "journal": (bool,), "journal_rate": _WHOLE}
+
+
+def _check(values: Mapping[str, Any], known: Mapping[str, tuple[type, ...]], where: str) -> None:
+    """``ValueError`` for a key that this version does not have, or a value that no key of that name can have."""
+    if unknown := sorted(values.keys() - known.keys()):
+        raise ValueError(f"it has keys that this version does not know: {printable(where + ', '.join(unknown))}")
+    for name, value in values.items():
+        kinds = known[name]
+        if type(value) not in kinds or (kinds is _NUMBER and not abs(value) < 2**63):  # NaN as well
+            raise ValueError(f"{where}{name} has no value that it can have")
+        if kinds == (dict,):
+            if name == "env":
+                _all_text(value.values(), name)
+            else:
+                _check(value, _RETRY if name == "retry" else _OUTPUT, f"{name}.")
+        elif name == "command" and not isinstance(value, str):
+            _all_text(value, name)
+        elif name == "success_exit_codes" and not all(type(code) is int for code in value):
+            raise ValueError(f"{name} has no value that it can have")
+
+
+def _all_text(values: Iterable[object], name: str) -> None:
+    if not all(type(value) is str for value in values):
+        raise ValueError(f"{name} has no value that it can have")
 
 
 def _differing(value: Spec | Retry | Output, default: Spec | Retry | Output) -> dict[str, Any]:
@@ -151,7 +191,8 @@ class Job:
     """One unit of work as the store has it, with what the gate needs to decide about it.
 
     ``attempt`` is the number of the last start (0: never); it only grows. ``failures`` counts attempts
-    that failed or timed out, ``crashes`` those that took their worker with them.
+    that failed or timed out, ``crashes`` those that took their worker with them. ``unreadable``: why the store could
+    read only a part of it; such a job must not start.
     """
 
     id: int
@@ -168,6 +209,7 @@ class Job:
     due_clock: Clock = Clock.STEADY
     expires: int | None = None  # in the steady clock; until it has started
     claim: str | None = None  # the claimed file that must live until the job is over
+    unreadable: str = ""
 
     @property
     def rank(self) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from typing import Protocol
 from taskgated.clock import Steady, Uptime
 from taskgated.core.job import Job, Outcome, Result, Spec, State
 from taskgated.core.lifecycle import Verdict
+from taskgated.errors import Damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +178,12 @@ class Store(Protocol):
     def add(self, additions: Sequence[Addition]) -> Added:
         """New jobs, in order of arrival."""
 
+    def damage(self, error: Exception) -> Damaged | None:
+        """What an error that a verb raised says of the database itself; None if it says nothing against it."""
+
     def fetch(self, wanted: Mapping[str, int], known: Collection[int] = ()) -> list[Job]:
         """The best queued jobs that may run now: of each queue at most as many as wanted, of which those
-        that the caller knows are left out."""
+        that the caller knows are left out. Those that are ``unreadable`` are for ``condemn``."""
 
     def start(self, job: int, attempt: int, worker: str) -> int:
         """Attempt number ``attempt`` of a queued job starts; returns the time. ``IllegalTransition`` if it is
@@ -195,6 +199,10 @@ class Store(Protocol):
     def cancel(self, job: int) -> Ended:
         """End a job: at once if it does not run; else the wish is recorded and it stays ``running``."""
 
+    def condemn(self, job: int, reason: str) -> Ended | None:
+        """A job that can never run or end, because of what the store has of it: it failed, with that reason. None if
+        it is over already."""
+
     def hold(self, job: int) -> None:
         """Keep a queued job from starting."""
 
@@ -205,7 +213,7 @@ class Store(Protocol):
         """Let due jobs run, end expired ones. ``wall``: the wall clock."""
 
     def before(self) -> list[Before]:
-        """Jobs in state running; asked once, at start."""
+        """Jobs in state running; asked once, at start. Of one that is ``unreadable`` there is what could be read."""
 
     def queues(self) -> list[str]:
         """Queues that have queued jobs."""

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from operator import methodcaller
 from pathlib import Path
 
-from taskgated.errors import DiskTrouble, StoreError
+from taskgated.errors import Damaged, DiskTrouble, StoreError
 from taskgated.store.sqlfiles import migrations
+
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+"""The last one is of a statement; ours are right for the schema, so then that is not what it was."""
+as_text = methodcaller("decode", "utf-8", "surrogateescape")
+"""A text may be damaged so that it is no UTF-8 any more. That is for whoever reads that row to say; by itself the
+module would refuse the whole question."""
+
+HELP = "`taskgated --check-store` says what is wrong and what to do"
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -32,6 +43,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
 
 
 def _set_up(db: sqlite3.Connection, path: Path, read_only: bool) -> None:
+    db.text_factory = as_text
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     # Checkpoints read back what was written: rare and large is cheaper than frequent and small.
@@ -72,15 +84,38 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
 
 def cannot_open(path: Path, error: sqlite3.Error) -> StoreError:
     """A full or failing disk may recover, a read-only one be mounted anew; all else is for somebody to mend."""
+    if damage := damage_of(path, error):
+        return damage
     text = f"cannot open the database {path}: {error}"
-    primary = (
-        getattr(error, "sqlite_errorcode", 0) & 0xFF
-    )  # the rest of it says more (https://sqlite.org/rescode.html)
+    primary = _primary(error)
     if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return DiskTrouble(text)
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and _read_only(path.parent):
         return DiskTrouble(f"{text}: its file system is read-only")
     return StoreError(text)
+
+
+def damage_of(path: Path, error: Exception) -> Damaged | None:
+    """What an error says of the database itself; None if it says nothing against it."""
+    if isinstance(error, Damaged):
+        return error
+    if isinstance(error, sqlite3.Error) and _primary(error) in _DAMAGE:
+        return Damaged(f"the database {path} is damaged: {error}; {HELP}")
+    return None
+
+
+@contextmanager
+def in_words(path: Path) -> Iterator[None]:
+    """For who asks the store at start, when nobody else is there to understand what its engine says."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise cannot_open(path, error) from error
+
+
+def _primary(error: sqlite3.Error) -> int:
+    """The kind of an error; the rest of its code says more (https://sqlite.org/rescode.html)."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _read_only(directory: Path) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from taskgated.clock import MICROSECONDS, Steady, Uptime, boot_id, wall
 from taskgated.core.job import Clock, Job, Outcome, Spec, State, to_bytes, to_text
 from taskgated.core.lifecycle import WHILE_RUNNING, Verb, Verdict, step
-from taskgated.errors import IllegalTransition, NoSuchJob
+from taskgated.errors import Damaged, IllegalTransition, NoSuchJob
 from taskgated.store import database
 from taskgated.store.contract import (
     DELAYED_COUNTED,
@@ -30,7 +30,7 @@ from taskgated.store.contract import (
     Record,
     Woken,
 )
-from taskgated.store.rows import attempt_of, job_of, record_of
+from taskgated.store.rows import LAST_MOMENT, attempt_of, job_or_part, moment, record_of
 from taskgated.store.sqlfiles import statements
 
 FRESH = 16
@@ -66,10 +66,14 @@ class SqliteStore:
             raise database.cannot_open(path, error) from error
 
     def _kept_clock(self, kind: type[_Clock], key: str, boot: str) -> _Clock:
-        """As this boot's first daemon has started it, so that a stepped wall clock moves no due time."""
-        row = self._one("meta_get", key=key)
-        known = {} if row is None else json.loads(row[0])
-        return kind(known["anchor"]) if known.get("boot") == boot else kind.start(known.get("last", 0))
+        """As this boot's first daemon has started it, so that a stepped wall clock moves no due time. If what it has
+        put down cannot be read, it is as if there were none."""
+        match _object(self._one("meta_get", key=key)):
+            case {"boot": str(known), "anchor": int(anchor)} if known == boot and abs(anchor) <= LAST_MOMENT:
+                return kind(anchor)
+            case {"last": int(last)} if 0 <= last <= LAST_MOMENT:
+                return kind.start(last)
+        return kind.start(0)
 
     def tick(self) -> None:
         """With how far they have come: a host may come up with a clock that is slow by a day."""
@@ -105,6 +109,9 @@ class SqliteStore:
     def sync(self) -> None:
         # What a commit does at FULL, and leaves out at NORMAL (https://sqlite.org/wal.html): sync the log.
         os.fdatasync(self._wal)
+
+    def damage(self, error: Exception) -> Damaged | None:
+        return database.damage_of(self._path, error)
 
     def rollback(self) -> None:
         if self._db.in_transaction:
@@ -187,7 +194,16 @@ class SqliteStore:
         rows: list[Any] = []
         for queue, limit in wanted.items():
             rows += self._do("fetch", queue=queue, steady=steady, limit=limit)
-        return [job_of(row) for row in rows if row[0] not in known]
+        return [job_or_part(row, State.QUEUED) for row in rows if row[0] not in known]
+
+    def condemn(self, job: int, reason: str) -> Ended | None:
+        at = wall()
+        row = self._do("condemn", id=job, finished=at, uptime=self.uptime.now(), reason=reason).fetchone()
+        self._do("condemn_attempt", id=job, finished=at, reason=reason)
+        if row is None:
+            self._place(job)
+            return None
+        return Ended(State.FAILED, _text(row[0]))
 
     def start(self, job: int, attempt: int, worker: str) -> int:
         at = wall()
@@ -264,8 +280,8 @@ class SqliteStore:
 
     def release(self, job: int) -> tuple[str, int]:
         self._move(job, Verb.RELEASE, "", None)
-        current, _ = self._job(job)
-        return current.queue, current.priority
+        queue, priority = self._one("rank", id=job)
+        return queue, priority
 
     def _move(self, job: int, verb: Verb, reason: str, finished: int | None) -> State:
         before, _, _ = self._place(job)
@@ -287,15 +303,16 @@ class SqliteStore:
         expired, released = [], []
         expiry = self._do("expire", steady=steady, finished=wall, uptime=self.uptime.now())
         for id_, queue, name, claim in expiry.fetchall():
-            expired.append((id_, queue, to_text(name)))
-            if claim is not None:
-                released.append(claim)
+            expired.append((id_, str(queue), to_text(name) if isinstance(name, bytes) else ""))
+            if (kept := _text(claim)) is not None:
+                released.append(kept)
         for clock, now in ((Clock.STEADY, steady), (Clock.WALL, wall)):
             for queue, priority in self._do("release_due", clock=clock, now=now).fetchall():
-                best[queue] = max(priority, best.get(queue, 0))
-        (next_steady,) = self._one("next_due", clock=Clock.STEADY)
-        (next_wall,) = self._one("next_due", clock=Clock.WALL)
-        (next_expiry,) = self._one("next_expiry")
+                if isinstance(queue, str) and isinstance(priority, int):
+                    best[queue] = max(priority, best.get(queue, 0))
+        next_steady = moment(self._one("next_due", clock=Clock.STEADY)[0])
+        next_wall = moment(self._one("next_due", clock=Clock.WALL)[0])
+        next_expiry = moment(self._one("next_expiry")[0])
         soonest = min((t for t in (next_steady, next_expiry) if t is not None), default=None)
         return Woken(best, expired, released, soonest, next_wall)
 
@@ -318,7 +335,10 @@ class SqliteStore:
     # -- questions -------------------------------------------------------------------------------
 
     def before(self) -> list[Before]:
-        return [Before(job_of(row[:-2]), row[-1], row[-2] is not None) for row in self._do("before").fetchall()]
+        return [
+            Before(job_or_part(row[:-2], State.RUNNING), _text(row[-1]) or "", row[-2] is not None)
+            for row in self._do("before").fetchall()
+        ]
 
     def queued(self) -> int:
         """Queued jobs in all queues."""
@@ -335,7 +355,9 @@ class SqliteStore:
     def counts(self) -> dict[str, dict[State, int]]:
         out: dict[str, dict[State, int]] = {}
         for queue, state, jobs in self._do("counts"):
-            out.setdefault(queue, {})[State(state)] = jobs
+            # Damaged ones are for ``check`` to tell of.
+            if isinstance(queue, str) and queue.isprintable() and state in _STATES and isinstance(jobs, int):
+                out.setdefault(queue, {})[State(state)] = jobs
         return out
 
     def known(self, claim: str) -> int | None:
@@ -344,12 +366,17 @@ class SqliteStore:
 
     def keeper(self, claim: str) -> State | None:
         row = self._one("claim_keeper", claim=claim)
-        return None if row is None else State(row[0])
+        if row is None:
+            return None
+        return State(row[0]) if row[0] in _STATES else State.HELD  # damaged: the file stays for whoever looks at it
 
     def show(self, job: int) -> Details:
-        current, cancelled = self._job(job)
-        attempts = [attempt_of(row) for row in self._do("attempts", id=job)]
-        return Details(record_of(self._one("record", id=job)), current, attempts, cancelled)
+        row = self._one("job", id=job)
+        if row is None:
+            raise NoSuchJob(job)
+        record = record_of(self._one("record", id=job))
+        attempts = [attempt_of(attempt) for attempt in self._do("attempts", id=job)]
+        return Details(record, job_or_part(row[:-1], record.state), attempts, row[-1] is not None)
 
     def list(self, after: int, limit: int, only: Filter) -> Sequence[Record]:
         rows = self._do(
@@ -364,13 +391,22 @@ class SqliteStore:
     def backlog(self) -> Backlog:
         delayed = dict(self._do("delayed", limit=DELAYED_COUNTED).fetchall())
         row = self._one("oldest_queued")
-        if row is None:
-            return Backlog(self.counts(), delayed, None, 0.0)
-        submitted, since = row
-        return Backlog(self.counts(), delayed, submitted, max(0, self.uptime.now() - since) / MICROSECONDS)
+        submitted, since = (None, None) if row is None else map(moment, row)
+        waited = 0.0 if since is None else max(0, self.uptime.now() - since) / MICROSECONDS
+        return Backlog(self.counts(), delayed, submitted, waited)
 
-    def _job(self, job: int) -> tuple[Job, bool]:
-        row = self._one("job", id=job)
-        if row is None:
-            raise NoSuchJob(job)
-        return job_of(row[:-1]), row[-1] is not None
+
+_STATES = frozenset(State)
+
+
+def _text(value: object) -> str | None:
+    """What a column for text holds, if that is text."""
+    return value if isinstance(value, str) else None
+
+
+def _object(row: Sequence[Any] | None) -> Any:
+    """The JSON in a row of facts; None if there is none."""
+    try:
+        return None if row is None else json.loads(row[0])
+    except (TypeError, ValueError, RecursionError):
+        return None

@@ -5,6 +5,9 @@ slow disk makes groups larger, not the loop slower, and nothing is answered befo
 When the disk refuses (full, read-only, broken), the group is kept and tried again until it is taken:
 whoever waits for an answer keeps waiting, and ``trouble`` says why. A verb that the store cannot do at all,
 for a value that it cannot keep, is answered with an error, and the rest of its group is done without it.
+
+A damaged database is neither: ``damage`` says what was found. A question that met it is answered with an error, for
+others may still have an answer; where something was to be written, the thread ends, as what comes next could be lost.
 """
 
 from __future__ import annotations
@@ -79,6 +82,10 @@ class _Impossible(Exception):
         self.request = request
 
 
+class _Broken(Exception):
+    """Nothing can be written into this database any more."""
+
+
 class StoreThread:
     """Runs a store on a thread of its own.
 
@@ -95,6 +102,7 @@ class StoreThread:
         self._stopping = False
         self._ended = False
         self.trouble = ""
+        self.damage = ""
         self.progress = 1  # counts turns of the loop, also the futile ones while the disk refuses
         self._seen = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -182,6 +190,8 @@ class StoreThread:
     def _run(self) -> None:
         try:
             self._serve()
+        except _Broken:
+            pass  # ``damage`` says why
         finally:
             self._ended = True
             self._wake()  # whoever relies on it is to know at once
@@ -212,6 +222,9 @@ class StoreThread:
                 error.request.verb = _NOTHING
             except (SqliteError, StoreError, OSError) as error:
                 self._roll_back()
+                if damage := self._store.damage(error):
+                    self.damage = str(damage)
+                    raise _Broken from error
                 self.trouble = str(error)
                 self._wake()
                 time.sleep(RETRY)
@@ -245,8 +258,12 @@ class StoreThread:
                 request.answer = Answer(getattr(self._store, request.verb)(*request.args))
             except _HOPELESS as error:
                 raise _Impossible(request) from error
-            except (StoreError, SqliteError, OSError):
-                raise
+            except (StoreError, SqliteError, OSError) as error:
+                damage = self._store.damage(error) if request.verb in QUESTIONS else None
+                if damage is None:
+                    raise
+                self.damage = str(damage)
+                request.answer = Answer(error=damage)
             except TaskgateError as error:  # that verb changed nothing; the others go on
                 request.answer = Answer(error=error)
             except Exception as error:

@@ -74,6 +74,21 @@ WHERE job = :id AND number = :attempt AND finished IS NULL;
 UPDATE jobs SET state = :state, finished = :finished, reason = :reason, since = coalesce(:since, since)
 WHERE id = :id AND state = :from;
 
+-- name: condemn
+-- A job that the store cannot make sense of has failed.
+UPDATE jobs SET state = 'failed', finished = :finished, since = :uptime, due = NULL, due_clock = NULL, ending = NULL,
+       reason = :reason
+WHERE id = :id AND state NOT IN ('succeeded', 'failed', 'cancelled')
+RETURNING claim;
+
+-- name: condemn_attempt
+-- Nobody will say how its last attempt ended.
+UPDATE attempts SET finished = :finished, result = 'lost', message = :reason WHERE job = :id AND finished IS NULL;
+
+-- name: rank
+-- Where a queued job stands in line.
+SELECT queue, priority FROM jobs WHERE id = :id;
+
 -- name: mark_cancelled
 -- Somebody asked to cancel a running job.
 UPDATE jobs SET ending = 'cancel' WHERE id = :id AND state = 'running';
@@ -100,10 +115,10 @@ RETURNING id, queue, name, claim;
 SELECT min(expires) FROM jobs INDEXED BY jobs_expiring WHERE state IN ('queued', 'held') AND expires IS NOT NULL;
 
 -- name: before
--- Attempts under way.
+-- Attempts under way. CROSS: the few attempts lead to their jobs; the planner would go through all jobs.
 SELECT j.id, queue, priority, state, spec, source, attempt, failures, crashes, submitted, due, due_clock, expires, claim,
        ending, a.worker
-FROM attempts a INDEXED BY attempts_running JOIN jobs j ON j.id = a.job
+FROM attempts a INDEXED BY attempts_running CROSS JOIN jobs j ON j.id = a.job
 WHERE a.finished IS NULL ORDER BY j.id;
 
 -- name: queued
@@ -174,3 +189,26 @@ SELECT value FROM meta WHERE key = :key;
 -- name: meta_put
 -- Keep a fact about the database itself.
 INSERT INTO meta VALUES (:key, :value) ON CONFLICT DO UPDATE SET value = excluded.value;
+
+-- name: check_jobs
+-- Jobs with higher ids, as the gate needs them.
+SELECT id, queue, priority, state, spec, source, attempt, failures, crashes, submitted, due, due_clock, expires, claim,
+       ending
+FROM jobs NOT INDEXED WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: check_attempts
+-- Attempts behind one.
+SELECT job, number, worker, started, finished, result, exit_code, signal, user, system, max_rss, output, omitted, message
+FROM attempts WHERE (job, number) > (:job, :number) ORDER BY job, number LIMIT :limit;
+
+-- name: check_counts
+-- Where the counts and the jobs do not agree.
+SELECT queue, state, sum(counted), sum(there) FROM (
+    SELECT queue, state, owner, jobs AS counted, 0 AS there FROM counts
+    UNION ALL SELECT queue, state, owner, 0, count(*) FROM jobs NOT INDEXED GROUP BY queue, state, owner
+) GROUP BY queue, state, owner HAVING sum(counted) != sum(there);
+
+-- name: check_running
+-- Jobs that run without an attempt under way, and the other way round.
+SELECT id, state FROM jobs NOT INDEXED
+WHERE (state = 'running') != EXISTS (SELECT 1 FROM attempts WHERE job = jobs.id AND finished IS NULL);
