@@ -8,14 +8,20 @@ journal already (``JOURNAL_STREAM``, systemd.exec(5)).
 from __future__ import annotations
 
 import enum
+import errno
+import fcntl
 import os
 import socket
 import struct
 import time
+from collections.abc import Mapping
 
 from taskgated.core.job import to_bytes
+from taskgated.outlet import Outlet
 
 SOCKET = "/run/systemd/journal/socket"
+PATIENCE = 2.0
+"""Seconds at the end for what has not been written yet."""
 
 
 class Priority(enum.IntEnum):
@@ -60,6 +66,7 @@ class Event(enum.StrEnum):
     OUTPUT_STUCK = "5b8e1a0f27d94a5f9c0f8a7de1b3c630"
     STUCK = "5b8e1a0f27d94a5f9c0f8a7de1b3c640"
     SOCKET_REMADE = "5b8e1a0f27d94a5f9c0f8a7de1b3c650"
+    EVENTS_MISSING = "5b8e1a0f27d94a5f9c0f8a7de1b3c651"
     WRONG_OWNER = "5b8e1a0f27d94a5f9c0f8a7de1b3c660"
     NOT_READY = "5b8e1a0f27d94a5f9c0f8a7de1b3c661"
     STORE_DAMAGED = "5b8e1a0f27d94a5f9c0f8a7de1b3c618"
@@ -70,72 +77,108 @@ Field = str | int | None
 
 
 class Journal:
-    """Where events go. Never raises and never blocks for long: a full log must not stop the gate."""
+    """Where events go. Never raises and never blocks: a log that is full, or hangs, does not stop the gate."""
 
     def __init__(self, path: str = SOCKET) -> None:
-        self._native: socket.socket | None = None
-        self._plain = True
-        self._lines: list[str] = []
+        self._lines: list[bytes] = []
+        self._entries: list[bytes] = []
+        self._native: _Native | None = None
+        self._to_journal: Outlet | None = None
+        self._to_stderr: Outlet | None = None
         if os.path.exists(path):
             try:
-                self._native = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-                self._native.settimeout(0.2)
-                self._native.connect(path)
-                self._plain = not _stderr_is_the_journal()
+                self._native = _Native(path)
+                self._to_journal = Outlet("journal", self._native.send, _missing_entry)
             except OSError:
-                self._native = None
+                pass
+        if self._native is None or not _stderr_is_the_journal():
+            self._to_stderr = Outlet("standard error", lambda data: os.write(2, data), _missing_line)
 
     def event(self, event: Event, message: str, priority: Priority = Priority.INFO, **fields: Field) -> None:
         """One event. ``fields``: ``job_id=42`` becomes ``TASKGATE_JOB_ID=42``; None is left out."""
-        if self._plain:
-            self._lines.append(f"{time.strftime('%H:%M:%S')} {_printable(message)}\n")
-        if self._native is not None:
-            data = [
-                field("MESSAGE", message),
-                field("PRIORITY", int(priority)),
-                field("MESSAGE_ID", event.value),
-                field("SYSLOG_IDENTIFIER", "taskgated"),
-            ]
-            data += [field(f"TASKGATE_{k.upper()}", v) for k, v in fields.items() if v is not None]
-            self._send(b"".join(data))
-
-    def close(self) -> None:
-        self.flush()
-        if self._native is not None:
-            self._native.close()
+        if self._to_stderr is not None:
+            self._lines.append(_line(message))
+        if self._to_journal is not None:
+            self._entries.append(_entry(event, message, priority, fields))
 
     def flush(self) -> None:
-        """Write the lines that were collected: once for all of one turn of the loop."""
+        """Hand over what was told since the last time: once for all of one turn of the loop."""
         lines, self._lines = self._lines, []
-        try:
-            if lines:
-                os.write(2, to_bytes("".join(lines)))
-        except OSError:
-            pass
+        entries, self._entries = self._entries, []
+        if lines and self._to_stderr is not None:
+            self._to_stderr.put(lines)
+        if entries and self._to_journal is not None:
+            self._to_journal.put(entries)
 
-    def _send(self, data: bytes) -> None:
-        assert self._native is not None
+    def close(self) -> None:
+        """What can be written in ``PATIENCE`` seconds is written."""
+        self.flush()
+        outlets = [outlet for outlet in (self._to_stderr, self._to_journal) if outlet is not None]
+        end = time.monotonic() + PATIENCE
+        for outlet in outlets:
+            outlet.close()
+        for outlet in outlets:
+            outlet.join(max(0.0, end - time.monotonic()))
+
+
+class _Native:
+    """The socket of a journal (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/). Looked for with each message: one that
+    was restarted may have a new socket behind the name. Raises ``OSError`` where nobody listens."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.connect(path)
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+
+    def send(self, data: bytes) -> int:
+        """Blocks while the journal takes nothing."""
         try:
-            self._native.send(data)
-        except OSError:
+            self._sock.sendto(data, self._path)
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
             self._send_by_memfd(data)
+        return len(data)
 
     def _send_by_memfd(self, data: bytes) -> None:
         """What is too long for a datagram travels as a sealed memory file, as the protocol has it."""
-        import fcntl
-
-        assert self._native is not None
+        fd = os.memfd_create("journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
-            fd = os.memfd_create("journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-            try:
-                os.write(fd, data)
-                seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
-                fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-                socket.send_fds(self._native, [b""], [fd])
-            finally:
-                os.close(fd)
-        except OSError:
-            pass  # the journal is gone or full; there is nowhere left to say so
+            os.write(fd, data)
+            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))
+            self._sock.sendmsg([b""], [rights], 0, self._path)
+        finally:
+            os.close(fd)
+
+
+def _line(message: str) -> bytes:
+    return to_bytes(f"{time.strftime('%H:%M:%S')} {_printable(message)}\n")
+
+
+def _entry(event: Event, message: str, priority: Priority, fields: Mapping[str, Field]) -> bytes:
+    data = [
+        field("MESSAGE", message),
+        field("PRIORITY", int(priority)),
+        field("MESSAGE_ID", event.value),
+        field("SYSLOG_IDENTIFIER", "taskgated"),
+    ]
+    data += [field(f"TASKGATE_{k.upper()}", v) for k, v in fields.items() if v is not None]
+    return b"".join(data)
+
+
+def _missing(number: int) -> str:
+    return f"{number} event{'s' * (number != 1)} of this time are missing: they could not be written fast enough"
+
+
+def _missing_line(number: int) -> bytes:
+    return _line(_missing(number))
+
+
+def _missing_entry(number: int) -> bytes:
+    return _entry(Event.EVENTS_MISSING, _missing(number), Priority.WARNING, {})
 
 
 def field(name: str, value: str | int | bytes) -> bytes:

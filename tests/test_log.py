@@ -6,13 +6,17 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from taskgated.journal import Event, Journal, Priority
+from gate_env import GateEnv, until
+from taskgated.journal import PATIENCE, Event, Journal, Priority
+from taskgated.outlet import BOUND
 
+MakeGate = Callable[..., GateEnv]
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -53,6 +57,7 @@ def test_the_fields_of_an_event(receiver: socket.socket, journal: Journal) -> No
         Event.JOB_FAILED, "job 42 failed", Priority.WARNING,
         job_id=42, job_name="n\udcff", queue="etl", attempt=2, outcome="failed", signal=None,
     )  # fmt: skip
+    journal.flush()
     assert parse(receiver.recv(65536)) == {
         "MESSAGE": b"job 42 failed",
         "PRIORITY": b"4",
@@ -68,6 +73,7 @@ def test_the_fields_of_an_event(receiver: socket.socket, journal: Journal) -> No
 
 def test_several_lines(receiver: socket.socket, journal: Journal) -> None:
     journal.event(Event.FILE_REFUSED, "a\nMESSAGE_ID=b", source="x\ny")
+    journal.flush()
     fields = parse(receiver.recv(65536))
     assert fields["MESSAGE"] == b"a\nMESSAGE_ID=b"
     assert fields["TASKGATE_SOURCE"] == b"x\ny"
@@ -75,6 +81,7 @@ def test_several_lines(receiver: socket.socket, journal: Journal) -> None:
 
 def test_what_is_too_long_for_a_datagram_comes_as_a_sealed_file(receiver: socket.socket, journal: Journal) -> None:
     journal.event(Event.FILE_REFUSED, "x" * 5_000_000)
+    journal.flush()
     data, (fd,), _, _ = socket.recv_fds(receiver, 10, 1)
     assert data == b""
     with os.fdopen(fd, "rb") as file:
@@ -82,13 +89,104 @@ def test_what_is_too_long_for_a_datagram_comes_as_a_sealed_file(receiver: socket
         assert parse(file.read())["MESSAGE"] == b"x" * 5_000_000
 
 
-def test_a_journal_that_is_gone_or_full_harms_nobody(receiver: socket.socket, journal: Journal) -> None:
-    assert journal._native is not None
-    journal._native.settimeout(0.001)
-    for _ in range(300):
-        journal.event(Event.STARTED, "x" * 1000)
-    receiver.close()
-    journal.event(Event.STARTED, "x")
+def tell(journal: Journal, numbers: Iterable[int], size: int = 0) -> None:
+    """Events with a number; not one of them is waited for."""
+    began = time.monotonic()
+    for number in numbers:
+        journal.event(Event.STARTED, f"{number} {'x' * size}", job_id=number)
+        journal.flush()
+    assert time.monotonic() - began < 10, "who tells has to wait"
+
+
+def heard(receiver: socket.socket, last: int) -> list[int]:
+    """The numbers of the events as they come, until that one; and those that are missing, as one negative number."""
+    found: list[int] = []
+    while last not in found and (not found or found[-1] >= 0):
+        fields = parse(receiver.recv(1 << 20))
+        if fields["MESSAGE_ID"] == Event.EVENTS_MISSING.value.encode():
+            found.append(-int(fields["MESSAGE"].split()[0]))
+        else:
+            found.append(int(fields["TASKGATE_JOB_ID"]))
+    return found
+
+
+def test_a_journal_that_hangs_keeps_nobody_waiting(receiver: socket.socket, journal: Journal) -> None:
+    """And gets all of it when it goes on, in order."""
+    tell(journal, range(5000))
+    assert heard(receiver, 4999) == list(range(5000))
+
+
+def test_what_a_journal_that_hangs_makes_us_drop_is_counted(receiver: socket.socket, journal: Journal) -> None:
+    size = 10_000
+    told = 4 * BOUND // size
+    tell(journal, range(told), size)
+    assert journal._to_journal is not None and journal._to_journal._size <= BOUND
+    came: list[int] = []
+    while not came or came[-1] >= 0:
+        came += heard(receiver, -1 if came else 0)
+    *came, gap = came
+    assert came == list(range(len(came)))
+    assert len(came) - gap == told, "each has come, or is counted"
+    assert len(came) * size > BOUND / 2
+    tell(journal, [told])
+    assert heard(receiver, told) == [told]
+
+
+def test_a_journal_that_is_started_again_has_missed_nothing(tmp_path: Path, journal: Journal) -> None:
+    receiver_path = tmp_path / "socket"
+    receiver_path.unlink()
+    tell(journal, range(100))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as another:
+        another.bind(str(receiver_path))
+        another.settimeout(30)
+        assert heard(another, 99) == list(range(100))
+
+
+def test_the_end_does_not_wait_for_a_journal_that_hangs(receiver: socket.socket) -> None:
+    journal = Journal(receiver.getsockname())
+    tell(journal, range(5000))
+    began = time.monotonic()
+    journal.close()
+    assert PATIENCE / 2 < time.monotonic() - began < PATIENCE + 20, "it is given some time"
+    heard(receiver, 0)
+
+
+def test_a_standard_error_that_nobody_reads_holds_nothing_up(make_gate: MakeGate) -> None:
+    """It is a pipe, and full. What was said comes when somebody reads it; the end does not wait for that."""
+    gate = make_gate("workers: 2\n", start=False)
+    os.mkfifo(gate.root / "daemon.log")
+    reader = os.open(gate.root / "daemon.log", os.O_RDONLY | os.O_NONBLOCK)
+    gate.start()
+    gate.drop("a.tasks", "true\n" * 600)
+    gate.until_over(600)
+    assert gate.status()["ready"]
+    said = b""
+
+    def all_said() -> bool:
+        nonlocal said
+        while True:
+            try:
+                said += os.read(reader, 65536)
+            except BlockingIOError:
+                return said.count(b": succeeded after") == 600
+
+    until(all_said, "all that was said is there")
+    assert said.count(b": started on worker") == 600
+    gate.drop("b.tasks", "true\n" * 600)
+    gate.until_over(1200)
+    assert gate.stop() == 0
+    os.close(reader)
+
+
+def test_a_standard_error_that_is_closed_harms_nobody(make_gate: MakeGate) -> None:
+    gate = make_gate("workers: 2\n", start=False)
+    os.mkfifo(gate.root / "daemon.log")
+    reader = os.open(gate.root / "daemon.log", os.O_RDONLY | os.O_NONBLOCK)
+    gate.start()
+    os.close(reader)
+    gate.drop("a.tasks", "true\n" * 100)
+    gate.until_over(100)
+    assert gate.stop() == 0
 
 
 def test_plain_lines_without_a_journal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
