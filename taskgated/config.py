@@ -106,7 +106,7 @@ class Config:
 
     def queue(self, name: str) -> QueueConfig:
         """What is configured of a queue, or what holds for a directory that nobody has configured."""
-        return self.queues.get(name) or QueueConfig(name)
+        return self.queues.get(name) or _queue(name, {}, self.output)
 
 
 QUEUE = (

@@ -106,6 +106,7 @@ class TestValues:
         read = loaded(layout, "output: {max_size: 1M}\nqueues: {q: {defaults: {output: {max_size: 2M}}}}\n")
         assert read.queue("default").defaults["output"] == output(2**20)
         assert read.queue("q").defaults["output"] == output(2**21)
+        assert read.queue("only-a-directory").defaults["output"] == output(2**20)
 
     @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "\ufeff", "~"])
     def test_nothing(self, layout: Layout, text: str) -> None:

@@ -419,6 +419,15 @@ class TestLeavesNothing:
         assert attempt["omitted"] > 49_000_000
         assert attempt["user"] + attempt["system"] > 0
 
+    def test_what_holds_for_all_holds_in_a_queue_that_is_only_a_directory(self, make_gate: MakeGate) -> None:
+        gate = make_gate("output: {max_size: 64K}\numask: '077'\n")
+        (gate.layout.spool / "plain").mkdir()
+        gate.drop("a.yaml", "command: umask; head -c 1000000 /dev/zero | tr '\\0' x\n", "plain")
+        gate.until_over(1)
+        (attempt,) = gate.call("Show", id=1)["attempts"]
+        assert attempt["omitted"] > 900_000
+        assert gate.ctl("logs", "1").stdout.startswith(b"0077\n")
+
 
 class TestStop:
     def test_running_jobs_may_end(self, gate: GateEnv) -> None:
