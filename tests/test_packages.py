@@ -146,7 +146,7 @@ def _bytes(*command: str | Path) -> bytes:
 def test_what_the_deb_is_called(deb: Deb) -> None:
     assert deb.path.name == f"taskgated_{source_version()}_all.deb"
     assert deb.field("Version") == source_version()
-    assert deb.field("Maintainer") == "taskgated maintainers <maintainers@taskgate.io>"
+    assert deb.field("Maintainer") == "taskgated maintainers <maintainers@taskgated.invalid>"
 
 
 def test_lintian_has_nothing_to_say(deb: Deb) -> None:
