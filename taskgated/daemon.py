@@ -15,6 +15,7 @@ from taskgated import __version__, directories
 from taskgated.clock import boot_id
 from taskgated.config import Config, load
 from taskgated.control.gate import INTERFACE, GateInterface, description
+from taskgated.control.outputs import Outputs
 from taskgated.control.varlink import Service
 from taskgated.core.gate import Gate, Policy
 from taskgated.dispatch import Dispatch
@@ -107,8 +108,11 @@ class Daemon:
         self.engine.release = self._intake.release
         self._helper = Helper(self._loop, "retention")
         self._retention = Retention(layout, self._loop, self._store, self._journal, self._helper, self.config)
+        self._outputs = Outputs(self._loop)
         self._health = Health(self)
-        interface = GateInterface(layout, self.engine, self._reader, self._health, self._steady, self._load_again)
+        interface = GateInterface(
+            layout, self.engine, self._reader, self._health, self._steady, self._load_again, self._outputs
+        )
         self._control = Service(
             self._loop, layout.control_socket, 0o660, {INTERFACE: description()}, interface.methods()
         )
@@ -132,6 +136,7 @@ class Daemon:
         sys.setswitchinterval(0.0001)
         self._store.start()
         self._reader.start()
+        self._outputs.start()
         self._supervisor.start(self.config.workers)
         self.workforce.recover(self._before, boot_id())
         self._intake.start()
@@ -294,6 +299,7 @@ class Daemon:
         self._intake.join(0.1 if self._failed else ENOUGH)  # it may wait for a store that is no more
         self._helper.stop(LITTLE)
         self._control.close()
+        self._outputs.stop(LITTLE)
         self._dispatch.close()
         self._supervisor.close()
         self._store.stop(LITTLE if self._store.trouble else ENOUGH)
@@ -310,7 +316,7 @@ class Daemon:
         return self._control.door, self._dispatch.door
 
     @property
-    def parts(self) -> tuple[Loop, StoreThread, Reader, Intake, Supervisor, Systemd, Journal, Sink]:
+    def parts(self) -> tuple[Loop, StoreThread, Reader, Intake, Supervisor, Systemd, Journal, Sink, Outputs]:
         return (
             self._loop,
             self._store,
@@ -320,6 +326,7 @@ class Daemon:
             self._systemd,
             self._journal,
             self._sink,
+            self._outputs,
         )
 
 

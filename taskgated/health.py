@@ -33,7 +33,7 @@ class Health:
         self._daemon = daemon
         parts = daemon.parts
         self._loop, self._store, self._reader, self._intake = parts[:4]
-        self._supervisor, self._systemd, self._journal, self._sink = parts[4:]
+        self._supervisor, self._systemd, self._journal, self._sink, self._outputs = parts[4:]
         self._interval = min(EVERY, self._systemd.watchdog_interval or EVERY)
         self._timer: Timer | None = None
         self._silent_server = 0
@@ -44,6 +44,7 @@ class Health:
         self._telling: Timer | None = None
         self._no_workers = ""
         self._lost: list[str] = []  # sockets that are gone and cannot be made again; a restart could do no more
+        self._outputs_hang = ""
         self._short = ""  # of what the daemon is short; no reason to restart it
         self.bad_configuration = ""
 
@@ -77,6 +78,8 @@ class Health:
             found.append(self._supervisor.trouble)
         found += self._daemon.workforce.problems
         found += self._lost
+        if self._outputs.trouble:  # the workers write there, too; what the daemon does goes on
+            found.append(self._outputs.trouble)
         if self._short:
             found.append(self._short)
         if self.bad_configuration:
@@ -160,6 +163,12 @@ class Health:
             if self._no_workers:
                 text = f"{self._no_workers}; it is tried again"
                 self._journal.event(Event.WORKER_DIED, text, Priority.WARNING)
+        if self._outputs.trouble != self._outputs_hang:
+            self._outputs_hang = self._outputs.trouble
+            if self._outputs_hang:
+                self._journal.event(Event.OUTPUTS_HANG, self._outputs_hang, Priority.ERROR)
+            else:
+                self._journal.event(Event.OUTPUTS_ANSWER, "the disk of the outputs answers again", Priority.NOTICE)
 
     def _check(self) -> None:
         self._timer = self._loop.after(self._interval, self._check)

@@ -70,6 +70,8 @@ class Event(enum.StrEnum):
     WRONG_OWNER = "5b8e1a0f27d94a5f9c0f8a7de1b3c660"
     NOT_READY = "5b8e1a0f27d94a5f9c0f8a7de1b3c661"
     STORE_DAMAGED = "5b8e1a0f27d94a5f9c0f8a7de1b3c618"
+    OUTPUTS_HANG = "5b8e1a0f27d94a5f9c0f8a7de1b3c632"
+    OUTPUTS_ANSWER = "5b8e1a0f27d94a5f9c0f8a7de1b3c633"
     INTERNAL_ERROR = "5b8e1a0f27d94a5f9c0f8a7de1b3c615"
 
 

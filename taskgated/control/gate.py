@@ -15,12 +15,13 @@ from typing import Any, Protocol
 from taskgated import __version__
 from taskgated.clock import rfc3339, wall
 from taskgated.config import Access
+from taskgated.control.outputs import Outputs, Piece
 from taskgated.control.varlink import Call, Method, VarlinkError, denied, invalid
 from taskgated.core.gates import Reason, reasons
-from taskgated.core.job import State
+from taskgated.core.job import Result, State
 from taskgated.engine import Engine
 from taskgated.errors import ConfigError, IllegalTransition, NoSuchJob, TaskgateError
-from taskgated.output import read
+from taskgated.output import Kept, read
 from taskgated.paths import Layout
 from taskgated.store.contract import Attempt, Backlog, Details, Filter, Record
 from taskgated.store.reader import Reader
@@ -56,6 +57,7 @@ class GateInterface:
         health: Health,
         steady: Callable[[], int],
         reload: Callable[[], None],
+        outputs: Outputs,
     ) -> None:
         """``reload`` raises ``ConfigError``."""
         self._layout = layout
@@ -63,6 +65,7 @@ class GateInterface:
         self._reader = reader
         self._health = health
         self._steady = steady
+        self._outputs = outputs
         self._reload_configuration = reload
         self._waits: dict[int, list[_Wait]] = {}
         engine.over.append(self._job_over)
@@ -184,15 +187,28 @@ class GateInterface:
             number = call.integer("attempt", last)
             if number > last:
                 raise invalid("attempt")
-            running = details.record.state is State.RUNNING and number == last
-            path = self._layout.output_file(details.record.id, number)
-            data, after = read(str(path), offset, PIECE) if number else (b"", offset)
-            coming = running or (number == last and details.record.state is State.QUEUED and number == 0)
+            if number == 0:  # it has not started yet
+                found((b"", offset), details, number)
+                return
+            path = self._layout.output_path(details.record.id, number)
+            kept = _kept(details, number)
+            self._outputs.ask(
+                lambda: read(path, offset, PIECE, kept),
+                _forward(call, lambda piece: found(piece.get(), details, number)),
+                lambda: call.gone,
+            )
+
+        def found(piece: Piece, details: Details, number: int) -> None:
+            data, after = piece
+            state, last = details.record.state, details.record.attempt
+            coming = number == last and (state is State.RUNNING or (number == 0 and not state.final))
             call.reply(
                 attempt=number,
                 data=base64.b64encode(data).decode(),
                 next=after,
                 over=not coming and not data,
+                last=last,
+                state=state,
             )
 
         self._reader.submit("show", call.integer("id"), done=_forward(call, done))
@@ -308,6 +324,16 @@ def job_json(record: Record) -> dict[str, Any]:
         "finished": rfc3339(record.finished),
         "due": rfc3339(record.due),
     }
+
+
+def _kept(details: Details, number: int) -> Kept:
+    """What the record says of the output of an attempt."""
+    size = details.job.spec.output.max_size
+    attempt = next((a for a in details.attempts if a.number == number and a.finished is not None), None)
+    # Whose worker died did not say what it has kept.
+    if attempt is None or attempt.result is Result.LOST:
+        return Kept(size)
+    return Kept(size, attempt.output, attempt.omitted)
 
 
 def description() -> str:

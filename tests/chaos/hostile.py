@@ -11,13 +11,13 @@ import random
 from collections.abc import Callable
 
 from hostile_clients import calls, garbage, gigabyte, silent, thousands
-from hostile_files import blank_lines, bombs, flood, names, no_files, no_place, one_line, tiny_files
+from hostile_files import blank_lines, bombs, flood, names, no_files, no_place, one_line, outputs, tiny_files
 from hostile_handlers import mess_and_kills, messy_handlers
 from impostors import impostors, strangers
 from stage import siege
 from table import Row
 
-FILES = (bombs, no_files, no_place, names, one_line, blank_lines, flood, messy_handlers, tiny_files)
+FILES = (bombs, no_files, no_place, names, one_line, blank_lines, flood, outputs, messy_handlers, tiny_files)
 CLIENTS = (silent, garbage, calls, gigabyte, impostors, thousands, strangers)
 
 

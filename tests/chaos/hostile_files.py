@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gate_env import until
 from stage import PATIENCE, SHARE, Stage
+from taskgated.ctl.client import CallError
 
 FLOODER = 64_120
 """A user that nobody is."""
@@ -163,3 +164,40 @@ def no_files(stage: Stage) -> None:
     stage.honest()
     stage.refused(*refused)
     assert Path("/etc/passwd").is_file()
+
+
+OUTPUTS = {
+    "fifo": 'mkfifo "$f.new"; mv "$f.new" "$f"',
+    "link to a fifo": 'mkfifo "$f.gz"; ln -sf "$f.gz" "$f"',
+    "link to a device": 'ln -sf /dev/zero "$f"',
+    "link to a secret": 'ln -sf /etc/shadow "$f"',
+    "directory": 'rm -f "$f"; mkdir "$f"',
+}
+
+
+def outputs(stage: Stage) -> None:
+    """A job puts something else where its output lies. Who asks for that is answered, and sees nothing of it."""
+    log = stage.gate.layout.log
+    for name, command in OUTPUTS.items():
+        place = f"f={log}/$(printf %06d $((TASKGATE_JOB_ID / 1000)))/$TASKGATE_JOB_ID.1.log"
+        lines = ("#!/bin/sh", f"#TASKGATE name: {name}", "echo there", place)
+        script = "\n".join((*lines, 'until test -e "$f"; do sleep 0.02; done', command, ""))
+        stage.drop(name.replace(" ", "-"), script, "honest")
+
+    def done() -> dict[str, int]:
+        jobs = stage.gate.call("List", queues=["honest"], states=["succeeded"])["jobs"]
+        return {job["name"]: job["id"] for job in jobs if job["name"] in OUTPUTS}
+
+    for job in until(
+        lambda: found if len(found := done()) == len(OUTPUTS) else {}, "they are done", PATIENCE
+    ).values():
+        try:
+            told = stage.gate.call("Logs", id=job)
+        except CallError as error:
+            assert "the output cannot be read" in str(error)
+        else:
+            raise AssertionError(f"it is shown: {told}")
+    stage.honest()
+    for path in log.glob("*/*"):
+        if not path.is_file() or path.is_symlink():
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -24,6 +24,8 @@ from pathlib import Path
 from disks import ThinDisk
 from siege import PATIENCE, WATCHDOG, Manager, Siege, repeated
 from table import Row
+from taskgated.control.outputs import HUNG
+from taskgated.ctl.client import CallError
 
 Befall = Callable[[Siege], AbstractContextManager[None]]
 
@@ -32,6 +34,8 @@ READ_ONLY = ("Read-only", "readonly", "read-only", "disk I/O error")
 SLOWLY = "200ms"
 """What a slow disk takes for each sync, and for each name that it is to change."""
 SLOW_CALLS = "fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat"
+HANGS = "15s"
+"""What a disk takes that hangs: longer than whoever asks is to wait."""
 PROMPT = 1.5
 """Seconds in which the control socket answers, however slow the disk is."""
 USER = 64_321
@@ -177,6 +181,33 @@ def output_disk(name: str, rng: random.Random, befall: Befall, *, cut: bool = Tr
                 siege.until_ended("during0", "during1", "during2")
                 siege.wait(lambda: siege.log().count("succeeded (output") >= 3, "all outcomes say what was cut")
         return _end(siege, time.monotonic())
+
+
+def output_hangs(name: str, rng: random.Random) -> Row:
+    """The directory of the outputs lies on a disk that answers no more. Who asks for an output is told so; the rest
+    goes on, and the pings as well. (The workers are spared: what they write to is theirs to wait for.)"""
+    with Manager() as manager, Siege(name, env=manager.environ) as siege:
+        _begin(siege)
+        since = time.monotonic()
+        directory = siege.env.layout.output_file(1, 1).parent
+        with siege.injected("openat", f"delay_enter={HANGS}", directory):
+            siege.wait(lambda: _told(siege, "before0") == HUNG, "it is said to who asks")
+            siege.said(HUNG)
+            siege.drop("during0", "during1", "during2")
+            siege.until_ended("across", "during0", "during1", "during2")
+            siege.wait(lambda: _told(siege, "before0") == HUNG, "it is said again, at once")
+        if (silence := manager.silence(since)) > WATCHDOG:
+            siege.notes.append(f"no ping for {silence:.1f} s")
+        siege.wait(lambda: _told(siege, "across"), "outputs can be read again")
+        return _end(siege, time.monotonic())
+
+
+def _told(siege: Siege, job: str) -> str:
+    """The output of a job, or what is wrong with that."""
+    try:
+        return str(siege.env.call("Logs", id=(siege.env.job(job) or {})["id"])["data"])
+    except CallError as error:
+        return str(error)
 
 
 # -- the spool -----------------------------------------------------------------------------------
@@ -408,6 +439,7 @@ def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
             name, rng, "state", words="the store does not answer"
         ),
         "frozen disk: output": lambda name, rng: frozen(name, rng, "log"),
+        "hung disk: output": output_hangs,
         "frozen disk: spool": lambda name, rng: frozen(name, rng, "spool"),
         "slow disk: store and spool": lambda name, rng: slow(name, rng, 20),
         "slow disk: many files at once": lambda name, rng: slow(name, rng, 200, at_once=True),

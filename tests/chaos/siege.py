@@ -155,10 +155,12 @@ class Siege:
         return last
 
     @contextmanager
-    def injected(self, calls: str, what: str) -> Iterator[Path]:
-        """The daemon, with all its threads, under strace(1), which does that to these system calls; its log."""
+    def injected(self, calls: str, what: str, path: Path | None = None) -> Iterator[Path]:
+        """The daemon, with all its threads, under strace(1), which does that to these system calls (of that path);
+        its log."""
         log = self.root / "strace.log"
         command = ["strace", "-f", "-q", "-o", str(log), "-e", f"trace={calls}", "-e", f"inject={calls}:{what}"]
+        command += ["-P", str(path)] if path else []
         tracer = subprocess.Popen([*command, "-p", str(self.pid)], stderr=subprocess.DEVNULL)
         try:
             self.wait(lambda: all(map(traced, threads(self.pid))), "strace has it")

@@ -43,7 +43,7 @@ def test_a_disk(name: str) -> None:
     assert row.clean, row
 
 
-@pytest.mark.parametrize("name", ["few descriptors: daemon", "out of memory: daemon killed"])
+@pytest.mark.parametrize("name", ["few descriptors: daemon", "out of memory: daemon killed", "hung disk: output"])
 def test_the_daemon(name: str) -> None:
     row = ATTACKS[name](random.Random(1), False)
     assert row.clean, row

@@ -1,0 +1,114 @@
+"""Reading outputs beside the main loop: what hangs there, and what is no output, holds up nobody else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gate_env import GateEnv, until
+from taskgated.control import outputs
+from taskgated.control.outputs import HUNG, Outputs
+from taskgated.ctl.client import CallError
+from taskgated.loop import Loop
+from taskgated.store.thread import Answer
+
+
+def test_a_read_that_hangs_is_answered_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "PATIENCE", 0.2)
+    loop = Loop()
+    reads = Outputs(loop)
+    reads.start()
+    hangs = threading.Event()
+    answers: list[Answer] = []
+
+    def hang() -> tuple[bytes, int]:
+        hangs.wait(60)
+        return b"late", 4
+
+    def turn_until(what: Callable[[], object]) -> None:
+        loop.after(60, lambda: pytest.fail("that takes too long"))
+        while not what():
+            loop.turn()
+
+    def no_file() -> tuple[bytes, int]:
+        raise OSError("it is no file")
+
+    reads.ask(lambda: (b"x", 1), answers.append, lambda: False)
+    turn_until(lambda: answers)
+    assert answers.pop().get() == (b"x", 1)
+    reads.ask(no_file, answers.append, lambda: False)
+    turn_until(lambda: answers)
+    assert "cannot be read: it is no file" in str(answers.pop().error)
+    assert not reads.trouble
+    reads.ask(hang, answers.append, lambda: False)
+    reads.ask(lambda: (b"y", 1), answers.append, lambda: False)
+    turn_until(lambda: len(answers) == 2)
+    assert [str(answer.error) for answer in answers] == [HUNG, HUNG], "who waits behind it as well"
+    until(lambda: reads.trouble == HUNG, "it is named")
+    reads.ask(lambda: (b"z", 1), answers.append, lambda: False)
+    assert str(answers.pop().error) == HUNG, "at once: nothing piles up"
+    hangs.set()
+    until(lambda: not reads.trouble, "it goes on")
+    answers.clear()
+    reads.ask(lambda: (b"gone", 1), answers.append, lambda: True)
+    reads.ask(lambda: (b"x", 1), answers.append, lambda: False)
+    turn_until(lambda: answers)
+    turn_until(lambda: len(answers) == 2)
+    assert answers[1].get() == (b"x", 1), "what came late was nobody's any more"
+    assert answers[0].error, "nobody hears it"
+    reads.stop(10)
+
+
+def answer(gate: GateEnv, job: int) -> str:
+    try:
+        return str(gate.call("Logs", id=job)["data"])
+    except CallError as error:
+        return f"{error.kind}: {error}"
+
+
+def test_a_fifo_as_an_output_hangs_nobody(gate: GateEnv) -> None:
+    gate.drop("a.tasks", "echo x\n" * 3)
+    gate.until_over(3)
+    first, second, third = (Path(gate.call("Show", id=job)["attempts"][0]["log"]) for job in (1, 2, 3))
+    first.unlink()
+    os.mkfifo(first)
+    second.unlink()
+    second.symlink_to(first)
+    assert "is not a regular file" in answer(gate, 1)
+    assert answer(gate, 2).startswith("Unavailable: the output cannot be read")
+    assert answer(gate, 3) == "eAo="
+    third.parent.rename(third.parent.with_name("elsewhere"))
+    third.parent.symlink_to("elsewhere")
+    assert answer(gate, 3).startswith("Unavailable: the output cannot be read"), "nor a link to a directory"
+    assert gate.status()["ready"]
+
+
+def test_a_hung_disk_of_the_outputs_is_named_and_all_else_goes_on(gate: GateEnv) -> None:
+    gate.drop("a.yaml", "command: echo x\n")
+    gate.until_over(1)
+    assert gate.process
+    directory = str(gate.layout.output_file(1, 1).parent)
+    delayed = ["-P", directory, "-e", "trace=openat", "-e", "inject=openat:delay_enter=15s"]
+    tracer = subprocess.Popen(
+        ["strace", "-f", "-q", "-o", str(gate.root / "strace"), *delayed, "-p", str(gate.process.pid)]
+    )
+    try:
+        tasks = Path(f"/proc/{gate.process.pid}/task")
+        until(lambda: all("TracerPid:\t0" not in (t / "status").read_text() for t in tasks.iterdir()), "it is traced")
+        assert answer(gate, 1) == f"Unavailable: {HUNG}"
+        until(lambda: HUNG in gate.status()["problems"], "status says so")
+        until(lambda: HUNG in gate.log(), "and the log")
+        assert answer(gate, 1) == f"Unavailable: {HUNG}"
+        gate.drop("b.yaml", "command: 'true'\n")
+        gate.until_over(2)
+    finally:
+        tracer.terminate()
+        tracer.wait(60)
+    until(lambda: gate.status()["ready"], "it is well again")
+    assert answer(gate, 1) == "eAo="
+    until(lambda: "answers again" in gate.log(), "it is said")
