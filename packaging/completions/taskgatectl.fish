@@ -14,7 +14,7 @@ end
 # Whether the command on the line has no argument yet.
 function __fish_taskgatectl_first
     set -l words (commandline -opc)
-    argparse -i root= attempt= -- $words[2..] 2>/dev/null
+    argparse -i root= attempt= patience= -- $words[2..] 2>/dev/null
     and test (count (string match -v -- '-*' $argv)) = 1
 end
 
@@ -86,6 +86,7 @@ complete -c taskgatectl -n $list -l limit -x -d 'At most so many jobs'
 set -l logs '__fish_taskgatectl_using logs'
 complete -c taskgatectl -n $logs -l attempt -x -d 'Of this attempt (default: the last)'
 complete -c taskgatectl -n $logs -s f -l follow -d 'Until the job is over'
+complete -c taskgatectl -n '__fish_taskgatectl_using logs wait' -l patience -x -d 'How long the daemon may be away'
 
 set -l check '__fish_taskgatectl_using check'
 complete -c taskgatectl -n $check -l queue -x -a '(__fish_taskgatectl_queues)' -d 'As if dropped for this queue'

@@ -19,14 +19,20 @@ from typing import Any
 
 from taskgated import __version__
 from taskgated.ctl import show
-from taskgated.ctl.client import CallError, Client, Unreachable
+from taskgated.ctl.client import CallError, Client, Gone, Unreachable
+from taskgated.ctl.patience import Patience
+from taskgated.ctl.show import say
 from taskgated.errors import ConfigError, Refused
+from taskgated.formats.units import duration
 from taskgated.paths import Layout, add_options
 from taskgated.wire import Message
 
-STATES = ("queued", "held", "running", "succeeded", "failed", "cancelled")
+OVER = ("succeeded", "failed", "cancelled")
+STATES = ("queued", "held", "running", *OVER)
 FOLLOW = 0.3
 """Seconds between looks at an output that is being followed."""
+AT_ONCE = 500
+"""Jobs that one call waits for at most."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,8 +61,11 @@ def parser() -> argparse.ArgumentParser:
     logs = command("logs", "the output of a job")
     logs.add_argument("id", type=int)
     logs.add_argument("--attempt", type=_positive, metavar="N", help="of attempt N (default: the last)")
-    logs.add_argument("-f", "--follow", action="store_true", help="until the job is over")
-    command("wait", "until jobs are over; exits with the job's own exit code").add_argument("id", type=int, nargs="+")
+    logs.add_argument("-f", "--follow", action="store_true", help="until the job is over, with all attempts to come")
+    _patience(logs)
+    wait = command("wait", "until jobs are over; exits with the job's own exit code")
+    wait.add_argument("id", type=int, nargs="+")
+    _patience(wait)
     command("reload", "put the configuration in force; an unusable one is refused and changes nothing")
     command("cancel", "end a job, or see to it that it never starts").add_argument("id", type=int)
     check = command("check", "what the daemon would say of these files")
@@ -70,6 +79,18 @@ def _common(parser: argparse.ArgumentParser, *, defaults: bool = True) -> None:
     add_options(parser, defaults=defaults)
     json_ = False if defaults else argparse.SUPPRESS
     parser.add_argument("--json", action="store_true", default=json_, help="print JSON, as the control socket has it")
+
+
+def _patience(parser: argparse.ArgumentParser) -> None:
+    what = "how long the daemon may be away meanwhile, as in a restart (default: for ever)"
+    parser.add_argument("--patience", type=_duration, metavar="DURATION", help=what)
+
+
+def _duration(text: str) -> float:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(text: str) -> int:
@@ -90,10 +111,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         with Client(layout.control_socket) as gate:
             return int(_COMMANDS[options.command](gate, options))
     except Unreachable as error:
-        print(f"taskgatectl: {error}", file=sys.stderr)
+        say(f"taskgatectl: {error}", file=sys.stderr)
         return os.EX_UNAVAILABLE
     except (CallError, ConfigError) as error:
-        print(f"taskgatectl: {error}", file=sys.stderr)
+        ours = isinstance(error, ConfigError) or error.kind == "BadConfiguration"  # its lines are, one a problem
+        text = f"taskgatectl: {error}"
+        say(*(text.split("\n") if ours else [text]), file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -103,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print(options: argparse.Namespace, value: Any, lines: Sequence[str]) -> None:
-    print(json.dumps(value) if options.json else "\n".join(lines))
+    say(*([json.dumps(value)] if options.json else lines))
 
 
 def _status(gate: Client, options: argparse.Namespace) -> int:
@@ -126,7 +149,7 @@ def _pages(gate: Client, options: argparse.Namespace) -> Iterator[Message]:
 
 def _list(gate: Client, options: argparse.Namespace) -> int:
     if not options.json:
-        print("\n".join(show.table(show.JOB_HEAD, map(show.job_row, _pages(gate, options)))))
+        say(*show.table(show.JOB_HEAD, map(show.job_row, _pages(gate, options))))
         return 0
     between = "[\n"  # one job a line, printed as the pages come: a million jobs need no memory here
     for job in _pages(gate, options):
@@ -143,33 +166,59 @@ def _show(gate: Client, options: argparse.Namespace) -> int:
 
 
 def _logs(gate: Client, options: argparse.Namespace) -> int:
-    offset, attempt = 0, options.attempt
+    patience = Patience(gate, options.patience)
+    offset, attempt, waited = 0, options.attempt, False
     while True:
         asked = {} if attempt is None else {"attempt": attempt}
-        reply = gate.call("Logs", id=options.id, offset=offset, **asked)
-        data = base64.b64decode(reply["data"])
-        sys.stdout.buffer.write(data)
+        try:
+            reply = gate.call("Logs", id=options.id, offset=offset, **asked)
+        except (Gone, CallError) as error:
+            if not options.follow or (isinstance(error, CallError) and error.kind != "Unavailable"):
+                raise
+            patience.lost(error)
+            continue
+        patience.answered()
+        if waited and attempt is None and reply["attempt"] > 1:  # the first has begun and ended meanwhile
+            attempt = 1
+            continue
+        sys.stdout.buffer.write(base64.b64decode(reply["data"]))
         sys.stdout.buffer.flush()
         offset = reply["next"]
-        if reply["attempt"]:
-            attempt = reply["attempt"]
-        if not data:
-            if reply["over"] or not options.follow:
+        attempt = reply["attempt"] or None
+        if reply["data"]:
+            continue
+        if not options.follow:
+            return 0
+        if reply["over"]:
+            # A daemon of an earlier version does not say what comes after this attempt.
+            last, state = reply.get("last", attempt or 0), reply.get("state", "failed")
+            if options.attempt is not None or (state in OVER and last == (attempt or 0)):
                 return 0
-            time.sleep(FOLLOW)
+            if attempt is not None and last > attempt:
+                attempt, offset = attempt + 1, 0
+                say(f"taskgatectl: attempt {attempt} of job {options.id}", file=sys.stderr)
+                continue
+        waited = waited or attempt is None
+        time.sleep(FOLLOW)
 
 
 def _wait(gate: Client, options: argparse.Namespace) -> int:
+    patience = Patience(gate, options.patience)
     over: dict[int, Message] = {}
-    for reply in gate.stream("Wait", ids=options.id):
-        for job in reply["jobs"]:
-            over[job["id"]] = job
-            if not options.json:
-                print("  ".join(str(cell) for cell in show.job_row(job) if cell is not None))
-                sys.stdout.flush()
-    jobs = [over[id_] for id_ in dict.fromkeys(options.id)]
+    wanted = list(dict.fromkeys(options.id))
+    while left := [id_ for id_ in wanted if id_ not in over][:AT_ONCE]:
+        try:
+            for reply in gate.stream("Wait", ids=left):
+                patience.answered()
+                for job in reply["jobs"]:
+                    over[job["id"]] = job
+                    if not options.json:
+                        say("  ".join(str(cell) for cell in show.job_row(job) if cell is not None))
+        except Gone as error:
+            patience.lost(error)
+    jobs = [over[id_] for id_ in wanted]
     if options.json:
-        print(json.dumps(jobs))
+        say(json.dumps(jobs))
     return next((code for job in jobs if (code := exit_status(job))), 0)
 
 
@@ -204,19 +253,19 @@ def _check(options: argparse.Namespace, layout: Layout) -> int:
                 specs = read_file(name, file.read(), options.queue, config)
         except OSError as error:
             results.append({"file": path, "ok": False, "jobs": 0, "problems": [{"message": str(error.strerror)}]})
-            text = f"{path}: {error.strerror}"
+            lines = [f"{path}: {error.strerror}"]
         except Refused as error:
             fields = ("line", "column", "message", "hint")
             problems = [{f: getattr(p, f) for f in fields} for p in error.problems]
             results.append({"file": path, "ok": False, "jobs": 0, "problems": problems})
-            text = str(error)
+            lines = str(error).split("\n")
         else:
             results.append({"file": path, "ok": True, "jobs": len(specs), "problems": []})
-            text = f"{path}: {len(specs)} job{'s' * (len(specs) != 1)}"
+            lines = [f"{path}: {len(specs)} job{'s' * (len(specs) != 1)}"]
         if not options.json:
-            print(text)
+            say(*lines)
     if options.json:
-        print(json.dumps(results))
+        say(json.dumps(results))
     return 0 if all(result["ok"] for result in results) else 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ class Unreachable(TaskgateError):
     """No daemon answers."""
 
 
+class Gone(Unreachable):
+    """The daemon that answered does so no more: it has ended, and another may come."""
+
+
 class CallError(TaskgateError):
     """The daemon answered with an error; ``kind`` is its name without the interface."""
 
@@ -33,16 +38,27 @@ class CallError(TaskgateError):
 
 
 class Client:
-    """``with Client(path) as gate: gate.call("Status")``. Raises ``Unreachable`` and ``CallError``."""
+    """``with Client(path) as gate: gate.call("Status")``. Raises ``Unreachable`` (``Gone``) and
+    ``CallError``."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._sock = connect(path)
-        except PermissionError:
-            raise Unreachable(f"you may not use {path}: are you in the group taskgate?") from None
-        except OSError as error:
-            raise Unreachable(f"no taskgated answers at {path}: {error.strerror}; is it running?") from None
+        self._path = path
+        self._sock = self._connect()
         self._buffer = bytearray()
+
+    def _connect(self) -> socket.socket:
+        try:
+            return connect(self._path)
+        except PermissionError:
+            raise Unreachable(f"you may not use {self._path}: are you in the group taskgate?") from None
+        except OSError as error:
+            raise Unreachable(f"no taskgated answers at {self._path}: {error.strerror}; is it running?") from None
+
+    def reconnect(self) -> None:
+        """What was asked and not answered is forgotten."""
+        self._sock.close()
+        self._sock = self._connect()
+        self._buffer.clear()
 
     def __enter__(self) -> Client:
         return self
@@ -72,7 +88,7 @@ class Client:
                 if not reply.get("continues"):
                     return
         except OSError as error:
-            raise Unreachable(f"the daemon is gone: {error}") from None
+            raise Gone(f"the daemon is gone: {error}") from None
 
     def _frame(self) -> bytes:
         start = 0
@@ -80,7 +96,7 @@ class Client:
             start = len(self._buffer)
             data = self._sock.recv(256 * 1024)
             if not data:
-                raise Unreachable("the daemon closed the connection")
+                raise Gone("the daemon closed the connection")
             self._buffer += data
         frame = bytes(self._buffer[:end])
         del self._buffer[: end + 1]

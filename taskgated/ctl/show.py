@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TextIO
 
 from taskgated.errors import printable
 from taskgated.wire import Message
+
+
+def say(*lines: str, file: TextIO | None = None) -> None:
+    """The one place where text meets a terminal: each of these is one line, whatever somebody wrote into it."""
+    print("\n".join(map(printable, lines)), file=file, flush=True)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
@@ -18,6 +23,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
+    """As wide as it is when it is said."""
     return "-" if value is None or value == "" else printable(str(value))
 
 
@@ -88,7 +94,7 @@ def details(reply: Message) -> list[str]:
         ("runs", "(not yours to see)" if reply["spec"] is None else _what(reply["spec"])),
         *(("waits for", reason["text"]) for reason in reply["waits_for"]),
     ]
-    lines = [f"{name:>10}  {printable(str(value))}" for name, value in rows if value is not None]
+    lines = [f"{name:>10}  {value}" for name, value in rows if value is not None]
     head = ("ATTEMPT", "RESULT", "EXIT", "STARTED", "TOOK", "CPU", "MAX RSS", "OUTPUT", "MESSAGE")
     attempts = [
         (

@@ -1,0 +1,60 @@
+"""Whoever waits for a job hears its end: over restarts, upgrades and crashes of the daemon."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from taskgated.ctl.client import CallError, Client, Unreachable
+from taskgated.ctl.show import say
+
+AGAIN = 0.5
+"""Seconds between attempts to reach the daemon again."""
+STEADY = 10.0
+"""Seconds that a connection has to last before the next loss is another one."""
+
+
+class Patience:
+    """How long a daemon that was there may be away: ``limit`` seconds, or for ever (None).
+
+    For ever is right for most: the jobs are not lost, and whoever does not hear the end of one would do it again.
+    """
+
+    def __init__(self, gate: Client, limit: float | None) -> None:
+        self._gate = gate
+        self._limit = limit
+        self._lost_at: float | None = None
+        self._back_at = 0.0
+        self._said = False
+
+    def answered(self) -> None:
+        """All is well again."""
+        self._lost_at = None
+        self._say_back()
+
+    def lost(self, error: Unreachable | CallError) -> None:
+        """There is no connection, or no answer now: returns when it is worth another try; raises ``error`` when it
+        takes too long."""
+        now = time.monotonic()
+        if self._lost_at is None or now - self._back_at > STEADY:
+            self._lost_at = now
+            self._said = True
+            say(f"taskgatectl: {error}; trying again", file=sys.stderr)
+        while True:
+            if self._limit is not None and time.monotonic() - self._lost_at >= self._limit:
+                raise error
+            time.sleep(AGAIN)
+            self._back_at = time.monotonic()
+            if isinstance(error, CallError):
+                return
+            try:
+                self._gate.reconnect()
+            except Unreachable:
+                continue
+            self._say_back()
+            return
+
+    def _say_back(self) -> None:
+        if self._said:
+            self._said = False
+            say("taskgatectl: the daemon answers again", file=sys.stderr)
