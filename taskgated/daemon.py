@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from taskgated import __version__, directories
+from taskgated import __version__, directories, ids
 from taskgated.clock import boot_id
 from taskgated.config import Config, load
 from taskgated.control.gate import INTERFACE, GateInterface, description
@@ -26,6 +26,7 @@ from taskgated.errors import CannotStart, ConfigError, DiskTrouble, Problem
 from taskgated.health import Health
 from taskgated.helper import Helper
 from taskgated.identity import check_user
+from taskgated.ids import LastId
 from taskgated.intake.intake import Intake
 from taskgated.journal import Event, Journal, Priority
 from taskgated.loop import Loop, Timer
@@ -78,7 +79,7 @@ class Daemon:
         self.begun.insist(lambda: directories.make(layout, self.config.queues))
         step_aside()
         self._loop = Loop()
-        store = self.begun.insist(lambda: SqliteStore(layout.database))
+        store = self.begun.insist(self._open)
         self._store = StoreThread(store, self._loop.wake)
         reader = self.begun.insist(lambda: SqliteStore(layout.database, read_only=True))
         self._reader = Reader(reader, self._loop.wake)
@@ -106,7 +107,8 @@ class Daemon:
         self._sink.intake = self._intake
         self._sink.damage = lambda: self._store.damage or self._reader.damage
         self.engine.release = self._intake.release
-        self._helper = Helper(self._loop, "retention")
+        self._helper = Helper(self._loop, "helper")
+        self.engine.given = LastId(layout, self._helper, store.last_id()).given
         self._retention = Retention(layout, self._loop, self._store, self._journal, self._helper, self.config)
         self._outputs = Outputs(self._loop)
         self._health = Health(self)
@@ -118,9 +120,21 @@ class Daemon:
         )
         self._stops = 0
         self._futile = 0  # looks in a row, while stopping, that found only the disk in the way
-        self._failed = False
+        self._failed = self.serving = False
         self._drained: Timer | None = None
-        self.serving = False
+
+    def _open(self) -> SqliteStore:
+        """The store; one that was put back from a copy, or is new, gives no id of a job that there was before."""
+        store = SqliteStore(self._layout.database)
+        last, known = store.last_id(), ids.known(self._layout)
+        if last < known:
+            store.skip_ids(known + ids.MARGIN)
+            text = (
+                f"the database knows jobs up to {last}, but there were some up to {known}: it was put back from a "
+                f"copy, or is new. New jobs get ids above {known + ids.MARGIN}, that none is taken for an older one"
+            )
+            self._journal.event(Event.STORE_BEHIND, text, Priority.WARNING)
+        return store
 
     # -- life ------------------------------------------------------------------------------------
 

@@ -34,7 +34,8 @@ _ENDS = {
 
 
 class Engine:
-    """``over`` is called with the id of each job that is over, ``progressed`` at starts and ends.
+    """``over`` is called with the id of each job that is over, ``progressed`` at starts and ends, ``given`` with the
+    highest id of new jobs.
 
     ``dispatch`` is set by who puts the parts together.
     """
@@ -52,6 +53,7 @@ class Engine:
     ) -> None:
         self.gate = gate
         self.queued = 0
+        self.given: Callable[[int], None] = lambda last: None
         self.over: list[Callable[[int], None]] = []
         self.progressed: list[Callable[[], None]] = []
         self.release: Callable[[list[str]], None] = lambda claims: None
@@ -248,6 +250,8 @@ class Engine:
 
     def added(self, added: Added) -> None:
         self.queued = added.queued
+        if added.jobs:
+            self.given(added.jobs[-1])
         if added.fresh:
             self.do(self.gate.offered(added.fresh))
         else:

@@ -63,6 +63,7 @@ class Event(enum.StrEnum):
     FILE_WAITS = "5b8e1a0f27d94a5f9c0f8a7de1b3c621"
     FILE_LOST = "5b8e1a0f27d94a5f9c0f8a7de1b3c620"
     OUTPUT_DROPPED = "5b8e1a0f27d94a5f9c0f8a7de1b3c617"
+    STORE_BEHIND = "5b8e1a0f27d94a5f9c0f8a7de1b3c631"
     OUTPUT_STUCK = "5b8e1a0f27d94a5f9c0f8a7de1b3c630"
     STUCK = "5b8e1a0f27d94a5f9c0f8a7de1b3c640"
     SOCKET_REMADE = "5b8e1a0f27d94a5f9c0f8a7de1b3c650"

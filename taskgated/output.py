@@ -54,7 +54,9 @@ def _division(max_size: int) -> tuple[int, int]:
 
 
 class Writer:
-    """Takes all output of one attempt and keeps what fits. No file is made before the first byte.
+    """Takes all output of one attempt and keeps what fits. No file is made before the first byte, and what lies there
+    of another attempt with that number is deleted: there may be one when the database was put back from a copy, or a
+    power cut has undone a start.
 
     Trouble with the disk never reaches the job: from the first error on nothing more is kept, and
     ``error`` says why. ``total`` counts the bytes taken, ``omitted`` those that were not kept.
@@ -71,6 +73,14 @@ class Writer:
         self.total = 0
         self.omitted = 0
         self.error = ""
+        try:
+            if stat.S_ISREG(os.lstat(path).st_mode):  # whatever else there may be is none of ours
+                remove(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if os.path.lexists(path):
+                self.error = f"output is not kept, that of another attempt is in the way: {path}: {error.strerror}"
 
     def write(self, data: bytes) -> None:
         """Take more output. Never raises ``OSError``."""

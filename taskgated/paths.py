@@ -96,6 +96,16 @@ class Layout:
         return self.state / "lock"
 
     @property
+    def last_id(self) -> Path:
+        """How far the ids of jobs have come, in case that the database is put back from a copy."""
+        return self.state / "last-id"
+
+    @property
+    def last_id_beside_output(self) -> Path:
+        """The same, in case that all of ``state`` is."""
+        return self.log / ".last-id"
+
+    @property
     def outcomes(self) -> Path:
         """Outcomes that workers put down while no daemon was there to take them."""
         return self.state / "outcomes"

@@ -181,6 +181,13 @@ class Store(Protocol):
     def damage(self, error: Exception) -> Damaged | None:
         """What an error that a verb raised says of the database itself; None if it says nothing against it."""
 
+    def last_id(self) -> int:
+        """The highest id that was given to a job; 0 when there was none."""
+
+    def skip_ids(self, last: int) -> None:
+        """New jobs get ids above this one, which is higher than any that was given. Asked for when the store is
+        opened; raises ``StoreError``."""
+
     def fetch(self, wanted: Mapping[str, int], known: Collection[int] = ()) -> list[Job]:
         """The best queued jobs that may run now: of each queue at most as many as wanted, of which those
         that the caller knows are left out. Those that are ``unreadable`` are for ``condemn``."""

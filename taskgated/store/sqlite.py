@@ -189,6 +189,16 @@ class SqliteStore:
         assert cursor.lastrowid is not None
         return replace(job, id=cursor.lastrowid)
 
+    def last_id(self) -> int:
+        row = self._one("last_id")
+        return 0 if row is None else int(row[0])
+
+    def skip_ids(self, last: int) -> None:
+        try:
+            self._do("first_id" if self._one("last_id") is None else "skip_ids", id=last)
+        except sqlite3.Error as error:
+            raise database.cannot_open(self._path, error) from error
+
     def fetch(self, wanted: Mapping[str, int], known: Collection[int] = ()) -> list[Job]:
         steady = self.clock.now()
         rows: list[Any] = []

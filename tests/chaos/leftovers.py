@@ -8,7 +8,7 @@ from pathlib import Path
 
 from taskgated.paths import Layout
 
-_STATE = {"jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", "lock", "outcomes", "scripts"}
+_STATE = {"jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", "last-id", "lock", "outcomes", "scripts"}
 
 
 def leftovers(layout: Layout, rejected: Collection[str] = ()) -> list[str]:
@@ -17,7 +17,11 @@ def leftovers(layout: Layout, rejected: Collection[str] = ()) -> list[str]:
     found = list(layout.run.iterdir())
     found += [path for path in layout.state.iterdir() if path.name not in _STATE]
     found += [path for directory in (layout.outcomes, layout.scripts) for path in directory.iterdir()]
-    found += [path for path in layout.log.rglob("*") if path.is_file() and path.suffix != ".log"]
+    found += [
+        path
+        for path in layout.log.rglob("*")
+        if path.is_file() and path.suffix != ".log" and path != layout.last_id_beside_output
+    ]
     found += [path for path in _inside(layout.rejected) if path.name not in refused]
     for claim in _inside(layout.claims):
         if not claim.name.startswith("done.") or os.listdir(claim):  # an empty one that was put by is a spare

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
+import putback
 from disks import ThinDisk
 from siege import PATIENCE, WATCHDOG, Manager, Siege, repeated
 from table import Row
@@ -450,6 +451,8 @@ def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
         "no memory: daemon": memory,
         "out of memory: daemon killed": killed,
         "no user database: spool": users_away,
+        "old disk: database put back": putback.database,
+        "blocked disk: directories for outputs": putback.in_the_way,
     }
 
     def attack(name: str) -> Callable[[random.Random, bool], Row]:

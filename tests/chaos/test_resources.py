@@ -61,6 +61,12 @@ def test_nobody_can_be_asked_who_somebody_is() -> None:
     assert row.clean, row
 
 
+@pytest.mark.parametrize("name", ["old disk: database put back", "blocked disk: directories for outputs"])
+def test_what_people_put_there(name: str) -> None:
+    row = ATTACKS[name](random.Random(1), False)
+    assert row.clean, row
+
+
 def test_a_trial_that_breaks_off_is_a_row() -> None:
     def trial() -> Row:
         raise OSError(errno.EBUSY, "Device or resource busy")

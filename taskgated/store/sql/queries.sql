@@ -22,6 +22,18 @@ INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, since,
 VALUES ('queued', :queue, :priority, :name, :source, :owner, :submitted, :since, :due, :due_clock, :expires, :claim,
         :spec);
 
+-- name: last_id
+-- The highest id that was given.
+SELECT seq FROM sqlite_sequence WHERE name = 'jobs';
+
+-- name: first_id
+-- Ids begin after this one; for a database that has given none.
+INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', :id);
+
+-- name: skip_ids
+-- Ids go on after this one.
+UPDATE sqlite_sequence SET seq = :id WHERE name = 'jobs';
+
 -- name: fetch
 -- The best jobs of one queue that may run now.
 SELECT id, queue, priority, state, spec, source, attempt, failures, crashes, submitted, due, due_clock, expires, claim
