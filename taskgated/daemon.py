@@ -102,8 +102,8 @@ class Daemon:
         self._supervisor = Supervisor(self._loop, self._spawn, self.workforce)
         self.engine.dispatch = self.workforce.dispatch = self._dispatch
         self.workforce.supervisor = self._supervisor
-        self._sink = Sink(self.config, self._store, self.engine, self._loop)
-        self._intake = Intake(layout, self.config, self._sink, self._sink.teller(self._journal))
+        self._sink = Sink(self.config, self._store, self.engine, self._loop, self._journal)
+        self._intake = Intake(layout, self.config, self._sink, self._sink.tell)
         self._sink.intake = self._intake
         self._sink.damage = lambda: self._store.damage or self._reader.damage
         self.engine.release = self._intake.release

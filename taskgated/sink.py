@@ -38,11 +38,12 @@ from taskgated.store.thread import Answer, StoreThread
 class Sink:
     intake: Intake
 
-    def __init__(self, config: Config, store: StoreThread, engine: Engine, loop: Loop) -> None:
+    def __init__(self, config: Config, store: StoreThread, engine: Engine, loop: Loop, journal: Journal) -> None:
         self._max_backlog = config.max_backlog
         self._store = store
         self._engine = engine
         self._loop = loop
+        self._journal = journal
         self._sent = self._heard_of = 0  # jobs; the first is intake's to write, the second the main loop's
         self.damage: Callable[[], str] = lambda: ""  # what is known to be wrong with the store
         self.paused = False
@@ -61,12 +62,12 @@ class Sink:
         """How many more jobs may be queued. What ``add`` took counts from the moment it returns."""
         return max(0, self._max_backlog - self._engine.queued - (self._sent - self._heard_of))
 
-    def add(self, batch: Sequence[Addition]) -> None:
+    def add(self, batch: Sequence[Addition], accepted: Sequence[Accepted] = ()) -> None:
         if damage := self.damage():  # to intake that is as a disk that takes nothing: it claims no more, and waits
             raise OSError(errno.EUCLEAN, f"nothing is taken in: {damage}")
         jobs = sum(len(addition.specs) for addition in batch)
         self._sent += jobs
-        self._store.call("add", batch, also=lambda answer: self._added(answer, jobs))
+        self._store.call("add", batch, also=lambda answer: self._added(answer, jobs, accepted))
 
     def queued_by(self, owner: int) -> int:
         jobs: int = self._ask("queued_by", owner)
@@ -91,24 +92,23 @@ class Sink:
 
     # -- on the main loop ------------------------------------------------------------------------
 
-    def _added(self, answer: Answer, jobs: int) -> None:
+    def _added(self, answer: Answer, jobs: int, accepted: Sequence[Accepted]) -> None:
         self._heard_of += jobs
         if answer.error is None:
+            for event in accepted:  # first: a job that starts comes of a file that was accepted
+                self._heard(event)
             self._engine.added(answer.value)
 
     def _look_for_room(self) -> None:
         if self.paused and self.room():
             self.intake.poke()
 
-    def teller(self, journal: Journal) -> Callable[[IntakeEvent], None]:
+    def tell(self, event: IntakeEvent) -> None:
         """Intake's events, told on the main loop."""
+        self._loop.post(lambda: self._heard(event))
 
-        def tell(event: IntakeEvent) -> None:
-            self._loop.post(lambda: self._heard(journal, event))
-
-        return tell
-
-    def _heard(self, journal: Journal, event: IntakeEvent) -> None:
+    def _heard(self, event: IntakeEvent) -> None:
+        journal = self._journal
         match event:
             case Accepted(source, queue, jobs):
                 text = f"{_quoted(source)}: {jobs} job{'s' * (jobs != 1)} for queue {queue}"

@@ -14,7 +14,7 @@ from typing import TypeVar
 from taskgated.config import Config, QueueConfig
 from taskgated.core.job import State, to_text
 from taskgated.intake import take
-from taskgated.intake.events import IntakeEvent
+from taskgated.intake.events import Accepted, IntakeEvent
 from taskgated.intake.intake import Intake
 from taskgated.paths import Layout
 from taskgated.store.contract import Addition
@@ -50,6 +50,7 @@ class FileSink:
     def __init__(self, path: Path, capacity: int = 1_000_000) -> None:
         self.capacity = capacity
         self.calls = 0
+        self.tell: Callable[[Accepted], object] = lambda event: None
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.executescript(
@@ -74,13 +75,15 @@ class FileSink:
     def queued_by(self, owner: int) -> int:
         return len(self._ask("SELECT 1 FROM jobs WHERE NOT over AND owner = ?", owner))
 
-    def add(self, batch: Sequence[Addition]) -> None:
+    def add(self, batch: Sequence[Addition], accepted: Sequence[Accepted] = ()) -> None:
         self.calls += 1
         with self._lock:
             self._db.execute("BEGIN")
             for addition in batch:
                 self._add(addition)
             self._db.execute("COMMIT")
+        for event in accepted:
+            self.tell(event)
 
     def _add(self, addition: Addition) -> None:
         row = self._db.execute("SELECT parts FROM claims WHERE claim = ?", [addition.claim]).fetchone()
@@ -155,6 +158,7 @@ class Gate:
                 (self.spool / queue).mkdir(exist_ok=True)
         self.sink = FileSink(root / "sink.sqlite", capacity)
         self.events: list[IntakeEvent] = []
+        self.sink.tell = self.events.append
         self.intake = Intake(self.layout, config, self.sink, self.events.append)
 
     def start(self) -> None:

@@ -150,7 +150,7 @@ def test_the_disk_is_synced_in_the_right_order(tmp_path: Path, monkeypatch: pyte
         synced(fd)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    gate.sink.add = lambda batch: (steps.append("add"), add(batch))[1]  # type: ignore[method-assign]
+    gate.sink.add = lambda batch, accepted=(): (steps.append("add"), add(batch, accepted))[1]  # type: ignore[method-assign]
     gate.sink.settle = lambda claims: (steps.append("settle"), settle(claims))[1]  # type: ignore[method-assign]
     monkeypatch.setattr(trace, "hook", steps.append)
     gate.drop("lines/list", "1\n")

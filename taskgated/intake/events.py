@@ -127,8 +127,8 @@ class Sink(Protocol):
     def queued_by(self, owner: int) -> int:
         """How many queued jobs came from files of this user (uid)."""
 
-    def add(self, batch: Sequence[Addition]) -> None:
-        """New jobs; parts that are known already are left out."""
+    def add(self, batch: Sequence[Addition], accepted: Sequence[Accepted] = ()) -> None:
+        """New jobs; parts that are known already are left out. ``accepted`` is told before any of them starts."""
 
     def known(self, claim: str) -> int | None:
         """How many parts of a claimed file were added; None when it was never heard of."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from taskgated.core.job import State
-from taskgated.intake.events import Sink
+from taskgated.intake.events import Accepted, Sink
 from taskgated.store.contract import Addition
 
 
@@ -32,9 +32,9 @@ class Patient:
         with self._waiting():
             return self._sink.queued_by(owner)
 
-    def add(self, batch: Sequence[Addition]) -> None:
+    def add(self, batch: Sequence[Addition], accepted: Sequence[Accepted] = ()) -> None:
         with self._waiting():
-            self._sink.add(batch)
+            self._sink.add(batch, accepted)
 
     def known(self, claim: str) -> int | None:
         with self._waiting():

@@ -94,6 +94,7 @@ class Taker:
         self._tell = tell
         self._any_link = settle.hard_links_protected()
         self._additions: list[Addition] = []
+        self._accepted: list[Accepted] = []  # to be told with them
         self._after: list[Callable[[], None]] = []  # once the batch is durable
         self._open: list[Opened] = []  # until then
         self._changed: set[int] = set()  # directories that a file was renamed out of
@@ -126,8 +127,12 @@ class Taker:
             os.fsync(directory)
         self._changed.clear()
         point("batch.synced")
+        accepted, self._accepted = self._accepted, []
         if self._additions:
-            self._sink.add(self._additions)
+            self._sink.add(self._additions, accepted)
+        else:
+            for event in accepted:
+                self._tell(event)
         self._shares.stored()
         point("batch.added")
         after, self._after = self._after, []
@@ -322,13 +327,9 @@ class Taker:
             understand(taken.name, lambda: check_queues(self._spool, taken.name, opened.stat.st_uid, elsewhere))
         keep = kind is Kind.FILE
         self._add(taken, opened, 0, specs, keep)
-
-        def after() -> None:
-            self._tell(Accepted(taken.source, taken.queue, len(specs)))
-            if not keep:
-                self._finish(taken)
-
-        self._after.append(after)
+        self._accepted.append(Accepted(taken.source, taken.queue, len(specs)))
+        if not keep:
+            self._after.append(lambda: self._finish(taken))
         return False
 
     @staticmethod
@@ -369,19 +370,18 @@ class Taker:
             self._after.append(lambda: self._reject(taken, refused))
             return False
         if not at_end and not self._shares.admits(owner):  # of this user alone: who comes next need not wait
-            self._after.append(lambda: self._tell_list(taken))
+            self._accepted += self._untold(taken)
             self.pending.wait(taken, CROWDED)
             return False
         if not at_end:
             return True
+        self._accepted += self._untold(taken)
         if not final:
-            self._after.append(lambda: self._tell_list(taken))
             self.pending.wait(taken, max(GRACE - age, 0.05))
             return False
 
         def after() -> None:
             # Still under the lease: had a writer come meanwhile, it would be waiting, or have made it longer.
-            self._tell_list(taken)
             if opened.undisturbed():
                 self._finish(taken)
             else:
@@ -397,15 +397,17 @@ class Taker:
         self._shares.spend(owner, len(specs))
         self.room -= len(specs)
 
-    def _tell_list(self, taken: Taken) -> None:
-        if taken.untold:
-            self._tell(Accepted(taken.source, taken.queue, taken.untold))
-            taken.untold = 0
+    @staticmethod
+    def _untold(taken: Taken) -> list[Accepted]:
+        """What was accepted of a list since the last time that it was told."""
+        untold, taken.untold = taken.untold, 0
+        return [Accepted(taken.source, taken.queue, untold)] if untold else []
 
     def _reject(self, taken: Taken, error: Refused) -> None:
         note = ""
         if taken.lines is not None and taken.lines.parts:  # a bad line that somebody appended late
-            self._tell_list(taken)
+            for event in self._untold(taken):
+                self._tell(event)
             note = f"\n\n{taken.lines.parts} jobs of this list, those before the line at fault, were taken in."
         path = inside(taken.claim, taken.name)
         if self._put_aside(self._claims.fd, path, taken.name, taken.queue, f"{error}{note}"):
@@ -428,7 +430,8 @@ class Taker:
 
     def _lose(self, taken: Taken) -> None:
         """Nobody else has business in ``.claims``: a file that is gone from there was not taken back, it is lost."""
-        self._tell_list(taken)
+        for event in self._untold(taken):
+            self._tell(event)
         jobs = taken.known or 0 if taken.lines is None else taken.lines.parts
         self._tell(FileLost(taken.source, taken.queue, taken.claim, jobs))
         self._finish(taken)
