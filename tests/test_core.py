@@ -267,6 +267,29 @@ class TestGate:
         h.settle()
         assert [j.id for j in h.gate.ready] == [best.id]
 
+    def test_an_end_in_a_limited_queue_asks_for_that_queue_alone(self) -> None:
+        """However many others may hold jobs that have not been seen."""
+        h = Harness(2, {"etl": 1}, 2)
+        for worker in "ab":
+            h.do(h.gate.worker_idle(worker))
+        h.add("etl", 90)
+        h.settle()
+        h.add("other", 50)
+        h.settle()
+        for queue in ("one", "two", "three"):
+            h.add(queue, 50)
+            h.settle()
+        h.add("etl", 60)
+        h.settle()
+        (worker,) = (worker for worker, running in h.on_worker.items() if running.queue == "etl")
+        h.finish(worker, Result.SUCCEEDED)
+        asked: list[Fetch] = []
+        while h.pending:
+            asked += [action for action in h.pending if isinstance(action, Fetch)]
+            h.settle_one()
+        assert asked and all(set(fetch.wanted) == {"etl"} for fetch in asked[:1])
+        assert "etl" in {*(running.queue for running in h.on_worker.values()), *(j.queue for j in h.gate.ready)}
+
     def test_offered_jobs_start_without_being_asked_for(self) -> None:
         h = Harness(1, {}, 2)
         h.by_offer = True

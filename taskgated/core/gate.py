@@ -101,6 +101,7 @@ class Gate:
         self._hungry: dict[str, None] = dict.fromkeys(queues)  # queues that may hold jobs we have not seen
         self._fetching = False
         self._stale = False  # the answer under way was asked for before something changed
+        self._freed: set[str] = set()  # queues below their limit again since the last question
         self._newcomer: int | None = None  # the best priority that came since the last question
         self.draining = False
 
@@ -288,16 +289,20 @@ class Gate:
     def _wanted(self) -> dict[str, int]:
         """How many jobs of which queue to ask for: those that could start here soon, none that could not.
 
-        It is asked when the ready queue is more than half empty, or when there may be better ones than it has.
+        It is asked when the ready queue is more than half empty, or when there may be better ones than it has: in a
+        queue that had no room for them until now, or, of some that came, in any.
         """
         newcomer, self._newcomer = self._newcomer, None
+        freed, self._freed = self._freed & self._hungry.keys(), set()
         outranks = newcomer is not None and self.ready.outranked_by(newcomer)
-        if not self._hungry or not (self.ready.room * 2 > self.ready.capacity or outranks):
-            return {}
+        if outranks or self.ready.room * 2 > self.ready.capacity:
+            asked: Iterable[str] = self._hungry
+        else:
+            asked = freed
         wanted = {}
-        for queue in self._hungry:
+        for queue in asked:
             allowed = self._allowed(queue)
-            if allowed > 0 and (outranks or allowed > self.ready.count(queue)):
+            if allowed > 0 and (outranks or queue in freed or allowed > self.ready.count(queue)):
                 wanted[queue] = allowed
         return wanted
 
@@ -329,7 +334,7 @@ class Gate:
         if not self._per_queue[entry.job.queue]:
             del self._per_queue[entry.job.queue]
         if entry.job.queue in self._hungry and entry.job.queue in self._policy.limits:
-            self._newcomer = 100  # this queue could not be looked at: the best job of all may wait there
+            self._freed.add(entry.job.queue)  # it could not be looked at: the best job of all may wait there
         return entry
 
     def sanity_check(self) -> None:
