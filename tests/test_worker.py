@@ -438,6 +438,30 @@ def test_a_worker_does_not_wait_for_a_daemon_for_ever(tmp_path: Path) -> None:
         assert kept.exit_code == 5
 
 
+def test_an_outcome_that_cannot_be_saved_is_told_of_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """However often it is tried; and again when it could be."""
+    said = ""
+
+    def told(words: str) -> int:
+        nonlocal said
+        said += capfd.readouterr().err
+        return said.count(words)
+
+    for env in proof(tmp_path):
+        env.layout.outcomes.touch()  # no directory can be made there
+        worker = env.worker()
+        worker.start(Spec(command="exit 5"))
+        worker.drop()
+        for _ in range(5):
+            env.accept().drop()
+        wait_until(lambda: told("cannot keep the outcome of 1.1"), "it is told")
+        env.layout.outcomes.unlink()
+        while not told("the outcome is kept now"):
+            env.accept().drop()
+        assert told("cannot keep") == 1
+        assert env.accept().outcome().exit_code == 5
+
+
 def test_an_outcome_that_cannot_be_saved_keeps_the_worker(tmp_path: Path) -> None:
     for env in proof(tmp_path, linger=0.0):
         env.layout.outcomes.touch()  # no directory can be made there

@@ -54,6 +54,7 @@ class Worker:
         self._start_at = inf
         self._unacknowledged: dict[_Key, Outcome] = {}
         self._saved: set[_Key] = set()
+        self._unkept = False  # it has been said that an outcome cannot be put down
         self._quit = False
         self._retry_at = inf
         self._leave_at = inf
@@ -149,10 +150,18 @@ class Worker:
                 try:
                     self._outcomes.write(outcome)
                 except OSError as error:
-                    _say(f"cannot keep the outcome of {key[0]}.{key[1]}, trying again: {error}")
+                    if not self._unkept:
+                        _say(f"cannot keep the outcome of {key[0]}.{key[1]}, trying again and again: {error}")
+                    self._unkept = True
                 else:
                     self._saved.add(key)
+        self._look_what_is_kept()
         self._leave_at = time.monotonic() + self._settings.linger
+
+    def _look_what_is_kept(self) -> None:
+        if self._unkept and len(self._saved) == len(self._unacknowledged):
+            self._unkept = False
+            _say("no outcome has to be kept any more" if not self._saved else "the outcome is kept now")
 
     # -- the daemon
 
@@ -227,6 +236,7 @@ class Worker:
         if key in self._saved:
             self._saved.discard(key)
             self._outcomes.forget(*key)
+        self._look_what_is_kept()
 
     def _look_after_channel(self) -> None:
         """Notice that it has ended, poll for writing while something waits for it, or look for a new one."""
