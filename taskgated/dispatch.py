@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ from taskgated.wire import Channel, Message
 PROTOCOL = 1
 STRANGERS = 64
 """Connections that have not said hello; one more, and the oldest has to go. Workers say it at once."""
+LEAVING = 1.0
+"""Seconds at the end for workers that have nothing to run."""
 LIMIT = 1024 * 1024
 """Bytes of a message: what workers say is short."""
 
@@ -133,11 +136,17 @@ class Dispatch:
         self._send(worker, {"quit": {}})
 
     def close(self) -> None:
+        """Hang up on everybody. Workers that have nothing to run leave; they are waited for a moment, so that nobody
+        (systemd, which counts what a service leaves behind) meets any after us that are no use to anybody."""
         self.send_acks()
         self._flush()
         self.door.close()
         for connection in [*self._strangers, *(w.connection for w in self.workers.values())]:
             connection.close()
+        end = time.monotonic() + LEAVING
+        idle = [worker.identity.process for worker in self.workers.values() if worker.running is None]
+        while any(process.alive() for process in idle) and time.monotonic() < end:
+            time.sleep(0.01)
 
     # -- inside ----------------------------------------------------------------------------------
 
