@@ -8,7 +8,7 @@ within ``send``, ``flush`` or ``hang_up``, but a moment later, by the loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from taskgated.errors import ProtocolError
 from taskgated.loop import Loop
@@ -16,11 +16,16 @@ from taskgated.wire import Channel, Message
 
 AGAIN = 0.1
 """Seconds until the kernel is asked again to take what it had no memory for, though the socket has room."""
+UNREAD = 64 * 1024
+"""Bytes that a peer may leave unread before its next message is heard."""
 
 
 class Connection:
     """``heard`` is called with each message; its ``ProtocolError`` ends the connection, and so does any that the
-    framing meets. ``heard`` and ``gone`` may be replaced. Raises ``OSError`` when the loop cannot watch one more."""
+    framing meets. ``heard`` and ``gone`` may be replaced. Raises ``OSError`` when the loop cannot watch one more.
+
+    Between ``hold`` and ``go_on`` nothing is heard. What comes meanwhile is kept as it is, up to the channel's limit.
+    """
 
     def __init__(
         self, loop: Loop, channel: Channel, heard: Callable[[Message], None], gone: Callable[[], None]
@@ -30,6 +35,9 @@ class Connection:
         self._channel = channel
         self.gone: Callable[[], None] | None = gone
         self._wants_write = False
+        self._held = False
+        self._hearing = False
+        self._goes_on = False  # when enough of what was sent has been taken
         loop.add(channel, self._readable)
 
     @property
@@ -57,6 +65,21 @@ class Connection:
             self.hang_up()
         elif bool(self._channel.pending) != self._wants_write:
             self._write_later(bool(self._channel.pending))
+        if self._goes_on and self._channel.pending <= UNREAD:
+            self.go_on()
+
+    def hold(self) -> None:
+        """Hear nothing more for now."""
+        self._held = True
+
+    def go_on(self) -> None:
+        """Hear the next message, as soon as no more than ``UNREAD`` bytes are unread: who asks and asks, and does not
+        read, waits for itself."""
+        self._goes_on = self._channel.pending > UNREAD
+        if not self._goes_on and not self._channel.closed:
+            self._held = False
+            if not self._hearing:
+                self._loop.after(0, self._hear_kept)
 
     def hang_up(self) -> None:
         """End it; ``gone`` is called soon."""
@@ -71,13 +94,23 @@ class Connection:
     # -- inside ----------------------------------------------------------------------------------
 
     def _readable(self) -> None:
+        self._hear(self._channel.keep() if self._held else self._channel.receive())
+
+    def _hear_kept(self) -> None:
+        if not self._channel.closed and not self._held:
+            self._hear(self._channel.kept())
+
+    def _hear(self, messages: Iterator[Message]) -> None:
+        self._hearing = True
         try:
-            for message in self._channel.receive():
+            for message in messages:
                 self.heard(message)
-                if self._channel.closed:  # whoever heard it has had enough; what else is here is not heard
+                if self._channel.closed or self._held:  # whoever heard it has had enough
                     break
         except ProtocolError:
             self._channel.closed = True
+        finally:
+            self._hearing = False
         if self._channel.closed:
             self._leave()
             self._ended()

@@ -47,13 +47,14 @@ class Channel:
     and call ``flush``. Whoever has more than one peer does so by a ``Connection``, which tells of the end, too.
     """
 
-    __slots__ = ("_in", "_limit", "_out", "closed", "sock")
+    __slots__ = ("_in", "_limit", "_out", "_searched", "closed", "sock")
 
     def __init__(self, sock: socket.socket, limit: int = LIMIT) -> None:
         sock.setblocking(False)
         self.sock = sock
         self.closed = False
         self._in = bytearray()
+        self._searched = 0
         self._out = bytearray()
         self._limit = limit
 
@@ -80,15 +81,34 @@ class Channel:
             yield decode(data[:-1])
             return
         # One chunk is read a call, so another peer has its turn; level-triggered polling brings us back.
-        seen = len(self._in)  # there is no end in what was here before: a long message is not looked through again
         self._in += data
-        while (end := self._in.find(b"\0", seen)) >= 0:
-            seen = 0
+        yield from self.kept()
+        if len(self._in) > self._limit:
+            raise ProtocolError(f"message longer than {self._limit} bytes")
+
+    def keep(self) -> Iterator[Message]:
+        """Only read, of a peer whose next message has to wait, so that its end is seen; yields nothing. Raises
+        ``ProtocolError`` when that is more than the limit."""
+        try:
+            data = self.sock.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        self.closed = self.closed or not data
+        self._in += data
+        if len(self._in) > self._limit:
+            raise ProtocolError(f"more than {self._limit} bytes, before the last message was answered")
+        yield from ()
+
+    def kept(self) -> Iterator[Message]:
+        """Messages that have been read already. Raises ``ProtocolError`` on garbage."""
+        while (end := self._in.find(b"\0", self._searched)) >= 0:
+            self._searched = 0
             frame = self._in[:end]
             del self._in[: end + 1]
             yield decode(frame)
-        if len(self._in) > self._limit:
-            raise ProtocolError(f"message longer than {self._limit} bytes")
+        self._searched = len(self._in)  # there is no end in it: a long message is not looked through again and again
 
     def send(self, message: Message) -> None:
         """Queue a message and write what the socket takes. A peer that is gone sets ``closed``."""

@@ -82,6 +82,11 @@ class GateInterface:
         }
         return {f"{INTERFACE}.{name}": _guarded(method) for name, method in named.items()}
 
+    def _ask(self, call: Call, verb: str, *args: Any, done: Callable[[Answer], None], lane: str = "short") -> None:
+        """A question to the store, in turn with those of other users, and with a user's own of another kind; for as
+        long as somebody waits for the answer."""
+        self._reader.submit(verb, *args, done=done, lane=(call.uid, lane), gone=lambda: call.gone)
+
     # -- methods ---------------------------------------------------------------------------------
 
     def _status(self, call: Call) -> None:
@@ -111,7 +116,7 @@ class GateInterface:
                 problems=self._health.problems() + unknown,
             )
 
-        self._reader.submit("backlog", done=_forward(call, done))
+        self._ask(call, "backlog", done=_forward(call, done))
 
     def _workers(self) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
@@ -131,7 +136,7 @@ class GateInterface:
             more = records[-1].id if records and len(records) == limit else None
             call.reply(jobs=[job_json(r) for r in records], next=more)
 
-        self._reader.submit("list", call.integer("after", 0), limit, only, done=_forward(call, done))
+        self._ask(call, "list", call.integer("after", 0), limit, only, done=_forward(call, done), lane="listings")
 
     def _show(self, call: Call) -> None:
         call.allow("id")
@@ -146,7 +151,7 @@ class GateInterface:
                 waits_for=[{"kind": r.kind, "text": r.text} for r in self._waits_for(details)],
             )
 
-        self._reader.submit("show", call.integer("id"), done=_forward(call, done))
+        self._ask(call, "show", call.integer("id"), done=_forward(call, done))
 
     @staticmethod
     def _allowed(call: Call, details: Details, whom: str) -> bool:
@@ -211,7 +216,7 @@ class GateInterface:
                 state=state,
             )
 
-        self._reader.submit("show", call.integer("id"), done=_forward(call, done))
+        self._ask(call, "show", call.integer("id"), done=_forward(call, done))
 
     def _wait(self, call: Call) -> None:
         call.allow("ids")
@@ -219,29 +224,33 @@ class GateInterface:
         if not ids or len(ids) > PAGE:
             raise invalid("ids")
         wait = _Wait(call, ids)
-        for job in wait.left.copy():
+        call.when_gone = lambda: self._forget(wait)
+        for job in wait.left:
             self._waits.setdefault(job, []).append(wait)
-            self._look(job, wait)
+        self._look(sorted(wait.left), wait)
 
-    def _look(self, job: int, wait: _Wait) -> None:
+    def _look(self, jobs: list[int], wait: _Wait) -> None:
         def done(answer: Answer) -> None:
-            record: Record = answer.get().record
-            if record.state.final and wait.over(record):
+            records: list[Record] = answer.get()
+            if missing := set(jobs) - {record.id for record in records}:
+                raise NoSuchJob(min(missing))
+            if any(wait.over(record) for record in records if record.state.final):
                 self._forget(wait)
 
         def failed(error: VarlinkError) -> None:
             self._forget(wait)
             wait.fail(error)
 
-        self._reader.submit("show", job, done=_forward(None, done, failed))
+        self._ask(wait.call, "records", jobs, done=_forward(None, done, failed))
 
     def _job_over(self, job: int) -> None:
         for wait in self._waits.get(job, []):
-            self._look(job, wait)
+            self._look([job], wait)
 
     def _forget(self, wait: _Wait) -> None:
+        """It is answered, or whoever waited has left."""
         for job in wait.ids:
-            waits = [w for w in self._waits.get(job, []) if w is not wait and not w.call.gone]
+            waits = [w for w in self._waits.get(job, []) if w is not wait]
             if waits:
                 self._waits[job] = waits
             else:
@@ -258,12 +267,13 @@ class GateInterface:
 
         def done(answer: Answer) -> None:
             answer.get()
-            self._reader.submit("show", job, done=_forward(call, shown))
+            self._ask(call, "show", job, done=_forward(call, shown))
 
         def shown(answer: Answer) -> None:
             call.reply(job=job_json(answer.get().record))
 
-        self._reader.submit("show", job, done=_forward(call, looked_up))
+        # Whoever says it and leaves has said it.
+        self._reader.submit("show", job, done=_forward(call, looked_up), lane=(call.uid, "short"))
 
     def _reload(self, call: Call) -> None:
         call.allow()

@@ -22,9 +22,10 @@ from taskgated.loop import Loop
 from taskgated.wire import Channel, Message
 
 LIMIT = 256 * 1024
+"""Bytes of a call, and of what a client may say before the call before is answered."""
 CLIENTS = 64
-BACKED_UP = 4 * 1024 * 1024
-"""Bytes that a client may leave unread before it is dropped."""
+BACKED_UP = 32 * 1024 * 1024
+"""Bytes that all connections of one user may leave unread; but one answer, of whatever size, everybody may have."""
 
 SERVICE = "org.varlink.service"
 _SERVICE_DESCRIPTION = """\
@@ -59,6 +60,10 @@ def denied() -> VarlinkError:
     return VarlinkError(f"{SERVICE}.PermissionDenied")
 
 
+def _nothing() -> None:
+    pass
+
+
 class Call:
     """One method call. Replied to exactly once, or, when the client asked for ``more``, any number of times
     with ``continues`` and then once. ``uid``: who calls, as the kernel says."""
@@ -68,6 +73,7 @@ class Call:
         self._service = service
         self._client = client
         self.method = message.get("method")
+        self.when_gone = _nothing  # called when the client leaves without an answer
         self.parameters = message.get("parameters", {})
         self.more = message.get("more") is True
         self._oneway = message.get("oneway") is True
@@ -158,8 +164,7 @@ class Service:
             **methods,
         }
         self._uids: dict[Connection, int] = {}
-        self._clients: dict[Connection, list[Message]] = {}  # calls that wait until the one before is answered
-        self._busy: set[Connection] = set()
+        self._clients: dict[Connection, Call | None] = {}  # with the call that is not answered yet
         self.door = Door(loop, path, mode, self._welcome)
 
     def close(self) -> None:
@@ -169,18 +174,20 @@ class Service:
 
     def send(self, client: Connection, message: Message) -> None:
         client.send(message)
-        if client.closed or client.pending > BACKED_UP:
+        if client.closed:
             self._drop(client)
+        elif client.pending:
+            uid = self._uids[client]
+            unread = sum(other.pending for other, theirs in self._uids.items() if theirs == uid)
+            if unread > BACKED_UP and unread > client.pending:
+                self._drop(client)
 
     def answered(self, client: Connection) -> None:
-        self._busy.discard(client)
-        waiting = self._clients.get(client)
-        if not waiting:
-            return
-        try:
-            self._call(client, waiting.pop(0))
-        except ProtocolError:  # whoever answered the call before is not to blame
-            self._drop(client)
+        call = self._clients.get(client)
+        if call is not None:
+            call.when_gone = _nothing
+            self._clients[client] = None
+            client.go_on()
 
     def _welcome(self, sock: socket.socket, pid: int, uid: int) -> None:
         if len(self._clients) >= CLIENTS and not self._make_room(uid):
@@ -190,7 +197,7 @@ class Service:
         client = Connection(
             self._loop, channel, lambda message: self._heard(client, message), lambda: self._drop(client)
         )
-        self._clients[client] = []
+        self._clients[client] = None
         self._uids[client] = uid
 
     def _make_room(self, newcomer: int) -> bool:
@@ -201,24 +208,16 @@ class Service:
             held[newcomer] += 1
         most = max(held, key=lambda uid: held[uid])
         theirs = [client for client, uid in self._uids.items() if uid == most]
-        idle = next((client for client in theirs if client not in self._busy), None)
+        idle = next((client for client in theirs if self._clients[client] is None), None)
         if idle is None and most == newcomer:
             return False
         self._drop(idle or theirs[-1])
         return True
 
     def _heard(self, client: Connection, message: Message) -> None:
-        waiting = self._clients[client]
-        if client not in self._busy:
-            self._call(client, message)
-        elif len(waiting) < CLIENTS:
-            waiting.append(message)
-        else:
-            raise ProtocolError("too many calls without an answer")
-
-    def _call(self, client: Connection, message: Message) -> None:
         call = Call(self, client, self._uids[client], message)
-        self._busy.add(client)
+        self._clients[client] = call
+        client.hold()
         method = self._methods.get(str(call.method))
         interface = str(call.method).rpartition(".")[0]
         try:
@@ -234,10 +233,13 @@ class Service:
             self._drop(client)
 
     def _drop(self, client: Connection) -> None:
-        if self._clients.pop(client, None) is not None:
-            self._busy.discard(client)
+        if client in self._clients:
+            call = self._clients.pop(client)
             del self._uids[client]
             client.close()
+            if call is not None:
+                when_gone, call.when_gone = call.when_gone, _nothing  # nor do they hold each other
+                when_gone()
 
     def _get_info(self, call: Call) -> None:
         call.allow()

@@ -243,6 +243,9 @@ class Store(Protocol):
     def show(self, job: int) -> Details:
         """One job; ``NoSuchJob``."""
 
+    def records(self, jobs: Sequence[int]) -> Sequence[Record]:
+        """Those of these jobs that there are."""
+
     def list(self, after: int, limit: int, only: Filter) -> Sequence[Record]:
         """At most ``limit`` jobs with ids over ``after``, oldest first."""
 

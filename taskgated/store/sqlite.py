@@ -388,6 +388,10 @@ class SqliteStore:
         attempts = [attempt_of(attempt) for attempt in self._do("attempts", id=job)]
         return Details(record, job_or_part(row[:-1], record.state), attempts, row[-1] is not None)
 
+    def records(self, jobs: Sequence[int]) -> Sequence[Record]:
+        rows = (self._one("record", id=job) for job in jobs)
+        return [record_of(row) for row in rows if row is not None]
+
     def list(self, after: int, limit: int, only: Filter) -> Sequence[Record]:
         rows = self._do(
             "list",

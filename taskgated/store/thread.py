@@ -45,6 +45,7 @@ QUESTIONS = frozenset(
         "keeper",
         "show",
         "list",
+        "records",
         "backlog",
         "prunable",
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from hostile_clients import calls, garbage, gigabyte, silent, thousands
+from hostile_clients import behind, calls, garbage, gigabyte, hung_up, silent, thousands
 from hostile_files import blank_lines, bombs, flood, names, no_files, no_place, one_line, outputs, tiny_files
 from hostile_handlers import mess_and_kills, messy_handlers
 from impostors import impostors, strangers
@@ -18,7 +18,7 @@ from stage import siege
 from table import Row
 
 FILES = (bombs, no_files, no_place, names, one_line, blank_lines, flood, outputs, messy_handlers, tiny_files)
-CLIENTS = (silent, garbage, calls, gigabyte, impostors, thousands, strangers)
+CLIENTS = (silent, garbage, calls, gigabyte, hung_up, behind, impostors, thousands, strangers)
 
 
 def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:

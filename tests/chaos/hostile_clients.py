@@ -159,3 +159,44 @@ def calls(stage: Stage) -> None:
         until(
             lambda: (stage.gate.job("waited") or job)["state"] == "succeeded", "what was waited for is over", PATIENCE
         )
+
+
+def hung_up(stage: Stage) -> None:
+    """They wait for five hundred jobs each, and leave; nobody remembers them."""
+    stage.drop("parked.yaml", json.dumps([{"command": "true"}] * 500), "parked")
+    parked = until(lambda: queued(stage, "parked", 500), "five hundred jobs are parked", PATIENCE)
+    wait = {"method": f"{INTERFACE}.Wait", "parameters": {"ids": parked}}
+    for _ in range(1000 if stage.everything else 50):
+        with connections(stage.gate.layout.control_socket, 20) as socks:
+            for sock in socks:
+                tell(sock, json.dumps(wait).encode() + b"\0")
+    stage.honest()
+    for job in parked:
+        stage.gate.call("Cancel", id=job)
+
+
+def queued(stage: Stage, queue: str, number: int) -> list[int]:
+    """The ids of so many queued jobs of a queue; none before they are all there."""
+    found: list[int] = []
+    page: dict[str, Any] = {"next": 0}
+    while page["next"] is not None and len(found) < number:
+        page = stage.gate.call("List", after=page["next"], queues=[queue], states=["queued"])
+        found += [job["id"] for job in page["jobs"]]
+    return found[:number] if len(found) >= number else []
+
+
+def behind(stage: Stage) -> None:
+    """Calls behind one that is not answered yet: long ones, and such as unfold when they are read."""
+    stage.drop("late.yaml", "name: late\ncommand: 'true'\n", "parked")
+    job = until(lambda: stage.gate.job("late"), "a job is parked", PATIENCE)
+    assert job
+    wait = {"method": f"{INTERFACE}.Wait", "parameters": {"ids": [job["id"]]}}
+    long = b'{"method": "x", "parameters": {"x": [' + b"[[]]," * 25_000 + b"0]}}\0"
+    with connections(stage.gate.layout.control_socket, 60 if stage.everything else 20) as socks:
+        for sock in socks:
+            tell(sock, json.dumps(wait).encode() + b"\0")
+            for _ in range(40):
+                tell(sock, long)
+        stage.honest()
+        assert stage.gate.call("Status")["ready"]
+    stage.gate.call("Cancel", id=job["id"])
