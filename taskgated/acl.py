@@ -22,6 +22,7 @@ _OWNER, _USER, _GROUP_OWNER, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x1
 _NOBODY = 0xFFFFFFFF  # the id of entries that have none
 
 _ENTER = 0o3  # to make a file in a directory: write and search
+_READ = 0o4
 
 
 def remove(path: str | os.PathLike[str], kind: str) -> None:
@@ -47,29 +48,38 @@ def let_read(fd: int, uid: int) -> None:
 def may_enter(directory: str | os.PathLike[str], uid: int) -> bool:
     """Whether the kernel would let that user make a file in the directory. Raises ``OSError`` for the
     directory, and ``Trouble`` when it cannot be told now who that user is."""
+    return _may(directory, uid, _ENTER)
+
+
+def may_read(path: str | os.PathLike[str], uid: int) -> bool:
+    """Whether the kernel would let that user read the file, once it can be reached. Raises as ``may_enter`` does."""
+    return _may(path, uid, _READ)
+
+
+def _may(path: str | os.PathLike[str], uid: int, wanted: int) -> bool:
     if uid == 0:
         return True
-    status = os.stat(directory)
+    status = os.stat(path)
     if uid == status.st_uid:
-        return _permits(status.st_mode >> 6, _ENTER)
+        return _permits(status.st_mode >> 6, wanted)
     # The kernel does not look at a list whose mask, which is the mode's group, has nothing.
-    entries = list(_entries(directory)) if status.st_mode & 0o070 else []
+    entries = list(_entries(path)) if status.st_mode & 0o070 else []
     entries = entries or [(_GROUP_OWNER, status.st_mode >> 3 & 7, _NOBODY), (_OTHER, status.st_mode & 7, _NOBODY)]
     mask = next((permissions for tag, permissions, _ in entries if tag == _MASK), 0o7)
     for tag, permissions, id_ in entries:
         if tag == _USER and id_ == uid:
-            return _permits(permissions & mask, _ENTER)
+            return _permits(permissions & mask, wanted)
     ids = {_GROUP_OWNER: status.st_gid}
-    wanted = [ids.get(tag, id_) for tag, _, id_ in entries if tag in (_GROUP_OWNER, _GROUP)]
-    groups = users.groups(uid, wanted)
+    asked = [ids.get(tag, id_) for tag, _, id_ in entries if tag in (_GROUP_OWNER, _GROUP)]
+    groups = users.groups(uid, asked)
     named = [
         permissions & mask
         for tag, permissions, id_ in entries
         if (tag == _GROUP_OWNER and status.st_gid in groups) or (tag == _GROUP and id_ in groups)
     ]
     if named:  # one of them must grant all of it
-        return any(_permits(permissions, _ENTER) for permissions in named)
-    return any(_permits(permissions, _ENTER) for tag, permissions, _ in entries if tag == _OTHER)
+        return any(_permits(permissions, wanted) for permissions in named)
+    return any(_permits(permissions, wanted) for tag, permissions, _ in entries if tag == _OTHER)
 
 
 def _permits(permissions: int, wanted: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
+import stat
 from pathlib import Path
 
 from taskgated.errors import WrongUser
@@ -52,6 +53,14 @@ def check_user(layout: Layout) -> None:
     raise WrongUser(
         f"{layout.state} belongs to {other}, and this is {name}: run it as {other} (runuser -u {other} --"
         f" taskgated ...), or, if the gate is to be {name}'s: chown -R {name} {state}"
+    )
+
+
+def how_to_drop(user: str, mode: int, target: str) -> str:
+    """What to type with a file that this user, as whom the gate runs, may not read."""
+    return (
+        f"its mode is {stat.S_IMODE(mode):04o}, and the user {user} must read it; drop it as cat FILE >{target},"
+        f" or say chmod 644 FILE, or setfacl -m u:{user}:r FILE, before mv or cp"
     )
 
 

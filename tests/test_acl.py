@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gate_env import as_user
 from taskgated import acl, directories
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other users")
@@ -62,6 +63,22 @@ def test_who_may_enter_is_who_the_kernel_lets_in(directory: Path, owner: int, gr
             subprocess.run(["setfacl", "-m", entries, str(directory)], check=True)
         assert acl.may_enter(directory, NOBODY) == kernel_says(directory, NOBODY), (mode, entries)
         (directory / "probe").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("entries", [*LISTS, "u:nobody:r", "g:nogroup:r", "u:nobody:rwx,m::-"])
+@pytest.mark.parametrize("owner", OWNERS)
+def test_who_may_read_is_whom_the_kernel_lets_read(directory: Path, owner: int, entries: str) -> None:
+    file = directory / "file"
+    file.write_text("x")
+    directory.chmod(0o755)
+    for mode in (0o600, 0o640, 0o644, 0o404, 0o040, 0):
+        os.chown(file, owner, 0)
+        subprocess.run(["setfacl", "-b", str(file)], check=True)
+        file.chmod(mode)
+        if entries:
+            subprocess.run(["setfacl", "-m", entries, str(file)], check=True)
+        seen = as_user(NOBODY, lambda: file.read_text() == "x")
+        assert acl.may_read(file, NOBODY) == (seen is True), (oct(mode), entries)
 
 
 def test_root_may_enter(directory: Path) -> None:

@@ -37,7 +37,7 @@ PARSERS = {"taskgated": daemon_parser(), "taskgatectl": ctl_parser()}
 SYSTEM_PAGES = {
     "cron(8)", "crontab(5)", "fcntl(2)", "journalctl(1)", "proc(5)", "scp(1)", "sd_notify(3)", "setfacl(1)",
     "sd_watchdog_enabled(3)", "syslog(3)", "systemctl(1)", "systemd.exec(5)", "systemd.time(7)", "tzset(3)",
-    "varlinkctl(1)",
+    "varlinkctl(1)", "cp(1)", "mktemp(1)", "mv(1)", "rsync(1)", "sftp(1)",
 }  # fmt: skip
 """Of others: what our pages may send readers to."""
 

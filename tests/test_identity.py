@@ -246,6 +246,26 @@ class TestCheck:
         draft.chmod(0o600)
         assert system.typed_by_root("--check", "--config", str(draft)).returncode == 0
 
+    def test_a_job_file_that_the_daemon_could_not_read(self, system: Theirs) -> None:
+        """It is good, but not as it lies there; what is said of it makes it so."""
+        file = system.root / "report.yaml"
+        file.write_text("command: id\n")
+        file.chmod(0o640)
+        command = [sys.executable, "-m", "taskgated.ctl", "check", "--json", str(file)]
+        env = {**os.environ, "PYTHONPATH": str(system.code), "SYSTEM": str(system.root)}
+
+        def notes() -> list[str]:
+            done = subprocess.run(command, env=env, capture_output=True, timeout=60, check=True)
+            (found,) = json.loads(done.stdout)
+            assert found["ok"]
+            return list(found["notes"])
+
+        (note,) = notes()
+        assert f"its mode is 0640, and the user {NAME} must read it" in note
+        assert f"setfacl -m u:{NAME}:r FILE" in note
+        subprocess.run(["setfacl", "-m", f"u:{NAME}:r", str(file)], check=True)
+        assert notes() == []
+
     def test_nothing_is_made(self, theirs: Theirs) -> None:
         before = sorted(theirs.root.rglob("*"))
         assert theirs.typed_by_root("--check", "--root", str(theirs.root)).returncode == 0

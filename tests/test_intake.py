@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -324,11 +324,13 @@ def test_over_the_size_limit(tmp_path: Path, name: str, limit: str) -> None:
         refused(gate, name.removeprefix("data/"), "too large", "110", "100")
 
 
-def test_an_unreadable_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["_unreadable", "_readable_in_a_moment"])
+def test_an_unreadable_file(tmp_path: Path, name: str) -> None:
     """As somebody without privileges: root reads everything."""
+    trial: Callable[[Path], None] = globals()[name]
     if os.getuid() != 0:
         (tmp_path / "spool").mkdir()
-        _unreadable(tmp_path)
+        trial(tmp_path)
         return
     os.chmod(tmp_path, 0o777)
     for directory in (*tmp_path.parents[:2],):
@@ -340,7 +342,7 @@ def test_an_unreadable_file(tmp_path: Path) -> None:
             os.setgroups([])
             os.setgid(65534)
             os.setuid(65534)
-            _unreadable(tmp_path)
+            trial(tmp_path)
             code = 0
         finally:
             os._exit(code)
@@ -352,7 +354,22 @@ def _unreadable(root: Path) -> None:
         gate.drop(".a", SPEC)
         os.chmod(gate.spool / ".a", 0)
         os.rename(gate.spool / ".a", gate.spool / "a.yaml")
-        refused(gate, "a.yaml", "cannot be read", "Permission denied")
+        refused(
+            gate, "a.yaml", "cannot be read", "Permission denied", "mode is 0000", f"cat FILE >{gate.spool}/a.yaml"
+        )
+
+
+def _readable_in_a_moment(root: Path) -> None:
+    """install(1) makes a file for its user alone, writes it, closes it, and then says who may read it."""
+    with running(root, settle_time=60.0) as gate:
+        gate.drop(".a", SPEC)
+        os.chmod(gate.spool / ".a", 0)
+        os.rename(gate.spool / ".a", gate.spool / "a.yaml")
+        gate.drop("b.yaml", SPEC)
+        until(lambda: gate.sink.sources == ["b.yaml"])
+        assert (gate.spool / "a.yaml").exists(), "it may yet become readable"
+        os.chmod(gate.spool / "a.yaml", 0o600)
+        until(lambda: gate.sink.sources == ["b.yaml", "a.yaml"])
 
 
 @pytest.mark.parametrize("name", ["a.yaml", "a.yaml.reason", "x" * 255])

@@ -17,13 +17,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from taskgated import __version__
+from taskgated import __version__, acl
 from taskgated.ctl import show
 from taskgated.ctl.client import CallError, Client, Gone, Unreachable
 from taskgated.ctl.patience import Patience
 from taskgated.ctl.show import say
-from taskgated.errors import ConfigError, Refused
+from taskgated.errors import ConfigError, Refused, TaskgateError
 from taskgated.formats.units import duration
+from taskgated.identity import how_to_drop, service_user
 from taskgated.paths import Layout, add_options
 from taskgated.wire import Message
 
@@ -245,7 +246,7 @@ def _check(options: argparse.Namespace, layout: Layout) -> int:
     from taskgated.formats.jobfile import read_file
 
     config = load(layout, options.config)
-    results = []
+    results: list[dict[str, Any]] = []
     for path in options.file:
         name = to_text(os.fsencode(os.path.basename(path)))
         try:
@@ -262,11 +263,25 @@ def _check(options: argparse.Namespace, layout: Layout) -> int:
         else:
             results.append({"file": path, "ok": True, "jobs": len(specs), "problems": []})
             lines = [f"{path}: {len(specs)} job{'s' * (len(specs) != 1)}"]
+        results[-1]["notes"] = notes = _notes(path, layout)
         if not options.json:
-            say(*lines)
+            say(*lines, *(f"{path}: note: {note}" for note in notes))
     if options.json:
         say(json.dumps(results))
     return 0 if all(result["ok"] for result in results) else 1
+
+
+def _notes(path: str, layout: Layout) -> list[str]:
+    """What the gate of the host would not be able to read as it is, if that is moved or copied there."""
+    if layout != Layout.system():
+        return []
+    try:
+        user = service_user()
+        if acl.may_read(path, user.pw_uid):
+            return []
+        return [how_to_drop(user.pw_name, os.stat(path).st_mode, f"{layout.spool}/NAME")]
+    except (OSError, TaskgateError):
+        return []
 
 
 def _reload(gate: Client, options: argparse.Namespace) -> int:
@@ -277,7 +292,8 @@ def _reload(gate: Client, options: argparse.Namespace) -> int:
             return 1
         raise
     if not _daemon_is_heard():
-        _print(options, reply, ["configuration reloaded"])
+        notes = reply.get("notes") or ()  # an older daemon has none
+        _print(options, reply, ["configuration reloaded", *(f"note: {note}" for note in notes)])
     return 0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import signal
 import stat as modes
 import time
@@ -17,7 +18,8 @@ from dataclasses import dataclass, field
 from fcntl import F_GETLEASE, F_RDLCK, F_SETLEASE, F_SETSIG, F_UNLCK, fcntl
 
 from taskgated.core.job import to_text
-from taskgated.errors import Problem, Refused, Trouble
+from taskgated.errors import Problem, Refused, Trouble, printable
+from taskgated.identity import how_to_drop, user_name
 
 BUSY = 1.0
 """Seconds until a file that is open for writing is looked at again. Its close is heard of at once, unless it
@@ -134,8 +136,10 @@ def open_settled(
     Raises ``Refused`` for what is not a regular file or may not be read, ``Trouble`` for what cannot be read now, and
     ``OSError`` when nothing can. ``any_link``: files with several names are welcome.
     """
+    status = None
     try:
-        _check_type(os.stat(path, dir_fd=directory, follow_symlinks=False).st_mode, path)
+        status = os.stat(path, dir_fd=directory, follow_symlinks=False)
+        _check_type(status.st_mode, path)
         fd = os.open(path, _OPEN, dir_fd=directory)
     except FileNotFoundError:
         return None
@@ -148,8 +152,12 @@ def open_settled(
             return 0.0
         if error.errno not in _ITS_OWN:
             raise Trouble(f"cannot be read: {error.strerror}") from error
-        hint = "the user that taskgated runs as must be able to: chmod a+r, or setfacl -m u:taskgate:r"
-        raise unfit(path, f"cannot be read: {error.strerror}", hint) from None
+        if status is None:
+            raise unfit(path, f"cannot be read: {error.strerror}", "drop another") from None
+        # Many programs make a file for themselves alone, and say only when it is written who may read it: install(1).
+        if (rest := settle_time - later.unchanged(key, status)) > 0:
+            return min(rest, BUSY)
+        raise unfit(path, f"cannot be read: {error.strerror}", _how_to_drop(directory, path, status)) from None
     try:
         found = _settled(fd, path, key, later, settle_time, any_link)
     except BaseException:
@@ -158,6 +166,13 @@ def open_settled(
     if not isinstance(found, Opened):
         os.close(fd)
     return found
+
+
+def _how_to_drop(directory: int, path: bytes, status: os.stat_result) -> str:
+    """What its owner may type to have it read. (The ways in taskgate-job(5), of which each is tried by a test.)"""
+    place = os.readlink(f"/proc/self/fd/{directory}").removesuffix("/.claims")
+    target = printable(shlex.quote(f"{place}/{to_text(os.path.basename(path))}"))
+    return how_to_drop(user_name(os.geteuid()), status.st_mode, target)
 
 
 def _settled(fd: int, path: bytes, key: bytes, later: Later, settle_time: float, any_link: bool) -> Opened | float:

@@ -23,7 +23,7 @@ SUITES = ("bookworm", "trixie")
 CACHE = Path(os.environ.get("TASKGATED_LAB", "~/.cache/taskgated-lab")).expanduser()
 PACKAGES = (
     "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3,python3-yaml,python3-watchdog,python3-sdnotify,"
-    "procps,man-db,acl,cron,sudo"
+    "procps,man-db,acl,cron,sudo,rsync,openssh-client,openssh-sftp-server,python3-venv,pipx"
 )
 UNIT = "taskgated.service"
 T = TypeVar("T")

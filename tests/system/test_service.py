@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,15 @@ class TestInstalled:
         machine.run("systemctl", "restart", UNIT)
 
 
+MAN = Path(__file__).resolve().parents[2] / "packaging" / "man" / "taskgate-job.5"
+
+
+def ways(which: str) -> list[str]:
+    """How a file may be dropped, as taskgate-job(5) has it."""
+    (found,) = re.findall(rf'^\.\\" WAYS {which}\n(.*?)^\.\\" END WAYS$', MAN.read_text(), re.MULTILINE | re.DOTALL)
+    return [line.replace("\\-", "-") for line in found.splitlines()]
+
+
 class TestDropping:
     def test_a_member_drops_and_sees_its_output(self, gate: Gate) -> None:
         gate.drop("member.yaml", "name: member\ncommand: [id, -un]\n", user="alice")
@@ -91,6 +101,61 @@ class TestDropping:
         spec = "name: cautious\\ncommand: id\\n"
         gate.machine.sh(f"umask 077; printf '{spec}' >{SPOOL}/cautious.yaml", user="alice")
         gate.until_state("cautious", "succeeded")
+
+    @pytest.mark.parametrize(
+        ("mode", "which", "only", "taken"),
+        [
+            ("chmod 600 FILE", "any", "", True),
+            ("chmod 644 FILE", "any", "", True),
+            ("chmod 644 FILE", "readable", "", True),
+            ("chmod 600 FILE; setfacl -m u:taskgate:r FILE", "readable", "", True),
+            ("chmod 600 FILE", "readable", "", False),
+            ("chmod 640 FILE", "readable", "cp FILE", True),
+            ("chmod 640 FILE", "readable", "mv FILE", False),
+        ],
+    )
+    def test_ways_to_drop(self, gate: Gate, mode: str, which: str, only: str, taken: bool) -> None:
+        """Each with a cautious umask, too; scp and sftp talk to the program that sshd would start."""
+        server = "/usr/lib/openssh/sftp-server"
+        names = {}
+        listed = [way for way in ways(which) if way.startswith(only)]
+        for number, (umask, way) in enumerate(product(("umask 002; ", "umask 077; "), listed)):
+            name = f"way-{which}-{mode.split()[1]}-{len(mode)}-{only[:2]}-{number}.yaml"
+            command = way.replace("scp FILE HOST:", f"scp -q -D {server} FILE x:").replace(
+                "| sftp HOST", f"| sftp -q -D {server}"
+            )
+            script = f"cd; rm -f FILE; printf 'command: id\\n' >FILE; {mode}; {umask}{command}"
+            done = gate.machine.try_(
+                "env",
+                "HOME=/home/alice",
+                "sh",
+                "-c",
+                script.replace("SPOOL", SPOOL).replace("NAME", name),
+                user="alice",
+            )
+            names[name] = f"{umask}{way}: {done.returncode} {done.stdout}"
+        rejected = gate.machine.root / SPOOL.lstrip("/") / "rejected"
+
+        def became() -> dict[str, bool]:
+            seen = {job["source"] for job in gate.jobs()} & names.keys()
+            return {name: name in seen for name in names if name in seen or (rejected / f"{name}.reason").exists()}
+
+        until(
+            lambda: len(became()) == len(names),
+            f"all are taken in or refused; left: {names.keys() - became().keys()}",
+        )
+        assert [f"{names[name]} {is_taken}" for name, is_taken in became().items() if is_taken is not taken] == []
+
+    def test_the_reason_says_what_to_type(self, gate: Gate) -> None:
+        """And what it says works, as it stands."""
+        gate.machine.sh(
+            f"t=$(mktemp); printf 'name: secret\\ncommand: id\\n' >$t; mv $t {SPOOL}/t.yaml", user="alice"
+        )
+        text = until(lambda: gate.machine.read(f"{SPOOL}/rejected/t.yaml.reason", "alice"), "the reason is there")
+        found = re.search(r"mode is 0600, and the user taskgate must read it; drop it as (cat FILE >.*?), or", text)
+        assert found, text
+        gate.machine.sh(found[1].replace("FILE", f"{SPOOL}/rejected/t.yaml"), user="alice")
+        gate.until_state("secret", "succeeded")
 
     def test_lines_appended_by_a_member_are_all_run(self, gate: Gate) -> None:
         gate.machine.sh(f"for n in 1 2 3 4 5; do echo echo line $n >>{SPOOL}/lines.tasks; done", user="alice")
