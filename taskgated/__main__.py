@@ -61,12 +61,12 @@ def _check(layout: Layout, main: Path | None) -> int:
     from taskgated.identity import become, service_user
     from taskgated.paths import Layout
 
-    load(layout, main)
+    config = load(layout, main)
     if layout == Layout.system() and os.geteuid() == 0:
         become(service_user())
         if problems := unreadable(layout, main):
             raise ConfigError(problems)
-    print("the configuration is fine")
+    print("the configuration is fine", *(f"note: {note}" for note in config.notes()), sep="\n")
     return os.EX_OK
 
 

@@ -108,6 +108,23 @@ class Config:
         """What is configured of a queue, or what holds for a directory that nobody has configured."""
         return self.queues.get(name) or _queue(name, {}, self.output)
 
+    def notes(self) -> list[str]:
+        """What can be done, and may not be what was meant."""
+        return [
+            f"queue {queue.name}: its limit is {queue.limit}, but no more than {self.workers} jobs run at once in all"
+            f" (workers: {self.workers})"
+            for queue in self.queues.values()
+            if queue.limit is not None and queue.limit > self.workers
+        ]
+
+    def lifted(self, before: Config) -> list[str]:
+        """Limits that held until now, and that nothing says any more."""
+        return [
+            f"queue {queue.name}: its limit of {queue.limit} is lifted, as it is not in the configuration any more"
+            for queue in before.queues.values()
+            if queue.limit is not None and self.queue(queue.name).limit is None
+        ]
+
 
 QUEUE = (
     Key("limit", integer(1, 100_000), "how many of its jobs may run at once (as many as there are workers)"),

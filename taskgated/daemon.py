@@ -199,18 +199,22 @@ class Daemon:
         except ConfigError:
             pass  # said already; nobody waits for an answer to a signal
 
-    def _load_again(self) -> None:
-        """Put the configuration on disk in force, or raise ``ConfigError`` and change nothing."""
+    def _load_again(self) -> list[str]:
+        """Put the configuration on disk in force, or raise ``ConfigError`` and change nothing. Returns what whoever
+        changed it may not have meant."""
         if self.begun.announced:  # before that the manager waits for READY=1, and would take ours for it
             self._systemd.reloading()
         try:
             config = load(self._layout, self._main)
             directories.make(self._layout, config.queues)
+            notes = [*config.lifted(self.config), *config.notes()]
             try:
                 self._put_in_force(config)
             except Exception as error:  # what is half in force is none; whoever asked for it is told as well
                 self.give_up(f"the new configuration could not be put in force: {error!r}")
                 raise
+            self._journal.event(Event.RELOADED, "; ".join(["configuration reloaded", *notes]), Priority.NOTICE)
+            return notes
         except (ConfigError, CannotStart, DiskTrouble) as error:
             text = f"the new configuration is not usable, the old one stays in force:\n{error}"
             self._journal.event(Event.BAD_CONFIGURATION, text, Priority.ERROR)
@@ -232,7 +236,6 @@ class Daemon:
         self._sink.reload(config)
         self._intake.reload(config)
         self._retention.reload(config)
-        self._journal.event(Event.RELOADED, "configuration reloaded", Priority.NOTICE)
 
     # -- stop ------------------------------------------------------------------------------------
 

@@ -100,6 +100,10 @@ class Health:
     def queue_limits(self) -> dict[str, int | None]:
         return {name: queue.limit for name, queue in self._daemon.config.queues.items()}
 
+    def notes(self) -> list[str]:
+        """What is right, and may not be what was meant."""
+        return self._daemon.config.notes()
+
     def access(self) -> Access:
         return self._daemon.config.access
 

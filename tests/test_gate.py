@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -483,6 +484,33 @@ class TestReload:
         jobs = gate.until_over(4)
         assert {(job["state"], job["attempt"]) for job in jobs} == {("succeeded", 1)}
         until(lambda: len(gate.status()["workers"]) == 1, "one worker is left")
+
+    def test_a_limit_that_more_than_all_workers_would_need(self, make_gate: MakeGate) -> None:
+        """It is allowed: workers may be added later. But who writes it is told what holds until then."""
+        gate = make_gate("workers: 2\nqueues: {etl: {limit: 5}, small: {limit: 2}}\n")
+        note = "queue etl: its limit is 5, but no more than 2 jobs run at once in all (workers: 2)"
+        status = gate.status()
+        assert (status["ready"], status["notes"], status["problems"]) == (True, [note], [])
+        assert f"\n  note: {note}\n" in gate.ctl("status").stdout.decode()
+        check = [sys.executable, "-m", "taskgated", "--root", str(gate.root), "--check"]
+        done = subprocess.run(check, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout.splitlines() == ["the configuration is fine", f"note: {note}"]
+        gate.configure("workers: 5\nqueues: {etl: {limit: 5}}\n")
+        assert gate.ctl_json("reload")["notes"] == [
+            "queue small: its limit of 2 is lifted, as it is not in the configuration any more"
+        ]
+
+    def test_a_limit_that_is_taken_away_is_named(self, make_gate: MakeGate) -> None:
+        gate = make_gate("workers: 2\nqueues: {etl: {limit: 1}, kept: {limit: 1}, changed: {limit: 1}}\n")
+        gate.configure("workers: 2\nqueues: {kept: {limit: 1}, changed: {}}\n")
+        done = gate.ctl("reload").stdout.decode().splitlines()
+        lifted = [
+            f"queue {name}: its limit of 1 is lifted, as it is not in the configuration any more"
+            for name in ("etl", "changed")
+        ]
+        assert done == ["configuration reloaded", *(f"note: {line}" for line in lifted)]
+        until(lambda: all(line in gate.log() for line in lifted), "the journal has it as well")
+        assert gate.ctl_json("reload") == {"notes": []}
 
     def test_a_bad_configuration_changes_nothing(self, gate: GateEnv) -> None:
         gate.configure("workers: 3\nworkerz: 4\n")

@@ -41,6 +41,8 @@ class Health(Protocol):
 
     def problems(self) -> list[str]: ...
 
+    def notes(self) -> list[str]: ...
+
     def queue_limits(self) -> dict[str, int | None]: ...
 
     def access(self) -> Access: ...
@@ -56,10 +58,10 @@ class GateInterface:
         reader: Reader,
         health: Health,
         steady: Callable[[], int],
-        reload: Callable[[], None],
+        reload: Callable[[], list[str]],
         outputs: Outputs,
     ) -> None:
-        """``reload`` raises ``ConfigError``."""
+        """``reload`` returns notes, or raises ``ConfigError``."""
         self._layout = layout
         self._engine = engine
         self._reader = reader
@@ -114,6 +116,7 @@ class GateInterface:
                 ready_queue=[job.id for job in self._engine.gate.ready],
                 oldest=rfc3339(backlog.oldest),
                 problems=self._health.problems() + unknown,
+                notes=self._health.notes(),
             )
 
         self._ask(call, "backlog", done=_forward(call, done))
@@ -279,8 +282,7 @@ class GateInterface:
         call.allow()
         if not call.privileged:
             raise denied()
-        self._reload_configuration()
-        call.reply()
+        call.reply(notes=self._reload_configuration())
 
 
 class _Wait:

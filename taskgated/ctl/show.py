@@ -73,6 +73,7 @@ def status(reply: Message) -> list[str]:
     if reply["oldest"]:
         lines.append(f"  waiting longest: since {moment(reply['oldest'])}")
     lines += [f"  problem: {problem}" for problem in reply["problems"]]
+    lines += [f"  note: {note}" for note in reply.get("notes") or ()]  # an older daemon has none
     workers = [(w["pid"], w["state"], w["job"]) for w in reply["workers"]]
     lines += ["", *table(("WORKER", "STATE", "JOB"), workers)]
     queues = [(q["name"], q["limit"], q["queued"], q["running"], q["failed"]) for q in reply["queues"]]
