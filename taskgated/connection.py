@@ -8,6 +8,8 @@ within ``send``, ``flush`` or ``hang_up``, but a moment later, by the loop.
 
 from __future__ import annotations
 
+import fcntl
+import termios
 from collections.abc import Callable, Iterator
 
 from taskgated.errors import ProtocolError
@@ -49,6 +51,14 @@ class Connection:
     def pending(self) -> int:
         """Bytes that the peer has not taken yet."""
         return self._channel.pending
+
+    @property
+    def unread(self) -> bool:
+        """Whether the peer has still to read some of what it was sent: it may be in the socket's queue (SIOCOUTQ,
+        unix(7))."""
+        if self.pending or self.closed:
+            return self.pending > 0
+        return any(fcntl.ioctl(self._channel, termios.TIOCOUTQ, bytes(4)))
 
     def send(self, message: Message) -> None:
         self._channel.queue(message)

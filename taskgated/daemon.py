@@ -262,6 +262,7 @@ class Daemon:
         else:
             self.engine.do(self.gate.stop_all(0))
             self._leave_if_futile()
+            self._loop.after(ENOUGH, self._leave_anyway)
 
     def _leave_jobs(self) -> None:
         """Go as soon as nothing is half done; what runs goes on, and is the next daemon's to count and to hear of."""
@@ -300,14 +301,21 @@ class Daemon:
             self._loop.stop()
 
     def _leave_if_futile(self) -> None:
-        if self.gate.running or not self._store.trouble:
+        beyond = self.workforce.held_up + self._health.vigil.unending
+        if self.gate.running > beyond or not (self.gate.running or self._store.trouble):
             self._futile = 0
             return
         self._futile += 1
         if self._futile > PATIENCE or self._stops > 2:
-            text = f"stopping all the same: the store cannot write: {self._store.trouble}"
-            self._journal.event(Event.STOPPED, text, Priority.WARNING)
-            self._loop.stop()
+            self._leave_anyway()
+
+    def _leave_anyway(self) -> None:
+        why = f"the store cannot write: {self._store.trouble}" if self._store.trouble else ""
+        if self.gate.running:
+            why = f"{self.gate.running} jobs cannot be ended; the next daemon counts what is left of them"
+        text = f"stopping all the same: {why or 'it has taken long enough'}"
+        self._journal.event(Event.STOPPED, text, Priority.WARNING)
+        self._loop.stop()
 
     def _close(self) -> None:
         """In the order in which parts need each other; each says what it has to say before it goes."""

@@ -62,13 +62,17 @@ class Identity:
 @dataclass(slots=True)
 class Worker:
     """One connected worker. ``record``: how the store remembers it; ``running``: the attempt it said it has,
-    or was given."""
+    or was given; ``answers``: it knows what a ping is (not before version 0.3); ``owes``: it has not answered the
+    last one; ``untaken``: it was asked before it had read what attempt it was given, and may not have yet."""
 
     connection: Connection
     identity: Identity
     record: str
     running: tuple[int, int] | None = None
     retiring: bool = False
+    answers: bool = False
+    owes: bool = False
+    untaken: bool = False
 
     @property
     def key(self) -> str:
@@ -81,6 +85,8 @@ class Listener(Protocol):
     def worker_arrived(self, worker: Worker) -> None: ...
 
     def worker_reported(self, worker: Worker, outcome: Outcome) -> None: ...
+
+    def worker_answered(self, worker: Worker) -> None: ...
 
     def worker_gone(self, worker: Worker) -> None: ...
 
@@ -111,6 +117,7 @@ class Dispatch:
             self._loop.after(0, lambda: self._listener.worker_reported(worker, outcome))
         else:
             worker.running = (job.id, job.attempt)
+            worker.untaken = worker.owes
 
     def ack(self, worker: Worker, job: int, attempt: int) -> None:
         """Its outcome is on stable storage. A busy worker is told with the next thing it is told: nothing hangs on
@@ -129,6 +136,12 @@ class Dispatch:
 
     def stop(self, worker: Worker, job: int, attempt: int, grace: float | None) -> None:
         self._send(worker, {"stop": {"job": job, "attempt": attempt, "grace": grace}})
+
+    def ping(self, worker: Worker) -> None:
+        """Ask for a sign of life; ``worker_answered`` follows. One question at a time, and only of who knows it."""
+        worker.owes = True
+        worker.untaken = worker.running is not None and worker.connection.unread
+        self._send(worker, {"ping": {}})
 
     def quit(self, worker: Worker) -> None:
         """Leave when idle."""
@@ -195,12 +208,16 @@ class Dispatch:
             raise ProtocolError(f"pid {pid} is connected already")
         attempt = _attempt(hello.get("running"))
         record = json.dumps(identity.to_json(), separators=(",", ":"))
-        worker = Worker(connection, identity, record, attempt)
+        worker = Worker(connection, identity, record, attempt, answers=hello.get("answers") is True)
         self._strangers.pop(connection, None)
         self.workers[worker.key] = worker
         return worker
 
     def _heard(self, worker: Worker, message: Message) -> None:
+        if "pong" in message:
+            worker.owes = worker.untaken = False
+            self._listener.worker_answered(worker)
+            return
         try:
             outcome = Outcome.from_json(message["outcome"])
         except Exception as error:  # whatever it is that it said: it costs nobody else anything

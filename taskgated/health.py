@@ -8,6 +8,7 @@ thread shows progress by trying.
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from taskgated.config import Access
@@ -16,6 +17,7 @@ from taskgated.journal import Event, Priority
 from taskgated.loop import Timer
 from taskgated.store.contract import Backlog
 from taskgated.store.thread import Answer
+from taskgated.vigil import Vigil
 
 if TYPE_CHECKING:
     from taskgated.daemon import Daemon
@@ -34,9 +36,11 @@ class Health:
         parts = daemon.parts
         self._loop, self._store, self._reader, self._intake = parts[:4]
         self._supervisor, self._systemd, self._journal, self._sink, self._outputs = parts[4:]
+        self.vigil = Vigil(daemon.gate, daemon.engine.dispatch, daemon.workforce, self._journal)
         self._interval = min(EVERY, self._systemd.watchdog_interval or EVERY)
         self._timer: Timer | None = None
         self._silent_server = 0
+        self._watched = time.monotonic()
         self._problems: list[str] = []
         self._trouble = ""
         self._damage = ""  # of the database
@@ -76,7 +80,7 @@ class Health:
         found += self._sink.wrong_owners
         if self._supervisor.trouble:
             found.append(self._supervisor.trouble)
-        found += self._daemon.workforce.problems
+        found += [*self._daemon.workforce.problems, *self.vigil.problems]
         found += self._lost
         if self._outputs.trouble:  # the workers write there, too; what the daemon does goes on
             found.append(self._outputs.trouble)
@@ -189,7 +193,7 @@ class Health:
             found.append("the reader of the store does not answer")
         if not self._daemon.stopping:
             found += self._check_intake()
-            found += self._check_server()
+        found += self._check_server()
         if found != self._problems:
             for problem in found:
                 if problem not in self._problems:
@@ -197,6 +201,7 @@ class Health:
             self._problems = found
         self._check_descriptors()
         self._check_doors()
+        self._watch_workers()
         self._look()
         self._tell()
         if not found:
@@ -261,6 +266,12 @@ class Health:
             if problem not in self._lost:
                 self._journal.event(Event.INTERNAL_ERROR, problem, Priority.ERROR)
         self._lost = lost
+
+    def _watch_workers(self) -> None:
+        now = time.monotonic()
+        # While we were stopped, so may everybody else have been.
+        self.vigil.look(min(self._interval, now - self._watched))
+        self._watched = now
 
     def _check_server(self) -> list[str]:
         if self._supervisor.ping():

@@ -27,6 +27,7 @@ HOPELESS = 8
 """Failures to bring up a worker, with none ever up, after which there is no hope."""
 GREETING = 30.0
 """Seconds for a forked worker to say hello, before it counts as failed and is killed."""
+CHANCES = 3
 SLOWEST = 30.0
 """The longest delay before a replacement, in seconds."""
 DYING = 0.02
@@ -188,7 +189,7 @@ class Supervisor:
     def _heard_of(self, worker: ProcessId, kind: str, detail: Any) -> None:
         if kind == "forked":
             if worker not in self._up:
-                self._coming[worker] = self._loop.after(GREETING, lambda: self._silent(worker))
+                self._await(worker, CHANCES)
         elif kind == "exited":
             if timer := self._coming.pop(worker, None):
                 timer.cancel()
@@ -200,7 +201,14 @@ class Supervisor:
         elif burial := self._burials.pop(Identity(worker).key, None):
             self._listener.worker_buried(burial[0], detail)
 
-    def _silent(self, worker: ProcessId) -> None:
+    def _await(self, worker: ProcessId, chances: int) -> None:
+        """Its hello, for a while; that is cut into pieces, so that it has time left when all of us were stopped."""
+        self._coming[worker] = self._loop.after(GREETING / CHANCES, lambda: self._silent(worker, chances - 1))
+
+    def _silent(self, worker: ProcessId, chances: int) -> None:
+        if chances:
+            self._await(worker, chances)
+            return
         self._coming.pop(worker, None)
         self.bury(Identity(worker), None, None)
         self._failed(f"worker {worker.pid} did not say hello within {GREETING:.0f} s")

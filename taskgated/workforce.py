@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from taskgated.clock import ProcessId, wall
@@ -26,6 +27,17 @@ AGAIN = 1.0
 """Seconds until an outcome that could not be looked for is looked for again."""
 NAMELESS = 15.0
 """Seconds for a worker to come back of whom the store cannot say who it is; they look for the daemon every second."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Dead:
+    """A worker that is being buried: what it ran, and what is to be said of that if the worker has not put it down.
+    ``crashed``: it died, and not because the host or somebody else was the end of it."""
+
+    job: Job | None
+    crashed: bool = False
+    result: Result = Result.LOST
+    why: str = "its worker died"
 
 
 class Workforce:
@@ -47,10 +59,15 @@ class Workforce:
         self._journal = journal
         self._absent: dict[str, tuple[Identity, Job]] = {}  # run on from before, not connected yet
         self._nameless: dict[tuple[int, int], Job] = {}  # attempts from before, nobody can say whose
-        self._dead: dict[str, tuple[Job | None, bool]] = {}  # being buried; whether it crashed
-        self._held_up: dict[str, str] = {}  # of these, what keeps them from their rest
+        self._dead: dict[str, _Dead] = {}  # being buried
+        self._given_up: dict[str, _Dead] = {}  # to be buried as soon as their connections have ended
+        self._held_up: dict[str, str] = {}  # being buried, and what keeps them from their rest
+        self._resting: set[str] = set()  # idle workers that get nothing until they answer
 
     def worker_arrived(self, worker: Worker) -> None:
+        if worker.key in self._dead:  # given up, and it was only slow; it is too late for that
+            worker.connection.hang_up()
+            return
         self.supervisor.arrived(worker.identity.process)
         absent = self._absent.pop(worker.key, None)
         if worker.running is not None:
@@ -59,7 +76,7 @@ class Workforce:
                 self._gate.recognized(nameless.id, worker.key)
             self._met_again(worker, absent[1] if absent else nameless, *worker.running)
         elif absent is not None:  # it lives, but has not got the attempt any more
-            self._bury(worker.identity, absent[1], crashed=False)
+            self._bury(worker.identity, _Dead(absent[1]))
         else:
             self._idle(worker)
 
@@ -99,33 +116,68 @@ class Workforce:
     def _too_many(self) -> bool:
         return sum(not w.retiring for w in self.dispatch.workers.values()) > self.wanted
 
+    def worker_answered(self, worker: Worker) -> None:
+        """It is there; if it was left alone for want of an answer, it may have work again."""
+        if worker.key in self._resting:
+            self._resting.discard(worker.key)
+            if not worker.retiring:
+                self._idle(worker)
+
+    def rest(self, worker: Worker) -> None:
+        """An idle worker that owes an answer gets nothing to do until it has given it."""
+        if not worker.retiring:
+            self._resting.add(worker.key)
+            self._gate.worker_retired(worker.key)
+
+    def give_up(self, identity: Identity, worker: Worker | None, job: Job | None, result: Result, why: str) -> None:
+        """Bury a worker that lives, and does not answer. What it has ends with ``result`` when all of it is gone."""
+        dead = _Dead(job, result=result, why=why)
+        if worker is None:
+            self._absent.pop(identity.key, None)
+            self._bury(identity, dead)
+        else:
+            self._given_up[identity.key] = dead
+            worker.connection.hang_up()
+
+    @property
+    def absent(self) -> dict[str, Identity]:
+        """Workers that run on from before, and have not come back to us."""
+        return {key: identity for key, (identity, _) in self._absent.items()}
+
     def worker_gone(self, worker: Worker) -> None:
+        self._resting.discard(worker.key)
+        if worker.key in self._dead:
+            return
         expected = worker.retiring and worker.running is None
         self.supervisor.departed(worker.identity.process, expected=expected)
         job = self._gate.worker_died(worker.key)
+        given_up = self._given_up.pop(worker.key, None)
+        if given_up is not None:
+            self._bury(worker.identity, replace(given_up, job=job))
+            return
         if not expected:
             text = f"worker {worker.identity.process.pid} died"
             if job is not None:
                 text += f" while it ran job {job.id}"
             self._journal.event(Event.WORKER_DIED, text, Priority.WARNING, job_id=None if job is None else job.id)
-        self._bury(worker.identity, job, crashed=True)
+        self._bury(worker.identity, _Dead(job, crashed=True))
 
-    def _bury(self, identity: Identity, job: Job | None, *, crashed: bool) -> None:
-        self._dead[identity.key] = (job, crashed)
-        attempt = None if job is None else job.attempt
-        self.supervisor.bury(identity, None if job is None else job.id, attempt)
+    def _bury(self, identity: Identity, dead: _Dead) -> None:
+        self._dead[identity.key] = dead
+        job = dead.job
+        self.supervisor.bury(identity, job.id if job else None, job.attempt if job else None)
 
     def worker_buried(self, identity: Identity, killed: int) -> None:
         """Nothing of the worker or its attempt is left: now the attempt is over."""
         self._held_up.pop(identity.key, None)
-        self._ended(identity, "its worker died")
+        self._ended(identity)
 
     def burial_held_up(self, identity: Identity, by: Sequence[str]) -> None:
         """Some of its processes were killed and live on. Until they are gone the attempt is not over, and counts."""
         if not by:
             self._held_up.pop(identity.key, None)
             return
-        job, _ = self._dead.get(identity.key, (None, False))
+        job = self._dead.get(identity.key, _Dead(None)).job
         whose = "" if job is None else f" of job {job.id}"
         pid = identity.process.pid
         text = f"worker {pid}{whose} is gone, and what it left cannot be killed: process {', '.join(by)}"
@@ -138,9 +190,15 @@ class Workforce:
         """What keeps places occupied that should be free."""
         return list(self._held_up.values())
 
-    def _ended(self, identity: Identity, why: str, *, told: bool = False) -> None:
-        """The attempt of a dead worker is over: as the worker has put it down, or lost."""
-        job, crashed = self._dead.get(identity.key, (None, False))
+    @property
+    def held_up(self) -> int:
+        """Jobs that run only because something of them cannot be killed."""
+        return sum(1 for key in self._held_up if self._dead.get(key, _Dead(None)).job is not None)
+
+    def _ended(self, identity: Identity, *, told: bool = False) -> None:
+        """The attempt of a dead worker is over: as the worker has put it down, or as is known here."""
+        dead = self._dead.get(identity.key, _Dead(None))
+        job = dead.job
         if job is None:
             self._dead.pop(identity.key, None)
             return
@@ -150,12 +208,12 @@ class Workforce:
             if not told:
                 text = f"job {job.id}: what its worker has put down cannot be read, trying again: {error}"
                 self._journal.event(Event.INTERNAL_ERROR, text, Priority.ERROR, job_id=job.id)
-            self._loop.after(AGAIN, lambda: self._ended(identity, why, told=True))
+            self._loop.after(AGAIN, lambda: self._ended(identity, told=True))
             return
         del self._dead[identity.key]
         if outcome is None:
-            outcome = Outcome(job.id, job.attempt, Result.LOST, finished=wall(), message=why)
-        self._engine.do(self._gate.ended(outcome, None, crashed=crashed))
+            outcome = Outcome(job.id, job.attempt, dead.result, finished=wall(), message=dead.why)
+        self._engine.do(self._gate.ended(outcome, None, crashed=dead.crashed))
 
     def worker_exited(self, process: ProcessId, status: int) -> None:
         """The server saw a worker end; its connection's end is what counts, so there is nothing to do."""
@@ -185,8 +243,8 @@ class Workforce:
             identity = self._identity(entry, boot)
             self._gate.adopt(job, identity.key, cancelled=entry.cancelled)
             if identity.process.boot != boot:
-                self._dead[identity.key] = (job, False)
-                self._ended(identity, "the host went down")
+                self._dead[identity.key] = _Dead(job, why="the host went down")
+                self._ended(identity)
             elif (outcome := self._kept(job)) is not None:
                 self._nameless.pop((job.id, job.attempt), None)
                 self._engine.do(self._gate.ended(outcome, None))
@@ -196,7 +254,7 @@ class Workforce:
                 self._absent[identity.key] = (identity, job)
                 self._watch(identity)
             else:
-                self._bury(identity, job, crashed=False)
+                self._bury(identity, _Dead(job))
 
     def _identity(self, entry: Before, boot: str) -> Identity:
         """Who runs it. If that cannot be read: nobody, until its worker comes and says what it runs."""
@@ -212,7 +270,7 @@ class Workforce:
     def _nobody_came(self, nobody: Identity, job: Job) -> None:
         """The attempt is over when none of its processes is left."""
         if self._nameless.pop((job.id, job.attempt), None) is not None:
-            self._bury(nobody, job, crashed=False)
+            self._bury(nobody, _Dead(job))
 
     def _kept(self, job: Job) -> Outcome | None:
         """What its worker has put down. What cannot be read now is looked for again when the worker is gone."""
@@ -246,4 +304,4 @@ class Workforce:
 
     def _absent_ended(self, identity: Identity) -> None:
         if entry := self._absent.pop(identity.key, None):
-            self._bury(identity, entry[1], crashed=True)
+            self._bury(identity, _Dead(entry[1], crashed=True))

@@ -91,6 +91,7 @@ class OldWorker:
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         )
         self._gate = gate
+        self.heard: list[Message] = []
         self.reconnect()
 
     def reconnect(self) -> None:
@@ -107,15 +108,14 @@ class OldWorker:
     def hear(self, kind: str) -> Any:
         """Wait for the next message of that kind."""
         end = time.monotonic() + PATIENCE
-        heard: list[Message] = []
         while select([self.process.stdout], [], [], max(0.0, end - time.monotonic()))[0]:
             assert self.process.stdout is not None
             if not (line := self.process.stdout.readline()):
                 break
-            heard.append(json.loads(line))
-            if kind in heard[-1]:
-                return heard[-1][kind]
-        raise AssertionError(f"the daemon never said {kind}, only {heard}\n{self._gate.log()}")
+            self.heard.append(json.loads(line))
+            if kind in self.heard[-1]:
+                return self.heard[-1][kind]
+        raise AssertionError(f"the daemon never said {kind}, only {self.heard}\n{self._gate.log()}")
 
     def leave(self) -> None:
         self.process.kill()
@@ -138,19 +138,24 @@ def old_worker() -> Iterator[Make]:
         worker.leave()
 
 
-@pytest.fixture
-def lonely(make_gate: Callable[..., GateEnv], tmp_path: Path) -> GateEnv:
-    """A gate none of whose own workers ever says hello."""
-    broken = tmp_path / "broken"
+def launch_without_workers(gate: GateEnv) -> None:
+    """Start its daemon; none of its own workers ever says hello."""
+    broken = gate.root / "broken"
     broken.mkdir()
     (broken / "sitecustomize.py").write_text(
         "import os, sys, time\nif 'taskgated.worker' in ' '.join(sys.orig_argv):\n"
         "    parent = os.getppid()\n    while os.getppid() == parent: time.sleep(0.05)\n    os._exit(3)\n"
     )
-    queues = "{etl: {limit: 1}, files: {handler: {command: [cat, '{file}']}}}"
-    gate = make_gate(f"workers: 1\nqueues: {queues}\n", start=False)
     gate.launch({"PYTHONPATH": f"{broken}:{REPOSITORY}"})
     until(gate.layout.worker_socket.exists, "it listens")
+
+
+@pytest.fixture
+def lonely(make_gate: Callable[..., GateEnv], tmp_path: Path) -> GateEnv:
+    """A gate none of whose own workers ever says hello."""
+    queues = "{etl: {limit: 1}, files: {handler: {command: [cat, '{file}']}}}"
+    gate = make_gate(f"workers: 1\nqueues: {queues}\n", start=False)
+    launch_without_workers(gate)
     until((gate.layout.spool / "files").is_dir, "there is a spool")
     return gate
 

@@ -356,6 +356,18 @@ def test_quit(plain: Env, worker: WorkerPeer, tmp_path: Path) -> None:
     assert plain.server.expect("exited")["status"] == 0
 
 
+def test_a_sign_of_life(worker: WorkerPeer, tmp_path: Path) -> None:
+    """Of an idle worker, and of a busy one; and it says that it may be asked."""
+    assert worker.hello["answers"] is True
+    worker.say(ping=1)
+    assert worker.expect("pong") == 1
+    worker.start(Spec(command=WAIT, cwd=str(tmp_path)))
+    worker.say(ping={})
+    assert worker.expect("pong") == {}
+    (tmp_path / "go").touch()
+    assert worker.outcome().result is Result.SUCCEEDED
+
+
 def test_signals_for_the_whole_service_are_not_for_workers(worker: WorkerPeer) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         os.kill(worker.id.pid, number)

@@ -77,6 +77,17 @@ class Stop:
 Action = Fetch | Start | Run | Finish | Stop
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """An attempt that runs, for all the gate knows: on which worker, and whether it is to end before its time,
+    with so many seconds from SIGTERM to SIGKILL (None: as the job says)."""
+
+    job: Job
+    worker: str
+    ending: bool
+    grace: float | None
+
+
 @dataclass(slots=True)
 class _Running:
     job: Job  # with its current attempt's number
@@ -129,6 +140,14 @@ class Gate:
 
     def job_of(self, worker: str) -> Job | None:
         return next((r.job for r in self._running.values() if r.worker == worker), None)
+
+    def courses(self) -> list[Course]:
+        """The attempts that a worker has been given."""
+        return [
+            Course(entry.job, entry.worker, entry.cancelled or entry.stopped, entry.grace)
+            for entry in self._running.values()
+            if entry.durable
+        ]
 
     def runs(self, job: int) -> bool:
         return job in self._running
@@ -250,6 +269,8 @@ class Gate:
             self.ready.remove(job)
             return self._pump()
         entry.cancelled = True
+        if grace is not None:
+            entry.grace = grace
         return [Stop(job, entry.job.attempt, entry.worker, grace)] if entry.durable and not entry.gone else []
 
     def forget(self, job: int) -> None:

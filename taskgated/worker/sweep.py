@@ -21,6 +21,13 @@ from taskgated.worker import cgroup, mark
 _ROUNDS = 25
 
 
+_CONDITIONS = {
+    b"D": "it waits for a device or a file system",
+    b"T": "it is stopped",
+    b"t": "it is stopped by a debugger",
+}
+
+
 class Process(NamedTuple):
     """One process for good, within this boot: ``start`` in clock ticks since boot."""
 
@@ -127,17 +134,20 @@ def describe(process: Process) -> str:
             name = printable(file.readall().decode("utf-8", "replace").strip())
     except OSError:
         name = "?"
-    entry = look(process.pid)
-    why = ""
-    if entry is not None and entry.state == b"D":
-        why = ", waits for a device or a file system"
+    why = condition(process.pid)
     try:
         os.kill(process.pid, 0)
     except PermissionError:
-        why = ", is another user's"
+        why = "it is another user's"
     except ProcessLookupError:
         pass
-    return f"{process.pid} ({name}{why})"
+    return f"{process.pid} ({name}{f', {why}' if why else ''})"
+
+
+def condition(pid: int) -> str:
+    """What keeps a process from doing anything, in words; empty if nothing does, as far as can be seen."""
+    entry = look(pid)
+    return "" if entry is None else _CONDITIONS.get(entry.state, "")
 
 
 def kill_all(find: Callable[[], set[Process]]) -> set[Process]:

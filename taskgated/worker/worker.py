@@ -195,6 +195,7 @@ class Worker:
             "boot": self._me.boot,
             "running": running,
             "cgroup": group.path if group else None,
+            "answers": True,  # to pings, which a daemon sends to those only that say so
         }
         self._channel.send({"hello": hello})
         for outcome in self._unacknowledged.values():
@@ -224,6 +225,9 @@ class Worker:
                     elif self._waiting and self._waiting[:2] == (job, attempt):
                         self._waiting, self._start_at = None, inf
                         self._report(Outcome(job, attempt, Result.KILLED, message="it had not started"))
+                case {"ping": number}:
+                    if self._channel is not None:
+                        self._channel.send({"pong": number})
                 case {"quit": _}:
                     self._quit = True
                 case _:
