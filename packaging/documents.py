@@ -54,6 +54,8 @@ def entries(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         yield prefix + name, inner
         if name not in ELSEWHERE:
             yield from entries(inner, f"{prefix}{name}.")
+    for inner in schema.get("anyOf", ()):
+        yield from entries(inner, prefix)
     for inner in schema.get("patternProperties", {}).values():
         yield from entries(inner, f"{prefix}{NAME}.")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from taskgated.core.job import Output, to_text
-from taskgated.errors import ConfigError, Problem, Refused
+from taskgated.errors import ConfigError, Problem, Refused, Unexplained
 from taskgated.formats.declare import (
     Check,
     Key,
@@ -43,12 +43,14 @@ MAX_SIZE = 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class QueueConfig:
     """One queue. ``limit``: jobs of it that run at once, None: as many as there are workers. ``defaults``:
-    checked values for keys that a job leaves out. ``handler``: argv with ``{file}`` or ``{line}`` in it."""
+    checked values for keys that a job leaves out. ``handler``: argv with ``{file}`` or ``{line}`` in it.
+    ``runs``: it is said that there is none, and that what is dropped there runs, also where there was one before."""
 
     name: str
     limit: int | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     handler: tuple[str, ...] | None = None
+    runs: bool = False
 
     @property
     def mark(self) -> str:
@@ -56,9 +58,9 @@ class QueueConfig:
         return next((mark for mark in MARKS if any(mark in part for part in self.handler or ())), "")
 
     def handler_with(self, mark: str) -> tuple[str, ...]:
-        """Its handler, which must be one for that; ``LookupError`` if it is not."""
+        """Its handler, which must be one for that; ``Unexplained`` if it is not."""
         if self.handler is None or self.mark != mark:
-            raise LookupError(f"queue {self.name} has no handler with {mark}")
+            raise Unexplained(f"queue {self.name} has no handler with {mark}")
         return self.handler
 
 
@@ -129,8 +131,9 @@ class Config:
 QUEUE = (
     Key("limit", integer(1, 100_000), "how many of its jobs may run at once (as many as there are workers)"),
     Key("defaults", section(DEFAULTS), "keys for jobs that leave them out"),
-    Key("handler", section((Key("command", argv, "program and arguments, with {file} or {line}"),), "command"),
-        "the command for whatever is dropped here: once for each {file}, or for each {line} of it"),
+    Key("handler", or_word("none", section((
+        Key("command", argv, "program and arguments, with {file} or {line}"),
+    ), "command"), None), "the command for what is dropped here: for each {file}, or {line} of it; none: it runs"),
 )  # fmt: skip
 
 KEYS = (
@@ -249,7 +252,7 @@ def _read(path: Path) -> dict[str, Any]:
     values = read_section(documents[0], check, KEYS)
     for name, (_, queue) in _queues_of(documents[0]).items():
         read = values.get("queues", {}).get(name, {})
-        if "command" in read.get("handler", {}):
+        if read.get("handler") and "command" in read["handler"]:
             _check_handler(read["handler"]["command"], check, queue.value["handler"][1])
         if {"delay", "not_before"} <= read.get("defaults", {}).keys():
             check.wrong(queue.value["defaults"][1], EXCLUSIVE)
@@ -290,5 +293,6 @@ def from_values(values: Mapping[str, Any]) -> Config:
 
 def _queue(name: str, values: Mapping[str, Any], output: Mapping[str, Any]) -> QueueConfig:
     defaults = merge({"output": dict(output)}, values.get("defaults", {}))
-    handler = values.get("handler", {}).get("command")
-    return QueueConfig(name, values.get("limit"), defaults, handler)
+    handler = values.get("handler") or {}
+    runs = "handler" in values and values["handler"] is None
+    return QueueConfig(name, values.get("limit"), defaults, handler.get("command"), runs)

@@ -61,6 +61,10 @@ class Refused(TaskgateError):
         super().__init__("\n".join(str(p) for p in self.problems))
 
 
+class Unexplained(TaskgateError):
+    """What was dropped as data has no handler that could work on it; a later configuration may have one."""
+
+
 class Trouble(TaskgateError):
     """What is beside a file keeps it from being judged now: its disk, the user database, memory. It may pass."""
 

@@ -65,10 +65,14 @@ class Health:
     # -- what it says ----------------------------------------------------------------------------
 
     def ready(self) -> bool:
-        return self._daemon.serving and not self._daemon.stopping and not self.problems()
+        return self._daemon.serving and not self._daemon.stopping and not self._hindrances()
 
     def problems(self) -> list[str]:
-        """Everything that keeps the gate from working as it should, in words."""
+        """Everything that somebody should see to, in words."""
+        return self._hindrances() + self._sink.waiting
+
+    def _hindrances(self) -> list[str]:
+        """Everything that keeps the gate from working as it should."""
         found = list(self._problems)
         if self._store.trouble:
             found.append(f"the store cannot write: {self._store.trouble}")

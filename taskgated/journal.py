@@ -61,6 +61,7 @@ class Event(enum.StrEnum):
     STORE_RECOVERED = "5b8e1a0f27d94a5f9c0f8a7de1b3c614"
     FILE_STUCK = "5b8e1a0f27d94a5f9c0f8a7de1b3c616"
     FILE_WAITS = "5b8e1a0f27d94a5f9c0f8a7de1b3c621"
+    HANDLER_MISSING = "5b8e1a0f27d94a5f9c0f8a7de1b3c6a1"
     FILE_LOST = "5b8e1a0f27d94a5f9c0f8a7de1b3c620"
     OUTPUT_DROPPED = "5b8e1a0f27d94a5f9c0f8a7de1b3c617"
     STORE_BEHIND = "5b8e1a0f27d94a5f9c0f8a7de1b3c631"

@@ -21,6 +21,7 @@ from taskgated.intake.events import (
     FileRefused,
     FileStuck,
     FileWaits,
+    HandlersMissing,
     IntakeEvent,
     Paused,
     Repaired,
@@ -50,6 +51,7 @@ class Sink:
         self.crowded: set[int] = set()  # users who are held back, to leave room for the others
         self.blind: list[str] = []
         self.wrong_owners: list[str] = []
+        self.waiting: list[str] = []  # why files wait for a handler
         engine.progressed.append(self._look_for_room)
 
     def reload(self, config: Config) -> None:
@@ -81,11 +83,18 @@ class Sink:
         state: State | None = self._ask("keeper", claim)
         return state
 
-    def _ask(self, verb: str, what: str | int) -> Any:
+    def _ask(self, verb: str, *what: str | int | Sequence[str]) -> Any:
         try:
-            return self._store.call(verb, what)
+            return self._store.call(verb, *what)
         except Damaged as error:
             raise OSError(errno.EUCLEAN, f"nothing is taken in: {error}") from error
+
+    def data_queues(self) -> Sequence[str]:
+        queues: Sequence[str] = self._ask("data_queues")
+        return queues
+
+    def keep_data_queues(self, queues: Sequence[str]) -> None:
+        self._ask("keep_data_queues", queues)
 
     def settle(self, claims: Sequence[str]) -> None:
         self._store.call("settle", list(claims))
@@ -141,6 +150,11 @@ class Sink:
                 self.crowded.discard(owner)
                 text = f"files of uid {owner} are taken in again"
                 journal.event(Event.INTAKE_RESUMED, text, Priority.NOTICE)
+            case HandlersMissing(reasons):
+                for reason in reasons:
+                    if reason not in self.waiting:
+                        journal.event(Event.HANDLER_MISSING, reason, Priority.WARNING)
+                self.waiting = list(reasons)
             case Blind(reasons):
                 self.blind = list(reasons)
                 text = f"the spool is not watched, or cannot be worked on: {'; '.join(reasons)}"

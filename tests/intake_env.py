@@ -55,6 +55,7 @@ class FileSink:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.executescript(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"  # processes are killed here, not machines
+            "CREATE TABLE IF NOT EXISTS data_queues (queue TEXT);"
             "CREATE TABLE IF NOT EXISTS claims (claim TEXT PRIMARY KEY, parts INT);"
             "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, claim TEXT, part INT, source BLOB,"
             " queue TEXT, command BLOB, owner INT, keep INT, over INT DEFAULT 0);"
@@ -119,6 +120,16 @@ class FileSink:
     def settle(self, claims: Sequence[str]) -> None:
         for claim in claims:
             self._ask("DELETE FROM claims WHERE claim = ?", claim)
+
+    def data_queues(self) -> Sequence[str]:
+        return [str(row[0]) for row in self._ask("SELECT queue FROM data_queues")]
+
+    def keep_data_queues(self, queues: Sequence[str]) -> None:
+        with self._lock:
+            self._db.execute("BEGIN")
+            self._db.execute("DELETE FROM data_queues")
+            self._db.executemany("INSERT INTO data_queues VALUES (?)", [(queue,) for queue in queues])
+            self._db.execute("COMMIT")
 
     # -- for tests -------------------------------------------------------------------------------
 

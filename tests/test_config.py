@@ -61,6 +61,15 @@ class TestReference:
         assert read.queue("etl").limit == 4
         assert read.queue("thumbnails").handler == ("/usr/local/bin/thumb", "{file}")
 
+    def test_a_handler_that_is_taken_back(self, layout: Layout) -> None:
+        given = "queues: {q: {handler: {command: [x, '{line}']}}}\n"
+        none, nothing = "queues: {q: {handler: none}}\n", "queues: {q: {limit: 1}}\n"
+        read = loaded(layout, given, a=none).queue("q")
+        assert (read.handler, read.runs, read.mark) == (None, True, "")
+        read = loaded(layout, none, a=given).queue("q")
+        assert (read.handler, read.runs, read.mark) == (("x", "{line}"), False, "{line}")
+        assert not loaded(layout, nothing, a=nothing).queue("q").runs
+
     def test_the_old_way(self, layout: Layout) -> None:
         lines = loaded(layout, "", old=OLD_WAY.read_text()).queue("lines")
         assert (lines.limit, lines.handler and lines.handler[-1]) == (2, "{line}")

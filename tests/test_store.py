@@ -83,6 +83,12 @@ class TestAdd:
         assert store.keeper("c") is State.SUCCEEDED
         assert store.keeper("d") is None
 
+    def test_queues_that_take_data_are_remembered(self, store: Store) -> None:
+        assert list(store.data_queues()) == []
+        store.keep_data_queues(["lines", "data"])
+        store.keep_data_queues(["lines", "files"])
+        assert list(store.data_queues()) == ["lines", "files"]
+
     def test_few_new_jobs_come_back_as_they_would_be_fetched(self, store: Store) -> None:
         added = store.add([addition("c", spec(priority=7), spec(delay=5)), addition("d", spec(), keep=True)])
         assert sorted(added.fresh, key=lambda job: job.rank) == store.fetch({"default": 9})

@@ -164,7 +164,7 @@ def _check_directive(directive: Node, check: Check, seen: YamlMapping) -> None:
 def line_spec(kind: Kind, name: str, number: int, line: bytes, queue: str, config: Config) -> Spec | None:
     """The job of line ``number`` (from 1) of a list; None when it is blank or, in a task list, a comment.
 
-    ``kind`` alone says whether it is a command or data: for lines that are data the queue must have their handler.
+    ``kind`` alone says whether it is a command or data; ``Unexplained`` if it is data and the queue has no handler.
     """
     line = line.rstrip(b"\r\n")
     stripped = line.strip()

@@ -57,6 +57,13 @@ class FileLost:
 
 
 @dataclass(frozen=True, slots=True)
+class HandlersMissing:
+    """Why files wait for a configuration that says what is to be done with them; none does without a reason."""
+
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     """The backlog is full: files stay where they are."""
 
@@ -108,6 +115,7 @@ IntakeEvent = (
     | FileStuck
     | FileWaits
     | FileLost
+    | HandlersMissing
     | Paused
     | Resumed
     | Crowded
@@ -135,6 +143,12 @@ class Sink(Protocol):
 
     def keeper(self, claim: str) -> State | None:
         """The state of the job that works on this claimed file; None if there is none."""
+
+    def data_queues(self) -> Sequence[str]:
+        """The queues that take data for a handler, as they were kept last."""
+
+    def keep_data_queues(self, queues: Sequence[str]) -> None:
+        """These queues, and no others, take data for a handler."""
 
     def settle(self, claims: Sequence[str]) -> None:
         """These claimed files are gone for good and need not be known any more."""

@@ -17,12 +17,13 @@ from itertools import islice
 
 from taskgated import directories
 from taskgated.config import Config
-from taskgated.errors import Refused, TaskgateError, Trouble
-from taskgated.intake import scan
+from taskgated.errors import TaskgateError
+from taskgated.intake import data, scan
+from taskgated.intake.aside import Aside
 from taskgated.intake.claim import Claims
-from taskgated.intake.events import Blind, IntakeEvent, Repaired, Sink, WrongOwners
+from taskgated.intake.drain import Drain
+from taskgated.intake.events import Blind, HandlersMissing, IntakeEvent, Repaired, Sink, WrongOwners
 from taskgated.intake.patient import Patient, Progress
-from taskgated.intake.settle import Opened
 from taskgated.intake.shares import Shares
 from taskgated.intake.take import FILES, Taker
 from taskgated.intake.taken import Inlet, Taken
@@ -35,8 +36,6 @@ MAX_PAUSE = 5.0
 """Seconds between attempts to get the spool back, at most; the first is after one."""
 BLIND_RESCAN = 5.0
 """Seconds between looks at everything while events do not come."""
-CATCH_UP = 0.1
-"""Seconds until a file is looked at again that has to let older ones of its name go first."""
 TIDY_UP = 1.0
 """Seconds that the thread spends at its end on what jobs have left behind; the rest is for the next daemon."""
 RECOVER = 256
@@ -72,6 +71,8 @@ class Intake(threading.Thread):
         self._claims: Claims | None = None
         self._watch = Watch(os.fsencode(layout.spool), self._wake.set)
         self._inlets: dict[bytes, Inlet] = {}
+        self._data = data.DataQueues(self._sink)
+        self._waiting: tuple[str, ...] = ()  # why files wait for another configuration, as was told
         # Claims from before that were not looked at yet, and claimed files that can go on.
         self._left: Iterator[tuple[str, bool]] | None = iter(())
         self._resumed: deque[Taken] = deque()
@@ -123,7 +124,7 @@ class Intake(threading.Thread):
                 while not self._stopping:
                     self._round()
                 self._taker.settle(now=True)
-                self._tidy_up()
+                self._tidy(TIDY_UP)
             except _Blinded:
                 pass  # begin anew at once
             except OSError as error:
@@ -170,10 +171,15 @@ class Intake(threading.Thread):
         root = self._watch.places[ROOT]
         self._inlets = {ROOT: Inlet(root, DEFAULT_QUEUE)}
         self._claims = Claims(os.fsencode(self._layout.claims), self._left_behind)
-        rejected = os.fsencode(self._layout.rejected)
+        config = self._config
+        self._data.learn(config)
+        spool = os.fsencode(self._layout.spool)
+        aside = Aside(os.fsencode(self._layout.rejected), self._tell, self._names)
         self._taker = Taker(
-            self._claims, rejected, self._config, self._sink, self._tell, self._progress, self._shares, self._names
+            self._claims, aside, spool, config, self._sink, self._tell, self._progress, self._shares, self._data
         )
+        parts = self._taker, self._watch.hints, self._shares, self._data
+        self._drain = Drain(*parts, self._is_queue, self._resumed, lambda: self._config)
         self._left = self._claims.all()
         for queue in self._config.queues:  # before others that somebody may have made
             self._adopt(queue.encode("ascii"))
@@ -197,15 +203,19 @@ class Intake(threading.Thread):
         self._inlets = {}
         self._resumed.clear()
 
-    def _tidy_up(self) -> None:
-        """What is left of jobs that are over shall not lie about while we are away; but a stop takes no long."""
+    def _tidy(self, seconds: float = 0.0) -> None:
+        """Remove some of what jobs have left behind: one step, or as many as there is time for."""
         assert self._claims is not None
-        end = time.monotonic() + TIDY_UP
-        while self._claims.litter.pending and time.monotonic() < end:
-            self._taker.tidy()
+        end = time.monotonic() + seconds
+        while self._claims.litter.pending:
+            self._claims.litter.step()
+            self._progress.steps += 1
+            if time.monotonic() >= end:
+                break
 
     def _left_behind(self, path: bytes, why: str) -> None:
-        self._taker.stuck(path, "", f"a handler left it behind, and it cannot be removed: {why}; remove it by hand")
+        reason = f"a handler left it behind, and it cannot be removed: {why}; remove it by hand"
+        self._taker.aside.stuck(path, "", reason)
 
     def _check(self) -> None:
         """Look after the watch; if it is broken, begin anew, but not all the time: without events the
@@ -257,7 +267,8 @@ class Intake(threading.Thread):
         self._wake.clear()
         if self._asked != self._answered:
             self._check()
-        self._taker.config = self._config
+        if self._taker.config is not self._config:
+            self._reconfigure()
         self._taker.room = self._sink.room()
         self._shares.configure(self._config.max_backlog, self._config.share)
         self._forget_gone()
@@ -275,19 +286,40 @@ class Intake(threading.Thread):
         worked = self._taker.holds
         self._taker.flush()
         self._taker.settle()
-        self._taker.tidy()
+        self._tidy()
         self._taker.room = self._sink.room()
         stalled = self._taker.stalled and not (self._resumed and self._taker.room > 0)
         more = self._has_work()
         if self._unproven and (worked or not more):
             self._unproven = False
             self._check()
+        self._tell_waiting(more)
         self._shares.tell_room(full=self._taker.room <= 0, more=more)
         if (stalled or not more) and not self._claims.litter.pending:
             until = min(self._rescan_at, self._taker.next, self._shares.next)
             if not stalled:
                 until = min([until, *(inlet.later.next() for inlet in self._inlets.values())])
             self._wake.wait(max(0.0, until - time.monotonic()))
+
+    def _reconfigure(self) -> None:
+        """From here on another configuration holds, and what waited for one may go on."""
+        config = self._config
+        self._data.learn(config)
+        self._taker.config = config
+        self._resumed.extend(self._taker.explain_again())
+        for inlet in self._inlets.values():
+            if inlet.waits:
+                inlet.cursor = scan.START
+
+    def _tell_waiting(self, more: bool) -> None:
+        """Say why files wait, if that is news. While there is ``more``, nobody knows yet that none is left."""
+        config = self._taker.config
+        queues = [inlet.queue for inlet in self._inlets.values() if inlet.waits]
+        queues = [queue for queue in queues if self._data.lacks_handler(config.queue(queue))]
+        reasons = tuple(data.reasons(config, queues, self._taker.unexplained.values()))
+        if set(reasons) - set(self._waiting) or (reasons != self._waiting and not more):
+            self._waiting = reasons
+            self._tell(HandlersMissing(reasons))
 
     def _take(self) -> None:
         """One batch: what was left before, claimed files whose time has come, and then the spool."""
@@ -308,7 +340,7 @@ class Intake(threading.Thread):
         first = self._turns % len(inlets)  # each gets its turn, however much there is in another
         for inlet in inlets[first:] + inlets[:first]:
             if not self._taker.full:
-                self._empty(inlet)
+                self._drain.empty(inlet)
 
     def _recover(self) -> None:
         """Take up the next claims from before."""
@@ -316,78 +348,10 @@ class Intake(threading.Thread):
         claims = list(islice(self._left, RECOVER))
         self._resumed.extend(taken for claim in claims if (taken := self._taker.recover(*claim)) is not None)
         if not claims:
-            self._resumed = deque(sorted(self._resumed, key=lambda taken: taken.claim))
+            in_order = sorted(self._resumed, key=lambda taken: taken.claim)
+            self._resumed.clear()
+            self._resumed.extend(in_order)
             self._left = None
-
-    def _empty(self, inlet: Inlet) -> None:
-        """Take in what an inlet has, as far as the batch goes."""
-        if inlet.active is not None:
-            if not self._taker.advance(inlet.active):
-                inlet.active = None
-            return
-        while inlet.active is None and not self._taker.full:
-            if not inlet.names:
-                self._refill(inlet)
-            if not inlet.names:
-                return
-            self._look(inlet, inlet.names.popleft())
-
-    def _refill(self, inlet: Inlet) -> None:
-        """More names: the next of a scan; else such as wait to be looked at again, and what was heard of."""
-        if inlet.cursor is None:
-            again, too_many = inlet.later.due()
-            names, everything = self._watch.hints.take(inlet.place.key)
-            inlet.names.extend(again + names)
-            inlet.cursor = scan.START if everything or too_many else None
-        if inlet.cursor is None:
-            return
-        if inlet.cursor == scan.START:
-            self._watch.hints.take(inlet.place.key)  # the scan sees all that was heard of until now
-        try:
-            chunk = scan.oldest(inlet.place.fd, inlet.cursor)
-        except OSError as error:
-            if inlet.place.key == ROOT:
-                raise
-            self._taker.stuck(inlet.place.key, inlet.queue, f"cannot be read: {error.strerror}")
-            chunk = []
-        inlet.names.extend(name for _, name in chunk)
-        inlet.cursor = chunk[-1] if len(chunk) == scan.CHUNK else None
-
-    def _look(self, inlet: Inlet, name: bytes) -> None:
-        """Look at one name, and take it in, put it aside or leave it for later."""
-        directory = inlet.place.fd
-        if inlet.place.key == ROOT and (scan.reserved(name) or self._is_queue(directory, name)):
-            inlet.later.forget(name)
-            return
-        if self._shares.passes_over(directory, name):
-            inlet.later.forget(name)
-            return
-        try:
-            found = self._taker.look(directory, name, inlet.later)
-        except Refused as error:
-            inlet.later.forget(name)
-            self._taker.refuse(directory, name, inlet.queue, error)
-            return
-        except Trouble as error:
-            inlet.later.again(name, self._taker.waits((inlet.queue, name), name, inlet.queue, error))
-            return
-        if isinstance(found, Opened) and not self._shares.admits(found.stat.st_uid):
-            found.close()
-            found = None
-        if isinstance(found, Opened):
-            older, wait = self._taker.catch_up(name, inlet.queue)
-            if older or wait:
-                self._resumed.extend(older)
-                found.close()
-                found = CATCH_UP
-        if isinstance(found, Opened):
-            inlet.later.forget(name)
-            inlet.active = self._taker.claim(directory, name, inlet.queue, found)
-        elif found is None:
-            inlet.later.forget(name)
-            self._taker.free(name, inlet.queue)
-        else:
-            inlet.later.again(name, found)
 
     def _is_queue(self, root: int, name: bytes) -> bool:
         """Whether a name in the spool is a queue directory; if so it is watched from now on."""
@@ -410,7 +374,7 @@ class Intake(threading.Thread):
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError as error:
-            self._taker.stuck(name, queue, f"is not used as a queue: {error.strerror}")
+            self._taker.aside.stuck(name, queue, f"is not used as a queue: {error.strerror}")
             return True
         old = self._inlets.get(name)
         if old is None or old.place is not place:

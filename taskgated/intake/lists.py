@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from taskgated.core.job import Spec
-from taskgated.errors import Problem, Refused
+from taskgated.errors import Problem, Refused, Unexplained
 from taskgated.intake.understand import read_at
 
 CHUNK = 256 * 1024
 """Bytes read at once. A line longer than this is refused: no program takes such an argument (execve(2))."""
 
 Parse = Callable[[int, bytes], Spec | None]
-"""A line's number and its bytes without the newline to a job, or None for a comment; raises ``Refused``."""
+"""A line's number and its bytes without the newline to a job, or None for a comment; raises ``Refused``, or
+``Unexplained`` for a line that would be one if there were a handler for it."""
+
+
+KNOWN = Spec()
+"""Stands for any job that is in the store already."""
 
 
 class Lines:
@@ -64,6 +69,10 @@ class Lines:
                 except Refused as error:
                     self.refused = error
                     return specs, True
+                except Unexplained:
+                    if not self._skip:
+                        raise
+                    spec = KNOWN  # whatever it was
                 if spec is not None and not self._skip:
                     if len(specs) >= room:
                         return specs, False

@@ -44,6 +44,14 @@ class Patient:
         with self._waiting():
             return self._sink.keeper(claim)
 
+    def data_queues(self) -> Sequence[str]:
+        with self._waiting():
+            return self._sink.data_queues()
+
+    def keep_data_queues(self, queues: Sequence[str]) -> None:
+        with self._waiting():
+            self._sink.keep_data_queues(queues)
+
     def settle(self, claims: Sequence[str]) -> None:
         with self._waiting():
             self._sink.settle(claims)

@@ -23,24 +23,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from taskgated.config import Config
 from taskgated.core.job import Spec, to_text
-from taskgated.errors import Refused, Trouble
+from taskgated.errors import Refused, Trouble, Unexplained
 from taskgated.formats import jobfile
 from taskgated.formats.jobfile import Kind
 from taskgated.intake import lists, settle
-from taskgated.intake.claim import Claims, inside, kind_of, queue_of
+from taskgated.intake.aside import Aside
+from taskgated.intake.claim import Claims, inside
+from taskgated.intake.data import DataQueues
 from taskgated.intake.entitled import check_queues
-from taskgated.intake.events import Accepted, FileLost, FileRefused, FileStuck, FileWaits, IntakeEvent, Sink
+from taskgated.intake.events import Accepted, FileLost, IntakeEvent, Sink
 from taskgated.intake.patient import Progress
-from taskgated.intake.reject import put_aside, sync
+from taskgated.intake.recover import recovered
 from taskgated.intake.settle import Later, Opened
 from taskgated.intake.shares import Shares
 from taskgated.intake.taken import Pending, Taken
-from taskgated.intake.told import Key, Told
-from taskgated.intake.understand import check_size, read_all, read_at, understand
+from taskgated.intake.understand import check_size, specs_of, understand
 from taskgated.store.contract import Addition
 from taskgated.trace import point
 
@@ -61,8 +61,6 @@ SETTLE = 256
 SETTLE_AFTER = 1.0
 """Claims that are done with are forgotten together, with one sync: so many, or after so many seconds."""
 
-T = TypeVar("T")
-
 
 class Taker:
     """Holds one batch at a time. ``flush`` must follow before anything that ``advance`` took in is durable.
@@ -74,22 +72,25 @@ class Taker:
     def __init__(
         self,
         claims: Claims,
-        rejected: bytes,
+        aside: Aside,
+        spool: bytes,
         config: Config,
         sink: Sink,
         tell: Callable[[IntakeEvent], None],
         progress: Progress,
         shares: Shares,
-        told: Told,
+        data: DataQueues,
     ) -> None:
         self.config = config
         self.pending = Pending(PENDING)
+        self.unexplained: dict[str, Taken] = {}  # claimed files that wait for a configuration with a handler
         self.room = 0
         self._shares = shares
+        self._data = data
         self._progress = progress
         self._claims = claims
-        self._spool = os.path.dirname(rejected)
-        self._rejected = rejected
+        self._spool = spool
+        self.aside = aside
         self._sink = sink
         self._tell = tell
         self._any_link = settle.hard_links_protected()
@@ -100,9 +101,7 @@ class Taker:
         self._changed: set[int] = set()  # directories that a file was renamed out of
         self._files = self._specs = self._bytes = 0
         self._done: dict[str, bytes | None] = {}  # claims that were put by, with the names of their files
-        self._rejected_some = False
         self._settle_at = float("inf")
-        self._told = told
 
     # -- one batch -------------------------------------------------------------------------------
 
@@ -166,10 +165,10 @@ class Taker:
         except OSError as error:
             self._claims.drop(claim)
             if not isinstance(error, FileNotFoundError):
-                self.stuck(name, queue, f"cannot be taken out of the spool: {error.strerror}")
+                self.aside.stuck(name, queue, f"cannot be taken out of the spool: {error.strerror}")
             return None
         self._changed.add(directory)
-        self.free(name, queue)
+        self.aside.free(name, queue)
         taken = Taken(claim, queue, name, kind)
         # The name may have been given to another file since it was opened: then look at that one.
         stat = os.stat(inside(claim, name), dir_fd=self._claims.fd, follow_symlinks=False)
@@ -194,23 +193,7 @@ class Taker:
         """Move something from the spool to ``rejected``."""
         self._files += 1
         self._progress.steps += 1
-        self._put_aside(directory, name, name, queue, str(error))
-
-    def stuck(self, name: bytes, queue: str, reason: str) -> None:
-        """Tell of a name that can be neither taken nor moved away, if that is news."""
-        if self._told.news((queue, name)):
-            self._tell(FileStuck(to_text(name), queue, reason))
-
-    def waits(self, key: Key, name: bytes, queue: str, error: Trouble) -> float:
-        """Tell of a file that cannot be judged now, if that is news; returns in how many seconds to try again.
-        ``key``: its queue and name in the spool, or "" and its claim, until that is put by."""
-        if self._told.news(key):
-            self._tell(FileWaits(to_text(name), queue, str(error)))
-        return self._told.pause(key)
-
-    def free(self, name: bytes, queue: str) -> None:
-        """A name is not in trouble (any more)."""
-        self._told.over((queue, name))
+        self.aside.put(directory, name, name, queue, str(error))
 
     # -- claimed files ---------------------------------------------------------------------------
 
@@ -234,8 +217,10 @@ class Taker:
                 self.pending.wait(taken, opened)
         except Refused as error:
             self._reject(taken, error)
+        except Unexplained:
+            self._keep_unexplained(taken)
         except Trouble as error:
-            self.pending.wait(taken, self.waits(("", taken.key), taken.name, taken.queue, error))
+            self.pending.wait(taken, self.aside.waits(("", taken.key), taken.name, taken.queue, error))
         return False
 
     def release(self, claims: Sequence[str]) -> None:
@@ -245,32 +230,13 @@ class Taker:
             self._progress.steps += 1
 
     def recover(self, claim: str, done: bool) -> Taken | None:
-        """Take up a claim from before; None if there is nothing more to take in from it.
-
-        What a handler put beside its file is of no interest: whether a job works on the file, and whether that is
-        over, the store knows.
-        """
-        keeper = None if done else self._sink.keeper(claim)
-        if keeper is not None and not keeper.final:
-            return None
-        names = [] if done or keeper is not None else self._claims.names(claim)
-        known = self._sink.known(claim) if names else None
-        if not names or (known is not None and kind_of(claim) is Kind.FILE):
-            self._put_by(claim, None)
-            return None
-        queue = queue_of(claim)
-        if len(names) > 1:
-            self._scattered(claim, queue, names, known)
-            return None
-        kind = kind_of(claim) or jobfile.kind_of(to_text(names[0]), self.config.queue(queue))
-        return Taken(claim, queue, names[0], kind, known)
+        """Take up a claim from before, as ``recover.recovered``."""
+        return recovered(self._claims, self._sink, self.aside, self._put_by, claim, done)
 
     def settle(self, now: bool = False) -> None:
         """Let the store forget what is gone, if it is time."""
         if self._done and (now or len(self._done) >= SETTLE or time.monotonic() >= self._settle_at):
-            if self._rejected_some:
-                sync(self._rejected)
-                self._rejected_some = False
+            self.aside.sync()
             self._claims.sync()
             point("claims.synced")
             done, self._done, self._settle_at = self._done, {}, float("inf")
@@ -280,18 +246,36 @@ class Taker:
                 self._claims.remove(claim, name)
                 self._progress.steps += 1
 
-    def tidy(self) -> None:
-        """Remove some of what jobs have left behind."""
-        if self._claims.litter.pending:
-            self._claims.litter.step()
-            self._progress.steps += 1
-
     @property
     def next(self) -> float:
         """When there is something to do again (monotonic clock); infinity if never."""
         return min(self._settle_at, self.pending.later.next())
 
+    def explain_again(self) -> list[Taken]:
+        """There is another configuration: those that waited for it, the oldest first."""
+        found, self.unexplained = self.unexplained, {}
+        return sorted(found.values(), key=lambda taken: taken.claim)
+
     # -- inside ----------------------------------------------------------------------------------
+
+    def _kind(self, taken: Taken) -> Kind:
+        """What kind of file it is. ``Unexplained`` when version 0.2.0 claimed it, and that cannot be said yet."""
+        if taken.kind is None:
+            if self._data.lacks_handler(queue := self.config.queue(taken.queue)):
+                raise Unexplained(f"queue {queue.name} takes data")
+            taken.kind = jobfile.kind_of(taken.source, queue)
+            if taken.kind is Kind.FILE and taken.known is not None:
+                raise settle.unfit(taken.name, "its queue has another handler now", "drop again what is left of it")
+        return taken.kind
+
+    def _keep_unexplained(self, taken: Taken) -> None:
+        """It waits for a configuration with a handler; it is refused by one that says that its queue has none."""
+        self._accepted += self._untold(taken)
+        if self.config.queue(taken.queue).runs:
+            text = f"it was dropped as data for a handler, and queue {taken.queue} has none any more"
+            self._reject(taken, settle.unfit(taken.name, text, "drop it again if it is to run"))
+        else:
+            self.unexplained[taken.claim] = taken
 
     def _reopen(self, taken: Taken) -> Opened | float | None:
         path = inside(taken.claim, taken.name)
@@ -303,9 +287,9 @@ class Taker:
         return opened
 
     def _take_in(self, taken: Taken, opened: Opened) -> bool:
-        kind = taken.kind
+        kind = self._kind(taken)
         if kind in (Kind.TASKS, Kind.LINES):
-            return self._list(taken, opened)
+            return self._list(taken, opened, kind)
         if taken.known is not None:
             self._finish(taken)  # all its jobs are in the store, and none of them needs it
             return False
@@ -316,13 +300,8 @@ class Taker:
             path = to_text(self._claims.path + b"/" + inside(taken.claim, taken.name))
             specs = [understand(taken.name, lambda: jobfile.file_spec(taken.source, path, taken.queue, self.config))]
         else:
-            if kind is Kind.SCRIPT:
-                head = understand(taken.name, lambda: read_at(opened.fd, 256, 0))
-                jobfile.check_script(taken.source, head, taken.queue)
-            data = read_all(taken.name, opened, self.config.max_file_size)
-            self._bytes += len(data)
-            read = jobfile.read_specs if kind is Kind.SPEC else self._read_script
-            specs = list(understand(taken.name, lambda: read(taken.source, data, taken.queue, self.config)))
+            specs = specs_of(kind, taken.name, taken.queue, opened, self.config)
+            self._bytes += opened.stat.st_size
             elsewhere = {spec.queue for spec in specs} - {taken.queue}
             understand(taken.name, lambda: check_queues(self._spool, taken.name, opened.stat.st_uid, elsewhere))
         keep = kind is Kind.FILE
@@ -332,18 +311,14 @@ class Taker:
             self._after.append(lambda: self._finish(taken))
         return False
 
-    @staticmethod
-    def _read_script(name: str, data: bytes, queue: str, config: Config) -> list[Spec]:
-        return [jobfile.read_script(name, data, queue, config)]
-
-    def _list(self, taken: Taken, opened: Opened) -> bool:
+    def _list(self, taken: Taken, opened: Opened, kind: Kind) -> bool:
         """One step with a file of lines: check a piece of it, or take in a piece, or let it go at last."""
 
         def parse(number: int, line: bytes) -> Spec | None:
             lists.too_long(taken.source, number, line)
             return understand(
                 taken.name,
-                lambda: jobfile.line_spec(taken.kind, taken.source, number, line, taken.queue, self.config),
+                lambda: jobfile.line_spec(kind, taken.source, number, line, taken.queue, self.config),
             )
 
         lines = taken.lines
@@ -399,56 +374,29 @@ class Taker:
 
     @staticmethod
     def _untold(taken: Taken) -> list[Accepted]:
-        """What was accepted of a list since the last time that it was told."""
+        """What was accepted of a list since that was told."""
         untold, taken.untold = taken.untold, 0
         return [Accepted(taken.source, taken.queue, untold)] if untold else []
 
     def _reject(self, taken: Taken, error: Refused) -> None:
         note = ""
-        if taken.lines is not None and taken.lines.parts:  # a bad line that somebody appended late
-            for event in self._untold(taken):
-                self._tell(event)
-            note = f"\n\n{taken.lines.parts} jobs of this list, those before the line at fault, were taken in."
+        for event in self._untold(taken):
+            self._tell(event)
+        if taken.parts:
+            which = "those before the line at fault" if taken.lines and taken.lines.refused else "of its first lines"
+            note = f"\n\n{taken.parts} jobs of this list, {which}, were taken in."
         path = inside(taken.claim, taken.name)
-        if self._put_aside(self._claims.fd, path, taken.name, taken.queue, f"{error}{note}"):
+        if self.aside.put(self._claims.fd, path, taken.name, taken.queue, f"{error}{note}"):
             self._finish(taken)
         else:
             self.pending.wait(taken, self.config.rescan_interval)
-
-    def _scattered(self, claim: str, queue: str, names: list[bytes], known: int | None) -> None:
-        """Version 0.2.0 let handlers work where the claimed file lay, and claimed into directories that it had not
-        emptied. Which of these files was dropped nobody can say: so none of them runs, and none is lost."""
-        reason = "several files lie in one claim of version 0.2.0, some left by a handler: drop again what is to run"
-        if known:
-            reason += f"\n\n{known} jobs of the one that was dropped were taken in."
-        aside = [
-            self._put_aside(self._claims.fd, inside(claim, name), name, queue, f"{to_text(name)}: {reason}")
-            for name in names
-        ]
-        if all(aside):
-            self._put_by(claim, None)
 
     def _lose(self, taken: Taken) -> None:
         """Nobody else has business in ``.claims``: a file that is gone from there was not taken back, it is lost."""
         for event in self._untold(taken):
             self._tell(event)
-        jobs = taken.known or 0 if taken.lines is None else taken.lines.parts
-        self._tell(FileLost(taken.source, taken.queue, taken.claim, jobs))
+        self._tell(FileLost(taken.source, taken.queue, taken.claim, taken.parts))
         self._finish(taken)
-
-    def _put_aside(self, directory: int, path: bytes, name: bytes, queue: str, reason: str) -> bool:
-        try:
-            moved = put_aside(self._rejected, directory, path, name, queue, reason)
-        except OSError as error:
-            place = to_text(self._rejected)
-            self.stuck(name, queue, f"cannot be moved to {place}/: {error.strerror}; refused for: {reason}")
-            return False
-        if moved is None:
-            return True  # whoever dropped it took it back
-        self._rejected_some = True
-        self.free(name, queue)
-        self._tell(FileRefused(to_text(name), queue, reason))
-        return True
 
     def _finish(self, taken: Taken) -> None:
         self.pending.later.forget(taken.key)
@@ -456,7 +404,7 @@ class Taker:
 
     def _put_by(self, claim: str, name: bytes | None) -> None:
         self._claims.put_by(claim)
-        self._told.over(("", claim.encode("ascii")))
+        self.aside.done(claim)
         if not self._done:
             self._settle_at = time.monotonic() + SETTLE_AFTER
         self._done[claim] = name

@@ -17,15 +17,16 @@ from taskgated.intake.watch import Place
 class Taken:
     """A claimed file on its way.
 
-    ``kind``: what it is, as was decided when it was claimed. ``known``: how many of its parts are in the store, None
-    if it never heard of it. ``opened``: the file, if this batch has it open already. ``busy``: somebody was writing
-    to it when it was looked at last. ``untold``: jobs that nobody was told of yet.
+    ``kind``: what it is, as was decided when it was claimed; None if version 0.2.0 did that, until it is decided.
+    ``known``: how many of its parts are in the store, None if it never heard of it. ``opened``: the file, if this
+    batch has it open already. ``busy``: somebody was writing to it when it was looked at last. ``untold``: jobs that
+    nobody was told of yet.
     """
 
     claim: str
     queue: str
     name: bytes
-    kind: Kind
+    kind: Kind | None
     known: int | None = None
     opened: Opened | None = None
     lines: lists.Lines | None = None
@@ -36,6 +37,11 @@ class Taken:
     @property
     def key(self) -> bytes:
         return self.claim.encode("ascii")
+
+    @property
+    def parts(self) -> int:
+        """How many of its jobs were taken in."""
+        return self.known or 0 if self.lines is None else self.lines.parts
 
     @property
     def source(self) -> str:
@@ -86,5 +92,7 @@ class Inlet:
     queue: str
     names: deque[bytes] = field(default_factory=deque)
     cursor: scan.Age | None = scan.START  # how far a scan has come; None: none is under way
+    saw: bool = False  # a file that waits for a handler, since the last scan began
+    waits: bool = False  # there is such a file
     active: Taken | None = None  # a list that is taken in by and by; what came after it waits
     later: Later = field(default_factory=Later)

@@ -7,8 +7,11 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-from taskgated.core.job import to_text
-from taskgated.errors import Problem, Refused, Trouble
+from taskgated.config import Config
+from taskgated.core.job import Spec, to_text
+from taskgated.errors import Problem, Refused, Trouble, Unexplained
+from taskgated.formats import jobfile
+from taskgated.formats.jobfile import Kind
 from taskgated.intake import settle
 from taskgated.intake.settle import Opened
 
@@ -16,14 +19,15 @@ T = TypeVar("T")
 
 
 def understand(name: bytes, read: Callable[[], T]) -> T:
-    """What ``read`` returns. Raises ``Refused`` for what is wrong with the file, ``Trouble`` for the rest.
+    """What ``read`` returns. Raises ``Refused`` for what is wrong with the file, ``Unexplained`` for data without a
+    handler, ``Trouble`` for the rest.
 
     A reader that trips over one file must not take the gate with it, now and at each start. What the system says
     (``OSError``) is never the fault of a file that is open already.
     """
     try:
         return read()
-    except (Refused, Trouble):
+    except (Refused, Trouble, Unexplained):
         raise
     except OSError as error:
         raise Trouble(error.strerror or str(error)) from error
@@ -32,6 +36,17 @@ def understand(name: bytes, read: Callable[[], T]) -> T:
     except Exception as error:
         problem = Problem(to_text(name), 0, 0, f"cannot be understood: {error!r}", hint="a bug in taskgated")
         raise Refused([problem]) from error
+
+
+def specs_of(kind: Kind, name: bytes, queue: str, opened: Opened, config: Config) -> list[Spec]:
+    """The jobs of a spec or a script."""
+    source = to_text(name)
+    if kind is Kind.SCRIPT:
+        jobfile.check_script(source, understand(name, lambda: read_at(opened.fd, 256, 0)), queue)
+    data = read_all(name, opened, config.max_file_size)
+    if kind is Kind.SCRIPT:
+        return [understand(name, lambda: jobfile.read_script(source, data, queue, config))]
+    return understand(name, lambda: jobfile.read_specs(source, data, queue, config))
 
 
 def read_all(name: bytes, opened: Opened, limit: int) -> bytes:

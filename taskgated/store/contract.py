@@ -237,6 +237,12 @@ class Store(Protocol):
     def keeper(self, claim: str) -> State | None:
         """The state of the job that works on the file of this claim; None if there is none."""
 
+    def data_queues(self) -> Sequence[str]:
+        """The queues that were given to ``keep_data_queues`` last."""
+
+    def keep_data_queues(self, queues: Sequence[str]) -> None:
+        """These queues, and no others, take data for a handler."""
+
     def settle(self, claims: Sequence[str]) -> None:
         """These claimed files are gone for good: they need no memory any more."""
 

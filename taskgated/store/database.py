@@ -6,12 +6,14 @@ The schema is in ``sql/NNN-*.sql``, each file one migration.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import methodcaller
 from pathlib import Path
+from typing import Any
 
 from taskgated.errors import Damaged, DiskTrouble, StoreError
 from taskgated.store.sqlfiles import migrations
@@ -102,6 +104,14 @@ def damage_of(path: Path, error: Exception) -> Damaged | None:
     if isinstance(error, sqlite3.Error) and _primary(error) in _DAMAGE:
         return Damaged(f"the database {path} is damaged: {error}; {HELP}")
     return None
+
+
+def names_of(path: Path, key: str, row: Sequence[Any] | None) -> Sequence[str]:
+    """The names that are kept under a key. Raises ``Damaged``: what cannot be read does not pass for none."""
+    try:
+        return [] if row is None else [str(name) for name in json.loads(row[0])]
+    except (TypeError, ValueError) as error:
+        raise Damaged(f"the database {path} is damaged: {key} in meta: {error}; {HELP}") from error
 
 
 @contextmanager

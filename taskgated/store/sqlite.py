@@ -330,6 +330,9 @@ class SqliteStore:
         for claim in claims:
             self._do("claim_forget", claim=claim)
 
+    def keep_data_queues(self, queues: Sequence[str]) -> None:
+        self._do("meta_put", key="data_queues", value=json.dumps(list(queues)))
+
     def prunable(self, age: float, count: int, limit: int) -> Sequence[int]:
         (over,) = self._one("over")
         old = self._do("prunable", until=self.uptime.now() - int(age * MICROSECONDS), limit=limit).fetchall()
@@ -379,6 +382,9 @@ class SqliteStore:
         if row is None:
             return None
         return State(row[0]) if row[0] in _STATES else State.HELD  # damaged: the file stays for whoever looks at it
+
+    def data_queues(self) -> Sequence[str]:
+        return database.names_of(self._path, "data_queues", self._one("meta_get", key="data_queues"))
 
     def show(self, job: int) -> Details:
         row = self._one("job", id=job)

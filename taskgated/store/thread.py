@@ -41,6 +41,7 @@ QUESTIONS = frozenset(
         "queued_by",
         "queues",
         "counts",
+        "data_queues",
         "known",
         "keeper",
         "show",

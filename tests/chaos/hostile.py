@@ -12,12 +12,13 @@ from collections.abc import Callable
 
 from hostile_clients import behind, calls, garbage, gigabyte, hung_up, silent, thousands
 from hostile_files import blank_lines, bombs, flood, names, no_files, no_place, one_line, outputs, tiny_files
-from hostile_handlers import mess_and_kills, messy_handlers
+from hostile_handlers import handler_taken_away, mess_and_kills, messy_handlers
 from impostors import impostors, strangers
 from stage import siege
 from table import Row
 
-FILES = (bombs, no_files, no_place, names, one_line, blank_lines, flood, outputs, messy_handlers, tiny_files)
+HANDLERS = (messy_handlers, handler_taken_away)
+FILES = (bombs, no_files, no_place, names, one_line, blank_lines, flood, outputs, *HANDLERS, tiny_files)
 CLIENTS = (silent, garbage, calls, gigabyte, hung_up, behind, impostors, thousands, strangers)
 
 

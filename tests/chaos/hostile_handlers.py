@@ -51,8 +51,9 @@ def mess(stage: Stage, scale: int) -> Path:
 
 def cleaned(stage: Stage) -> None:
     """Nothing is left of it, none of it ran, and what its links lead to is as it was."""
-    litter = stage.gate.layout.claims / "done.litter"
-    until(lambda: not os.listdir(litter), "what handlers left is gone", PATIENCE)
+    claims = stage.gate.layout.claims
+    until(lambda: sum(len(files) + len(names) for _, names, files in os.walk(claims)) == len(os.listdir(claims)),
+          "what handlers left is gone", PATIENCE)  # fmt: skip
     assert (stage.gate.root / "outside" / "file").read_text() == "untouched", "a link was followed"
     assert not stage.gate.lines("ran") and not (stage.gate.scratch / "ran").exists(), "what a handler left was run"
 
@@ -71,6 +72,35 @@ def messy_handlers(stage: Stage) -> None:
     stage.honest("while it is cleaned up")
     stage.until_done()
     cleaned(stage)
+
+
+def handler_taken_away(stage: Stage) -> None:
+    """The handler of a queue goes from the configuration, in the midst of a list and of uploads; and comes back. What
+    is dropped there says of itself whether it was run."""
+    gate = stage.gate
+    configuration = gate.layout.config_file.read_text()
+    without = "".join(line for line in configuration.splitlines(True) if "witnesses" not in line)
+    witness = gate.root / "was-run"
+    number = 5000 if stage.everything else 300
+    lines = f"touch {witness}\n" * number
+    before = gate.status()["counts"]["succeeded"]
+    try:
+        stage.drop("long.tasks", lines, "witnesses")
+        until(lambda: gate.status()["counts"]["succeeded"] > before, "the list is under way", PATIENCE)
+        gate.configure(without)
+        gate.call("Reload")
+        stage.drop("late.tasks", lines, "witnesses")
+        stage.drop("late", f"#!/bin/sh\n{lines}", "witnesses")
+        until(
+            lambda: "queue witnesses wait" in str(gate.status()["problems"]), "it is said that files wait", PATIENCE
+        )
+        stage.honest()
+        assert not witness.exists(), "data were run"
+    finally:
+        gate.configure(configuration)
+        gate.call("Reload")
+    until(lambda: gate.status()["counts"]["succeeded"] >= before + 3 * number, "all data are worked on", PATIENCE * 3)
+    assert not witness.exists(), "data were run"
 
 
 def mess_and_kills(random_: random.Random, everything: bool) -> Row:

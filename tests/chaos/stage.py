@@ -40,6 +40,7 @@ queues:
   honest: {limit: 2}
   parked: {defaults: {delay: 1d}}
   lines: {handler: {command: ["true", "{line}"]}, defaults: {delay: 1d}}
+  witnesses: {handler: {command: ["true", "{line}"]}}
   files: {handler: {command: [PYTHON, HANDLER, "{file}"]}}
 """
 
