@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -73,6 +73,8 @@ class Worker:
     answers: bool = False
     owes: bool = False
     untaken: bool = False
+    unheard: set[tuple[int, int]] = field(default_factory=set)  # attempts that it has reported, and may not know so
+    acks: list[tuple[int, int]] = field(default_factory=list)  # of these: said, and not sent yet
 
     @property
     def key(self) -> str:
@@ -122,6 +124,7 @@ class Dispatch:
     def ack(self, worker: Worker, job: int, attempt: int) -> None:
         """Its outcome is on stable storage. A busy worker is told with the next thing it is told: nothing hangs on
         it while this daemon lives, and to a later one it would only report what that one knows."""
+        worker.acks.append((job, attempt))
         message = {"ack": {"job": job, "attempt": attempt}}
         if worker.running is None:
             self._send(worker, message)
@@ -174,6 +177,9 @@ class Dispatch:
             self._acked.pop(key, None)
             if not worker.connection.closed:
                 worker.connection.flush()
+            if not worker.connection.closed:
+                worker.unheard.difference_update(worker.acks)
+                worker.acks.clear()
 
     def _welcome(self, sock: socket.socket, pid: int, uid: int) -> None:
         if uid != os.getuid():
@@ -222,6 +228,7 @@ class Dispatch:
             outcome = Outcome.from_json(message["outcome"])
         except Exception as error:  # whatever it is that it said: it costs nobody else anything
             raise ProtocolError(f"not an outcome: {error!r}") from None
+        worker.unheard.add((outcome.job, outcome.attempt))
         if worker.running == (outcome.job, outcome.attempt):
             worker.running = None
         self._listener.worker_reported(worker, outcome)

@@ -172,9 +172,10 @@ class Engine:
     def _finished(self, finish: Finish, answer: Answer) -> None:
         job, outcome, verdict = finish.job, finish.outcome, finish.verdict
         teller = self._ending.pop((job.id, outcome.attempt))
-        if teller is not None and (worker := self.dispatch.workers.get(teller)):
+        worker = None if teller is None else self.dispatch.workers.get(teller)
+        if worker is not None:
             self.dispatch.ack(worker, job.id, outcome.attempt)
-        if finish.worker is None:  # nobody else looks after what its worker may have left on disk
+        if finish.worker is None or worker is None:  # nobody else looks after what its worker may have left on disk
             self._forget_files(job.id, outcome.attempt)
         if answer.error is not None:  # the store knows better: a later attempt, or none
             self._journal.event(Event.INTERNAL_ERROR, f"job {job.id}: {answer.error}", Priority.ERROR, job_id=job.id)
@@ -208,6 +209,11 @@ class Engine:
             os.unlink(self._layout.scripts / f"{job}.{attempt}")
         except OSError:
             pass
+
+    def forget_if_over(self, job: int, attempt: int) -> None:
+        """A worker has reported that end, and may have died before it heard that this is known."""
+        if (job, attempt) not in self._ending and not self.gate.runs(job):
+            self._forget_files(job, attempt)
 
     def forget_all_but(self, running: Collection[tuple[int, int]]) -> None:
         """At start: the same of all other attempts, which a crash or a power cut kept a daemon from forgetting."""

@@ -60,6 +60,7 @@ class Workforce:
         self._absent: dict[str, tuple[Identity, Job]] = {}  # run on from before, not connected yet
         self._nameless: dict[tuple[int, int], Job] = {}  # attempts from before, nobody can say whose
         self._dead: dict[str, _Dead] = {}  # being buried
+        self._unheard: dict[str, set[tuple[int, int]]] = {}  # of these: attempts that it may have put down as well
         self._given_up: dict[str, _Dead] = {}  # to be buried as soon as their connections have ended
         self._held_up: dict[str, str] = {}  # being buried, and what keeps them from their rest
         self._resting: set[str] = set()  # idle workers that get nothing until they answer
@@ -151,6 +152,7 @@ class Workforce:
         expected = worker.retiring and worker.running is None
         self.supervisor.departed(worker.identity.process, expected=expected)
         job = self._gate.worker_died(worker.key)
+        self._unheard[worker.key] = worker.unheard
         given_up = self._given_up.pop(worker.key, None)
         if given_up is not None:
             self._bury(worker.identity, replace(given_up, job=job))
@@ -170,6 +172,8 @@ class Workforce:
     def worker_buried(self, identity: Identity, killed: int) -> None:
         """Nothing of the worker or its attempt is left: now the attempt is over."""
         self._held_up.pop(identity.key, None)
+        for unheard in self._unheard.pop(identity.key, ()):
+            self._engine.forget_if_over(*unheard)
         self._ended(identity)
 
     def burial_held_up(self, identity: Identity, by: Sequence[str]) -> None:

@@ -93,6 +93,7 @@ def test_an_acknowledgement_that_cannot_be_sent(make_gate: MakeGate, sends: Send
     assert gate.until_over(1)[0]["attempt"] == 1
     gate.drop("b.yaml", "command: exit 0\n")
     assert [job["attempt"] for job in gate.until_over(2)] == [1, 1]
+    until(lambda: not list(gate.layout.outcomes.iterdir()), "nothing is left of what the worker put down")
 
 
 def test_a_worker_server_that_cannot_be_told(make_gate: MakeGate, sends: Sends) -> None:

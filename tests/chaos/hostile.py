@@ -10,7 +10,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from hostile_clients import behind, calls, garbage, gigabyte, hung_up, silent, thousands
+from hostile_clients import (
+    behind,
+    broken_hand_over,
+    calls,
+    garbage,
+    gigabyte,
+    hung_up,
+    removed_sockets,
+    silent,
+    thousands,
+)
 from hostile_files import blank_lines, bombs, flood, names, no_files, no_place, one_line, outputs, tiny_files
 from hostile_handlers import handler_taken_away, mess_and_kills, messy_handlers
 from impostors import impostors, strangers
@@ -19,7 +29,10 @@ from table import Row
 
 HANDLERS = (messy_handlers, handler_taken_away)
 FILES = (bombs, no_files, no_place, names, one_line, blank_lines, flood, outputs, *HANDLERS, tiny_files)
-CLIENTS = (silent, garbage, calls, gigabyte, hung_up, behind, impostors, thousands, strangers)
+CLIENTS = (
+    silent, garbage, calls, gigabyte, hung_up, behind, broken_hand_over, removed_sockets, impostors, thousands,
+    strangers,
+)  # fmt: skip
 
 
 def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:

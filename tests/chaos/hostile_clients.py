@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -200,3 +202,46 @@ def behind(stage: Stage) -> None:
         stage.honest()
         assert stage.gate.call("Status")["ready"]
     stage.gate.call("Cancel", id=job["id"])
+
+
+def broken_hand_over(stage: Stage) -> None:
+    """A worker is killed while it is handed a script that is larger than its socket holds."""
+    script = f"#!/bin/sh\nexit 0\n# {'x' * 900_000}\n"
+    for number in range(10 if stage.everything else 3):
+        idle = [worker["pid"] for worker in stage.gate.status()["workers"] if worker["state"] == "idle"]
+        for pid in idle:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            stage.drop(f"large{number}", script)
+            _until_said(stage, f"(large{number}, attempt 1): started")
+        finally:
+            for pid in idle:
+                os.kill(pid, signal.SIGKILL)
+        _until_said(stage, f"(large{number}, attempt 2): succeeded")
+
+
+def _until_said(stage: Stage, words: str) -> None:
+    until(lambda: words in stage.gate.log(), f"it says: {words}", PATIENCE)
+
+
+def removed_sockets(stage: Stage) -> None:
+    """Somebody clears /run, or puts something else in their place. Within a round of the health check all is well."""
+    with ExitStack() as stack:
+        for path in sockets(stage):
+            path.unlink()
+            kind = stage.random.randrange(3)
+            if kind == 1:
+                path.touch()
+            elif kind == 2:
+                stack.enter_context(socket.socket(socket.AF_UNIX)).bind(str(path))
+        stage.honest()
+        until(lambda: all(path.is_socket() and listens(path) for path in sockets(stage)), "they are back", PATIENCE)
+    assert stage.gate.status()["ready"]
+
+
+def listens(path: Path) -> bool:
+    try:
+        connect(path).close()
+    except OSError:
+        return False
+    return True

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
+import messages
 import putback
 from disks import ThinDisk
 from siege import PATIENCE, WATCHDOG, Manager, Siege, repeated
@@ -451,6 +452,10 @@ def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
         "no memory: daemon": memory,
         "out of memory: daemon killed": killed,
         "no user database: spool": users_away,
+        "failing sends: no memory": lambda name, rng: messages.sends(name, rng, "ENOBUFS", 3),
+        "failing sends: broken pipe": lambda name, rng: messages.sends(name, rng, "EPIPE", 25),
+        "hung log: standard error": messages.unread,
+        "hung log: journal": messages.hung,
         "old disk: database put back": putback.database,
         "blocked disk: directories for outputs": putback.in_the_way,
     }

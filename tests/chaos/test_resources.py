@@ -61,6 +61,21 @@ def test_nobody_can_be_asked_who_somebody_is() -> None:
     assert row.clean, row
 
 
+@pytest.mark.parametrize(
+    "name", ["failing sends: no memory", "failing sends: broken pipe", "hung log: standard error"]
+)
+def test_messages_that_do_not_get_through(name: str) -> None:
+    row = ATTACKS[name](random.Random(1), False)
+    assert row.clean, row
+
+
+@on_disks
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_journal_that_hangs(seed: int) -> None:
+    row = ATTACKS["hung log: journal"](random.Random(seed), False)
+    assert row.clean, row
+
+
 @pytest.mark.parametrize("name", ["old disk: database put back", "blocked disk: directories for outputs"])
 def test_what_people_put_there(name: str) -> None:
     row = ATTACKS[name](random.Random(1), False)
