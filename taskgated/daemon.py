@@ -91,11 +91,10 @@ class Daemon:
 
         with in_words(layout.database):
             queues = [*self.config.queues, *store.queues()]
-            queued = store.queued()
+            self._store.queued = store.queued()
             self._before = store.before()
         self.gate = Gate(_policy(self.config), queues, random.random)
         self.engine = Engine(layout, self._loop, self.gate, self._store, self._journal, self._steady)
-        self.engine.queued = queued
         self.engine.broken = self.broken
         self.workforce = Workforce(self._loop, self.engine, self._journal, self.config.workers)
         self._dispatch = Dispatch(self._loop, layout.worker_socket, self.workforce)

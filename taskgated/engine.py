@@ -34,8 +34,8 @@ _ENDS = {
 
 
 class Engine:
-    """``over`` is called with the id of each job that is over, ``progressed`` at starts and ends, ``given`` with the
-    highest id of new jobs.
+    """``over`` is called with the id of each job that is over, ``progressed`` when jobs come, start or end, ``given``
+    with the highest id of new jobs.
 
     ``dispatch`` is set by who puts the parts together.
     """
@@ -52,7 +52,6 @@ class Engine:
         clock: Callable[[], int],
     ) -> None:
         self.gate = gate
-        self.queued = 0
         self.given: Callable[[int], None] = lambda last: None
         self.over: list[Callable[[int], None]] = []
         self.progressed: list[Callable[[], None]] = []
@@ -127,7 +126,6 @@ class Engine:
 
     def _started(self, job: Job, answer: Answer) -> None:
         if answer.error is None:
-            self.queued = max(0, self.queued - 1)
             self.do(self.gate.started(job.id))
         else:  # it was cancelled, or its time ran out, between the fetch and now
             if isinstance(answer.error, StoreError):
@@ -136,7 +134,7 @@ class Engine:
             self.wake_at(0)
         self._progress()
 
-    def _condemn(self, job: Job, why: str, *, queued: bool = True) -> None:
+    def _condemn(self, job: Job, why: str) -> None:
         """It cannot run, or not end, for what the store has of it; neither its queue nor the gate shall stand still
         for that."""
 
@@ -149,7 +147,6 @@ class Engine:
             if ended is None:
                 self._condemned.add(job.id)
             else:
-                self.queued = max(0, self.queued - queued)
                 self._job_event(Event.JOB_FAILED, job, f"failed: {why}", Priority.WARNING)
                 self.gate.forget(job.id)
                 self.job_over(job.id, ended.released)
@@ -180,7 +177,7 @@ class Engine:
         if answer.error is not None:  # the store knows better: a later attempt, or none
             self._journal.event(Event.INTERNAL_ERROR, f"job {job.id}: {answer.error}", Priority.ERROR, job_id=job.id)
             if job.unreadable or isinstance(answer.error, StoreError):
-                self._condemn(job, f"how it ended cannot be recorded: {answer.error}", queued=False)
+                self._condemn(job, f"how it ended cannot be recorded: {answer.error}")
             return
         ended: Ended = answer.value
         end = describe(outcome)
@@ -194,10 +191,8 @@ class Engine:
             assert verdict.delay is not None
             text = f"{end}{why}; again in {verdict.delay:.1f} s"
             self._job_event(Event.JOB_RETRIES, job, text, Priority.NOTICE, outcome)
-            self.queued += 1
             self.wake_at(verdict.delay)
         else:
-            self.queued += 1
             self._job_event(Event.JOB_REQUEUED, job, f"{end}{why}", Priority.NOTICE, outcome)
             self.do(self.gate.queued(job.queue, job.priority))
         self._progress()
@@ -255,7 +250,6 @@ class Engine:
     # -- jobs come, time passes ------------------------------------------------------------------
 
     def added(self, added: Added) -> None:
-        self.queued = added.queued
         if added.jobs:
             self.given(added.jobs[-1])
         if added.fresh:
@@ -265,6 +259,7 @@ class Engine:
                 self.do(self.gate.queued(queue, priority))
         if added.timed:
             self.wake_at(0)
+        self._progress()
 
     def wake_at(self, delay: float) -> None:
         """Look at the due jobs in that many seconds, or earlier."""
@@ -289,12 +284,13 @@ class Engine:
         woken: Woken = answer.value
         for job, queue, name in woken.expired:
             self.gate.forget(job)
-            self.queued = max(0, self.queued - 1)
             text = f"job {job} ({name}): expired: it did not start in time"
             self._journal.event(Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job, job_name=name, queue=queue)
             self.job_over(job, None)
         if woken.released:
             self.release(list(woken.released))
+        if woken.expired:
+            self._progress()
         for queue, priority in woken.best.items():
             self.do(self.gate.queued(queue, priority))
         if woken.next_steady is not None:
@@ -310,10 +306,10 @@ class Engine:
                 ended: Ended = answer.value
                 self.do(self.gate.cancel(job))
                 if ended.state.final:
-                    self.queued = max(0, self.queued - 1)
                     text = f"job {job}: cancelled before it started"
                     self._journal.event(Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job)
                     self.job_over(job, ended.released)
+                self._progress()
             done(answer)
 
         self._store.submit("cancel", job, done=cancelled)

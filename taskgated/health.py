@@ -115,13 +115,12 @@ class Health:
     def access(self) -> Access:
         return self._daemon.config.access
 
-    def text(self) -> str:
-        """What the gate is doing, for ``systemctl status``."""
+    def text(self, backlog: Backlog | None = None) -> str:
+        """What the gate is doing, for ``systemctl status``; ``backlog``: what waits, for whom has just asked."""
         daemon = self._daemon
+        self._backlog = backlog or self._backlog
         running, workers = daemon.gate.running, daemon.config.workers
-        text = f"running {running} of {workers}, {daemon.engine.queued} queued"
-        if daemon.engine.queued:
-            text += self._waiting()
+        text = f"running {running} of {workers}, {self._waiting()}"
         if self._sink.paused:
             text += "; intake paused: the backlog is full"
         for owner in sorted(self._sink.crowded):
@@ -133,19 +132,26 @@ class Health:
         return "; ".join([text, *self.problems()])
 
     def _waiting(self) -> str:
-        """What there is to say of those that wait, as it was when the store was asked last."""
+        """What there is to say of those that wait, all of it as it was when the store was asked last: numbers of
+        several moments would not go together."""
         backlog = self._backlog
         if backlog is None:
-            return ""
+            return f"{self._store.queued} queued"
         situation = self._daemon.gate.situation()
-        blocked = 0
+        queued = blocked = held = 0
         for queue, states in backlog.counts.items():
             limit = situation.limits.get(queue)
             full = limit is not None and situation.running.get(queue, 0) >= limit
-            blocked += states.get(State.QUEUED, 0) if full else backlog.delayed.get(queue, 0)
-            blocked += states.get(State.HELD, 0)
-        text = f" ({blocked} blocked)" if blocked else ""
-        return text + (f", oldest waits {duration(backlog.waited)}" if backlog.oldest else "")
+            waiting = states.get(State.QUEUED, 0)
+            queued += waiting
+            blocked += waiting if full else backlog.delayed.get(queue, 0)
+            held += states.get(State.HELD, 0)
+        text = f"{queued} queued"
+        if blocked:
+            text += f" ({blocked} blocked)"
+        if backlog.oldest:
+            text += f", oldest waits {duration(backlog.waited)}"
+        return f"{text}, {held} held" if held else text
 
     # -- what it does ----------------------------------------------------------------------------
 
@@ -236,10 +242,8 @@ class Health:
         if self._telling is not None:
             self._telling.cancel()
             self._telling = None
-        if self._systemd.managed and self._daemon.engine.queued:
+        if self._systemd.managed:
             self._reader.submit("backlog", done=answered)
-        else:
-            self._systemd.status(self.text())
 
     def _check_intake(self) -> list[str]:
         """A blind observer is repaired by intake itself; here only whether it still goes round."""

@@ -45,7 +45,6 @@ class Sink:
         self._engine = engine
         self._loop = loop
         self._journal = journal
-        self._sent = self._heard_of = 0  # jobs; the first is intake's to write, the second the main loop's
         self.damage: Callable[[], str] = lambda: ""  # what is known to be wrong with the store
         self.paused = False
         self.crowded: set[int] = set()  # users who are held back, to leave room for the others
@@ -62,14 +61,12 @@ class Sink:
 
     def room(self) -> int:
         """How many more jobs may be queued. What ``add`` took counts from the moment it returns."""
-        return max(0, self._max_backlog - self._engine.queued - (self._sent - self._heard_of))
+        return max(0, self._max_backlog - self._store.queued)
 
     def add(self, batch: Sequence[Addition], accepted: Sequence[Accepted] = ()) -> None:
         if damage := self.damage():  # to intake that is as a disk that takes nothing: it claims no more, and waits
             raise OSError(errno.EUCLEAN, f"nothing is taken in: {damage}")
-        jobs = sum(len(addition.specs) for addition in batch)
-        self._sent += jobs
-        self._store.call("add", batch, also=lambda answer: self._added(answer, jobs, accepted))
+        self._store.call("add", batch, also=lambda answer: self._added(answer, accepted))
 
     def queued_by(self, owner: int) -> int:
         jobs: int = self._ask("queued_by", owner)
@@ -101,8 +98,7 @@ class Sink:
 
     # -- on the main loop ------------------------------------------------------------------------
 
-    def _added(self, answer: Answer, jobs: int, accepted: Sequence[Accepted]) -> None:
-        self._heard_of += jobs
+    def _added(self, answer: Answer, accepted: Sequence[Accepted]) -> None:
         if answer.error is None:
             for event in accepted:  # first: a job that starts comes of a file that was accepted
                 self._heard(event)

@@ -132,7 +132,7 @@ class TestGates:
         assert kinds == ["held", "time", "queue limit", "workers", "stopping"]
 
     def test_each_clock_for_its_own(self) -> None:
-        now = replace(self.situation, limits={}, total=9, draining=False, wall=100, steady=5)
+        now = replace(self.situation, limits={}, total=9, idle=1, draining=False, wall=100, steady=5)
         assert not reasons(replace(job(), due=50, due_clock=Clock.WALL), now)
         assert reasons(replace(job(), due=50, due_clock=Clock.STEADY), now)
 

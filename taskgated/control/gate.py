@@ -37,7 +37,7 @@ class Health(Protocol):
 
     def ready(self) -> bool: ...
 
-    def text(self) -> str: ...
+    def text(self, backlog: Backlog | None = None) -> str: ...
 
     def problems(self) -> list[str]: ...
 
@@ -107,7 +107,7 @@ class GateInterface:
                 queues.append({"name": queue, "limit": limits.get(queue), **by_state})
             call.reply(
                 ready=self._health.ready() and not unknown,
-                text=self._health.text(),
+                text=self._health.text(backlog),
                 version=__version__,
                 pid=os.getpid(),
                 counts={str(s): sum(states.get(s, 0) for states in counts.values()) for s in State},

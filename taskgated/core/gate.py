@@ -124,6 +124,7 @@ class Gate:
             running=self._per_queue,
             total=self._policy.workers,
             total_running=len(self._running),
+            idle=len(self._idle),
             draining=self.draining,
             steady=steady,
             wall=wall,

@@ -23,12 +23,14 @@ class Reason:
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What the gates look at. ``limits``: for each queue that has one; ``running``: per queue; ``total``:
-    jobs that may run at once in all; times in microseconds."""
+    jobs that may run at once in all; ``idle``: workers that are there and have nothing to do; times in
+    microseconds."""
 
     limits: Mapping[str, int]
     running: Mapping[str, int]
     total: int
     total_running: int
+    idle: int = 0
     draining: bool = False
     steady: int = 0
     wall: int = 0
@@ -54,9 +56,12 @@ def _queue_limit(job: Job, now: Situation) -> Reason | None:
 
 
 def _workers(job: Job, now: Situation) -> Reason | None:
-    if now.total_running < now.total:
-        return None
-    return Reason("workers", f"all {now.total} workers are busy ({now.total_running} jobs run)")
+    if now.total_running >= now.total:
+        return Reason("workers", f"all {now.total} workers are busy ({now.total_running} jobs run)")
+    if not now.idle:
+        text = f"no worker is there for it: {now.total_running} of {now.total} run jobs, another has to come first"
+        return Reason("no worker", text)
+    return None
 
 
 def _draining(job: Job, now: Situation) -> Reason | None:

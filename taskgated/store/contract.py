@@ -39,14 +39,13 @@ class Addition:
 @dataclass(frozen=True, slots=True)
 class Added:
     """What an ``add`` brought: the new jobs' ids; per queue the best priority of those that may start at
-    once; those jobs themselves (``fresh``) if they are few, else none; whether any new job has to do with
-    time; and how many jobs are queued now."""
+    once; those jobs themselves (``fresh``) if they are few, else none; and whether any new job has to do with
+    time."""
 
     jobs: Sequence[int]
     best: Mapping[str, int]
     fresh: Sequence[Job]
     timed: bool
-    queued: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +223,9 @@ class Store(Protocol):
 
     def queues(self) -> list[str]:
         """Queues that have queued jobs."""
+
+    def queued(self) -> int:
+        """How many jobs are queued; costs the same at any number of jobs."""
 
     def queued_by(self, owner: int) -> int:
         """How many queued jobs came from files of this user (uid); costs the same at any number of jobs."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -149,7 +150,7 @@ class SqliteStore:
                     best[job.queue] = max(job.priority, best.get(job.queue, 0))
                     if len(fresh) <= FRESH:
                         fresh.append(job)
-        return Added(ids, best, fresh if len(fresh) <= FRESH else (), timed, self.queued())
+        return Added(ids, best, fresh if len(fresh) <= FRESH else (), timed)
 
     def _add(self, addition: Addition, spec: Spec) -> Job:
         steady = self.clock.now()
@@ -409,11 +410,25 @@ class SqliteStore:
         return [record_of(row) for row in rows]
 
     def backlog(self) -> Backlog:
-        delayed = dict(self._do("delayed", limit=DELAYED_COUNTED).fetchall())
-        row = self._one("oldest_queued")
+        with self._snapshot():
+            counts = self.counts()
+            delayed = dict(self._do("delayed", limit=DELAYED_COUNTED).fetchall())
+            row = self._one("oldest_queued")
         submitted, since = (None, None) if row is None else map(moment, row)
         waited = 0.0 if since is None else max(0, self.uptime.now() - since) / MICROSECONDS
-        return Backlog(self.counts(), delayed, submitted, waited)
+        return Backlog(counts, delayed, submitted, waited)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """What is asked within is of one moment."""
+        if self._db.in_transaction:
+            yield
+            return
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.rollback()
 
 
 _STATES = frozenset(State)

@@ -93,6 +93,9 @@ class StoreThread:
 
     ``submit`` returns at once; ``done`` is called with the answer by ``deliver``, which the owner of the loop
     calls after ``wake`` was called. ``call`` is for other threads and waits.
+
+    ``queued``: how many jobs were queued when a transaction was last committed. It is asked of the store inside each,
+    for whoever counts along with answers, which come in another order than the verbs were done in, counts wrong.
     """
 
     def __init__(self, store: Store, wake: Callable[[], None], name: str = "store") -> None:
@@ -103,6 +106,7 @@ class StoreThread:
         self._answered: deque[tuple[Callable[[Answer], None], Answer]] = deque()
         self._stopping = False
         self._ended = False
+        self.queued = 0
         self.trouble = ""
         self.damage = ""
         self.progress = 1  # counts turns of the loop, also the futile ones while the disk refuses
@@ -271,7 +275,9 @@ class StoreThread:
             except Exception as error:
                 raise _Impossible(request) from error
         if writes:
+            queued = self._store.queued()
             self._store.commit()
+            self.queued = queued
         return writes
 
     def _roll_back(self) -> None:

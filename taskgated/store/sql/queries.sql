@@ -135,7 +135,7 @@ WHERE a.finished IS NULL ORDER BY j.id;
 
 -- name: queued
 -- How many jobs are queued, in all.
-SELECT coalesce(sum(jobs), 0) FROM counts WHERE state = 'queued';
+SELECT coalesce(sum(jobs), 0) FROM counts INDEXED BY counts_queued WHERE state = 'queued' AND jobs > 0;
 
 -- name: counts
 -- Jobs by queue and state.
@@ -143,7 +143,8 @@ SELECT queue, state, sum(jobs) FROM counts WHERE jobs > 0 GROUP BY queue, state;
 
 -- name: queued_by
 -- How many jobs of one owner are queued.
-SELECT coalesce(sum(jobs), 0) FROM counts WHERE state = 'queued' AND owner = :owner;
+SELECT coalesce(sum(jobs), 0) FROM counts INDEXED BY counts_queued
+WHERE state = 'queued' AND jobs > 0 AND owner = :owner;
 
 -- name: oldest_queued
 -- The longest wait of a job that could run; read off one index from end to end, by the reader alone.
