@@ -138,19 +138,17 @@ class Health:
         if backlog is None:
             return f"{self._store.queued} queued"
         situation = self._daemon.gate.situation()
-        queued = blocked = held = 0
+        blocked = 0
         for queue, states in backlog.counts.items():
             limit = situation.limits.get(queue)
             full = limit is not None and situation.running.get(queue, 0) >= limit
-            waiting = states.get(State.QUEUED, 0)
-            queued += waiting
-            blocked += waiting if full else backlog.delayed.get(queue, 0)
-            held += states.get(State.HELD, 0)
-        text = f"{queued} queued"
+            blocked += states.get(State.QUEUED, 0) if full else backlog.delayed.get(queue, 0)
+        text = f"{backlog.totals.get(State.QUEUED, 0)} queued"
         if blocked:
             text += f" ({blocked} blocked)"
         if backlog.oldest:
             text += f", oldest waits {duration(backlog.waited)}"
+        held = backlog.totals.get(State.HELD, 0)
         return f"{text}, {held} held" if held else text
 
     # -- what it does ----------------------------------------------------------------------------
@@ -243,7 +241,7 @@ class Health:
             self._telling.cancel()
             self._telling = None
         if self._systemd.managed:
-            self._reader.submit("backlog", done=answered)
+            self._reader.submit("backlog", list(self.queue_limits()), done=answered)
 
     def _check_intake(self) -> list[str]:
         """A blind observer is repaired by intake itself; here only whether it still goes round."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,6 +14,10 @@ import pytest
 from gate_env import GateEnv, until
 from taskgated.control.gate import INTERFACE
 from taskgated.sockets import connect
+from taskgated.store.contract import WOKEN, Backlog, Filter, Page
+from taskgated.store.reader import Reader
+from taskgated.store.sqlite import SqliteStore
+from taskgated.store.thread import Answer
 
 FEW = 12 * 1024**2
 """Bytes: less than what any of these cost, and more than what a daemon needs for itself meanwhile."""
@@ -103,3 +108,102 @@ def test_an_answer_may_be_long(gate: GateEnv) -> None:
             piece = sock.recv(1024**2)
             assert piece, "the daemon hung up"
             data += piece
+
+
+def test_many_expire_at_once(make_gate: Callable[..., GateEnv]) -> None:
+    """More than are dealt with at once: one piece follows the other, and nobody has to ask."""
+    gate = make_gate("workers: 1\nqueues: {default: {limit: 1}}\n")
+    number = 2 * WOKEN + 500
+    go = gate.scratch / "go"
+    gate.drop("first.yaml", json.dumps({"name": "first", "command": f"until [ -e {go} ]; do sleep 0.05; done"}))
+    gate.until_running("first")
+    gate.drop("a.yaml", json.dumps([{"command": "true", "expires": "1s"}] * number))
+    until(lambda: gate.status()["counts"]["cancelled"] == number, "all of them have expired", 60)
+    gate.drop("b.yaml", json.dumps([{"command": "true", "delay": "1s"}] * number))
+    until(lambda: gate.status()["counts"]["queued"] == number, "they wait", 60)
+    until(lambda: "blocked" in gate.status()["text"] or gate.status()["oldest"], "their time has come", 60)
+    go.touch()
+    until(lambda: gate.status()["counts"]["succeeded"] > 10, "they run", 60)
+
+
+def test_earlier_attempts(gate: GateEnv) -> None:
+    gate.drop("a.yaml", "command: exit 1\nretry: {attempts: 4, delay: 0s}\n")
+    gate.until_over(1)
+    shown = gate.call("Show", id=1)
+    assert [attempt["number"] for attempt in shown["attempts"]] == [1, 2, 3, 4]
+    assert shown["earlier"] is None
+    shown = gate.call("Show", id=1, limit=2)
+    assert [attempt["number"] for attempt in shown["attempts"]] == [3, 4]
+    shown = gate.call("Show", id=1, limit=2, before=shown["earlier"])
+    assert [attempt["number"] for attempt in shown["attempts"]] == [1, 2]
+    assert (shown["earlier"], shown["job"]["attempt"]) == (None, 4)
+    text = gate.ctl("show", "1", "--before", "2").stdout.decode()
+    assert text.count("failed") == 2, "the job, and its first attempt"
+
+
+class SlowStore(SqliteStore):
+    """A listing takes until it is let go."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked: list[str] = []
+        self.begun, self.let_go = threading.Event(), threading.Event()
+
+    def list(self, after: int, limit: int, only: Filter) -> Page:
+        self.asked.append(f"list {after}")
+        self.begun.set()
+        assert self.let_go.wait(30)
+        return super().list(after, limit, only)
+
+    def backlog(self, always: Sequence[str] = ()) -> Backlog:
+        self.asked.append("backlog")
+        return super().backlog(always)
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[tuple[Reader, SlowStore, list[Answer]]]:
+    """A reader with one listing under way."""
+    store, answers = SlowStore(tmp_path / "db"), list[Answer]()
+    reader = Reader(store, lambda: None)
+    reader.start()
+    reader.submit("list", 0, 1, Filter(), done=answers.append, lane="a")
+    assert store.begun.wait(30)
+    yield reader, store, answers
+    store.let_go.set()
+    assert reader.stop(30)
+
+
+def answered(reader: Reader, answers: list[Answer], number: int) -> None:
+    until(lambda: reader.deliver() or len(answers) >= number, f"{number} answers")
+
+
+def test_one_listing_is_before_each_question_of_others(slow: tuple[Reader, SlowStore, list[Answer]]) -> None:
+    reader, store, answers = slow
+    for after in range(1, 21):
+        reader.submit("list", after, 1, Filter(), done=answers.append, lane="a")
+    reader.submit("backlog", done=answers.append, lane="b")
+    store.let_go.set()
+    answered(reader, answers, 22)
+    assert store.asked[:3] == ["list 0", "list 1", "backlog"]
+
+
+def test_who_has_left_is_not_answered(slow: tuple[Reader, SlowStore, list[Answer]]) -> None:
+    reader, store, answers = slow
+    reader.submit("list", 1, 1, Filter(), done=answers.append, gone=lambda: True)
+    reader.submit("backlog", done=answers.append)
+    store.let_go.set()
+    answered(reader, answers, 2)
+    assert store.asked == ["list 0", "backlog"]
+
+
+def test_a_stuck_question_is_noticed(slow: tuple[Reader, SlowStore, list[Answer]]) -> None:
+    """And that it goes on; whatever waits behind it."""
+    reader, store, answers = slow
+    assert reader.responsive(), "for it has just begun"
+    for after in range(1, 200):
+        reader.submit("list", after, 1, Filter(), done=answers.append, lane="a")
+    assert not reader.responsive()
+    store.let_go.set()
+    until(reader.responsive, "it goes on")
+    answered(reader, answers, 200)
+    until(reader.responsive, "also when nobody asks")

@@ -121,7 +121,7 @@ class Kept:
     def left(self) -> list[int]:
         self.loop.turn()
         with closing(SqliteStore(self.layout.database, read_only=True)) as reader:
-            return [record.id for record in reader.list(0, 10_000, Filter())]
+            return [record.id for record in reader.list(0, 10_000, Filter()).records]
 
     def close(self) -> None:
         self.helper.stop(10)

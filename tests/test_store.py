@@ -119,6 +119,62 @@ class TestAdd:
         assert store.show(job).record.name == "n\udcfe"
 
 
+class TestBounds:
+    """What costs more than a piece is done, or shown, a piece at a time."""
+
+    def test_of_many_whose_time_has_come_some_at_a_time(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("taskgated.store.sqlite.WOKEN", 3)
+        add(store, *[spec(delay=0.000001)] * 4, *[spec(expires=0.000001)] * 4)
+        first = store.wake(wall())
+        assert len(first.expired) == 3
+        assert len(store.fetch({"default": 9})) == 3
+        assert first.next_steady is not None
+        assert first.next_steady <= store.clock.now(), "so it is asked again at once"
+        assert len(store.wake(wall()).expired) == 1
+        assert len(store.fetch({"default": 9})) == 4
+        assert store.wake(wall()).next_steady is None
+
+    def test_a_listing_looks_at_so_many(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("taskgated.store.sqlite.SCANNED", 10)
+        ids = add(store, *[spec()] * 35)
+        store.cancel(ids[-1])
+        only = Filter(states=[State.CANCELLED])
+        pages = [store.list(0, 5, only)]
+        while (after := pages[-1].next) is not None:
+            pages.append(store.list(after, 5, only))
+        assert [len(page.records) for page in pages] == [0, 0, 0, 1]
+        page = store.list(0, 5, Filter())
+        assert ([record.id for record in page.records], page.next) == (ids[:5], ids[4])
+        assert store.list(ids[-1], 5, Filter()).next is None
+
+    def test_a_gap_in_the_ids_costs_nothing(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("taskgated.store.sqlite.SCANNED", 10)
+        ids = add(store, *[spec()] * 100)
+        for job in ids[:90]:
+            store.cancel(job)
+        store.prune(ids[:90])
+        assert [record.id for record in store.list(0, 50, Filter()).records] == ids[90:]
+
+    def test_attempts_from_the_last(self, store: Store) -> None:
+        (job,) = add(store, spec())
+        for attempt in range(1, 6):
+            run(store, job, attempt, Verdict(Verb.REQUEUE))
+        assert [a.number for a in store.show(job, limit=2).attempts] == [4, 5]
+        assert [a.number for a in store.show(job, 4, 2).attempts] == [2, 3]
+        assert [a.number for a in store.show(job).attempts] == [1, 2, 3, 4, 5]
+
+    def test_queues_with_most_to_do(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("taskgated.store.sqlite.QUEUES", 2)
+        names = [f"q{n}" for n in range(9) for _ in range(n + 1)]
+        ids = add(store, *(spec(queue=name) for name in names))
+        store.start(ids[0], 1, "{}")
+        backlog = store.backlog(["q4"])
+        assert backlog.counts == {
+            "q0": {State.RUNNING: 1}, "q4": {State.QUEUED: 5}, "q8": {State.QUEUED: 9},
+        }  # fmt: skip
+        assert (backlog.others, backlog.totals) == (6, {State.QUEUED: 44, State.RUNNING: 1})
+
+
 class TestFetch:
     def test_priority_then_arrival_of_the_queues_asked_for(self, store: Store) -> None:
         a, b, c, _ = add(store, spec(), spec(priority=90), spec(), spec(queue="other"))
@@ -282,15 +338,15 @@ class TestCancel:
 class TestListing:
     def test_pages_oldest_first(self, store: Store) -> None:
         ids = add(store, *[spec() for _ in range(5)])
-        first = store.list(0, 2, Filter())
+        first = store.list(0, 2, Filter()).records
         assert [r.id for r in first] == ids[:2]
-        assert [r.id for r in store.list(first[-1].id, 9, Filter())] == ids[2:]
+        assert [r.id for r in store.list(first[-1].id, 9, Filter()).records] == ids[2:]
 
     def test_filters(self, store: Store) -> None:
         a, b, _ = add(store, spec(), spec(queue="q"), spec())
         run(store, a)
-        assert [r.id for r in store.list(0, 9, Filter(states=[State.SUCCEEDED]))] == [a]
-        assert [r.id for r in store.list(0, 9, Filter(queues=["q"]))] == [b]
+        assert [r.id for r in store.list(0, 9, Filter(states=[State.SUCCEEDED])).records] == [a]
+        assert [r.id for r in store.list(0, 9, Filter(queues=["q"])).records] == [b]
 
 
 class TestPrune:
@@ -301,7 +357,7 @@ class TestPrune:
         run(store, new, finished=0)
         assert list(store.prunable(500, 10, 10)) == [old]
         store.prune([old, waiting])
-        assert [r.id for r in store.list(0, 9, Filter())] == [new, waiting]
+        assert [r.id for r in store.list(0, 9, Filter()).records] == [new, waiting]
         with pytest.raises(NoSuchJob):
             store.show(old)
 
@@ -382,7 +438,7 @@ class StoreMachine(RuleBasedStateMachine):
     def same(self) -> None:
         if not hasattr(self, "store"):
             return
-        listed = {r.id: (r.state, r.attempt) for r in self.store.list(0, 10**6, Filter())}
+        listed = {r.id: (r.state, r.attempt) for r in self.store.list(0, 10**6, Filter()).records}
         assert listed == self.model
         totals: dict[State, int] = {}
         for state, _ in self.model.values():
@@ -453,9 +509,9 @@ class TestSqlite:
         store, reader = SqliteStore(tmp_path / "db"), SqliteStore(tmp_path / "db", read_only=True)
         store.begin()
         add(store, spec())
-        assert reader.list(0, 9, Filter()) == []
+        assert reader.list(0, 9, Filter()).records == []
         store.commit()
-        assert len(reader.list(0, 9, Filter())) == 1
+        assert len(reader.list(0, 9, Filter()).records) == 1
         with pytest.raises(sqlite3.OperationalError):
             reader.hold(1)
         reader.close()

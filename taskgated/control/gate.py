@@ -23,7 +23,7 @@ from taskgated.engine import Engine
 from taskgated.errors import ConfigError, IllegalTransition, NoSuchJob, TaskgateError
 from taskgated.output import Kept, read
 from taskgated.paths import Layout
-from taskgated.store.contract import Attempt, Backlog, Details, Filter, Record
+from taskgated.store.contract import ATTEMPTS, Attempt, Backlog, Details, Filter, Page, Record
 from taskgated.store.reader import Reader
 from taskgated.store.thread import Answer
 
@@ -96,7 +96,7 @@ class GateInterface:
 
         def done(answer: Answer) -> None:
             # This is the question that must be answered when nothing else can be.
-            backlog: Backlog = answer.value or Backlog({}, {}, None, 0.0)
+            backlog: Backlog = answer.value or Backlog({}, {}, 0, {}, None, 0.0)
             unknown = [] if answer.error is None else [f"what waits cannot be read: {answer.error}"]
             counts = backlog.counts
             limits = self._health.queue_limits()
@@ -110,16 +110,17 @@ class GateInterface:
                 text=self._health.text(backlog),
                 version=__version__,
                 pid=os.getpid(),
-                counts={str(s): sum(states.get(s, 0) for states in counts.values()) for s in State},
+                counts={str(state): backlog.totals.get(state, 0) for state in State},
                 workers=self._workers(),
                 queues=queues,
+                more_queues=backlog.others,
                 ready_queue=[job.id for job in self._engine.gate.ready],
                 oldest=rfc3339(backlog.oldest),
                 problems=self._health.problems() + unknown,
                 notes=self._health.notes(),
             )
 
-        self._ask(call, "backlog", done=_forward(call, done))
+        self._ask(call, "backlog", list(self._health.queue_limits()), done=_forward(call, done))
 
     def _workers(self) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
@@ -135,26 +136,28 @@ class GateInterface:
         only = Filter([State(s) for s in call.strings("states", list(State))], call.strings("queues"))
 
         def done(answer: Answer) -> None:
-            records: list[Record] = answer.get()
-            more = records[-1].id if records and len(records) == limit else None
-            call.reply(jobs=[job_json(r) for r in records], next=more)
+            page: Page = answer.get()
+            call.reply(jobs=[job_json(r) for r in page.records], next=page.next)
 
         self._ask(call, "list", call.integer("after", 0), limit, only, done=_forward(call, done), lane="listings")
 
     def _show(self, call: Call) -> None:
-        call.allow("id")
+        call.allow("id", "before", "limit")
+        before, limit = call.integer("before", 2**62), min(ATTEMPTS, call.integer("limit", ATTEMPTS))
 
         def done(answer: Answer) -> None:
             details: Details = answer.get()
+            first = details.attempts[0].number if details.attempts else before
             seen = self._allowed(call, details, self._health.access().see)
             call.reply(
                 job=job_json(details.record),
                 attempts=[self._attempt_json(details.record.id, a) for a in details.attempts],
+                earlier=first if 1 < first <= details.record.attempt else None,
                 spec=details.job.spec.to_json() if seen and not details.job.unreadable else None,
                 waits_for=[{"kind": r.kind, "text": r.text} for r in self._waits_for(details)],
             )
 
-        self._ask(call, "show", call.integer("id"), done=_forward(call, done))
+        self._ask(call, "show", call.integer("id"), before, limit, done=_forward(call, done))
 
     @staticmethod
     def _allowed(call: Call, details: Details, whom: str) -> bool:
@@ -219,7 +222,8 @@ class GateInterface:
                 state=state,
             )
 
-        self._ask(call, "show", call.integer("id"), done=_forward(call, done))
+        before = call.integer("attempt", 2**62 - 1) + 1
+        self._ask(call, "show", call.integer("id"), before, 1, done=_forward(call, done))
 
     def _wait(self, call: Call) -> None:
         call.allow("ids")
@@ -270,13 +274,13 @@ class GateInterface:
 
         def done(answer: Answer) -> None:
             answer.get()
-            self._ask(call, "show", job, done=_forward(call, shown))
+            self._ask(call, "show", job, 0, 0, done=_forward(call, shown))
 
         def shown(answer: Answer) -> None:
             call.reply(job=job_json(answer.get().record))
 
         # Whoever says it and leaves has said it.
-        self._reader.submit("show", job, done=_forward(call, looked_up), lane=(call.uid, "short"))
+        self._reader.submit("show", job, 0, 0, done=_forward(call, looked_up), lane=(call.uid, "short"))
 
     def _reload(self, call: Call) -> None:
         call.allow()

@@ -58,7 +58,9 @@ def parser() -> argparse.ArgumentParser:
     )
     listing.add_argument("--after", type=int, metavar="ID", default=0, help="only with a higher id")
     listing.add_argument("--limit", type=_positive, metavar="N", help="at most N jobs")
-    command("show", "all about one job, and everything it waits for").add_argument("id", type=int)
+    shown = command("show", "all about one job, and everything it waits for")
+    shown.add_argument("id", type=int)
+    shown.add_argument("--before", type=_positive, metavar="N", help="attempts before N (default: the last)")
     logs = command("logs", "the output of a job")
     logs.add_argument("id", type=int)
     logs.add_argument("--attempt", type=_positive, metavar="N", help="of attempt N (default: the last)")
@@ -161,7 +163,8 @@ def _list(gate: Client, options: argparse.Namespace) -> int:
 
 
 def _show(gate: Client, options: argparse.Namespace) -> int:
-    reply = gate.call("Show", id=options.id)
+    earlier = {} if options.before is None else {"before": options.before}  # a daemon of before does not know it
+    reply = gate.call("Show", id=options.id, **earlier)
     _print(options, reply, show.details(reply))
     return 0
 

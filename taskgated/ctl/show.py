@@ -77,7 +77,9 @@ def status(reply: Message) -> list[str]:
     workers = [(w["pid"], w["state"], w["job"]) for w in reply["workers"]]
     lines += ["", *table(("WORKER", "STATE", "JOB"), workers)]
     queues = [(q["name"], q["limit"], q["queued"], q["running"], q["failed"]) for q in reply["queues"]]
-    return [*lines, "", *table(("QUEUE", "LIMIT", "QUEUED", "RUNNING", "FAILED"), queues)]
+    more = reply.get("more_queues")  # not from a daemon of before
+    rest = [f"and {more} more queues with jobs: taskgatectl list --queue QUEUE"] if more else []
+    return [*lines, "", *table(("QUEUE", "LIMIT", "QUEUED", "RUNNING", "FAILED"), queues), *rest]
 
 
 def details(reply: Message) -> list[str]:
@@ -111,7 +113,9 @@ def details(reply: Message) -> list[str]:
         )
         for a in reply["attempts"]
     ]
-    return [*lines, "", *table(head, attempts)] if attempts else lines
+    earlier = reply.get("earlier")
+    more = [f"there are earlier ones: taskgatectl show {job['id']} --before {earlier}"] if earlier else []
+    return [*lines, "", *table(head, attempts), *more] if attempts else lines
 
 
 def _what(spec: Message) -> str:

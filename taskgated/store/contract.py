@@ -121,17 +121,35 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits: jobs per queue and state; those that are not due yet, per queue (at most ``DELAYED_COUNTED`` of
-    them are counted); when the job was submitted that could have run for the longest time, and for how many seconds
-    it has waited."""
+    """What waits: jobs per queue and state, of the queues that were asked for and of the ``QUEUES`` busiest; jobs per
+    state in all (``totals``); how many ``others`` have jobs; those that are not due yet, per queue (at most
+    ``DELAYED_COUNTED`` of them are counted); when the job was submitted that could have run for the longest time, and
+    for how many seconds it has waited."""
 
     counts: Mapping[str, Mapping[State, int]]
+    totals: Mapping[State, int]
+    others: int
     delayed: Mapping[str, int]
     oldest: int | None
     waited: float
 
 
 DELAYED_COUNTED = 10_000
+QUEUES = 500
+ATTEMPTS = 500
+"""Attempts of a job that are shown at once, at most."""
+SCANNED = 20_000
+"""Ids that a listing looks at, at most: so none costs more than some milliseconds, whatever it is after."""
+WOKEN = 1000
+"""Jobs whose time has come that are dealt with at once, at most, of each kind; others have their turn in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A piece of a listing. ``next``: where to go on, also if nothing was found here; None: there is no more."""
+
+    records: Sequence[Record]
+    next: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +234,8 @@ class Store(Protocol):
         """Let a held job go; returns its queue and priority."""
 
     def wake(self, wall: int) -> Woken:
-        """Let due jobs run, end expired ones. ``wall``: the wall clock."""
+        """Let due jobs run, end expired ones: ``WOKEN`` of them, the next call does the next. ``wall``: the wall
+        clock."""
 
     def before(self) -> list[Before]:
         """Jobs in state running; asked once, at start. Of one that is ``unreadable`` there is what could be read."""
@@ -248,17 +267,19 @@ class Store(Protocol):
     def settle(self, claims: Sequence[str]) -> None:
         """These claimed files are gone for good: they need no memory any more."""
 
-    def show(self, job: int) -> Details:
-        """One job; ``NoSuchJob``."""
+    def show(self, job: int, before: int = 2**62, limit: int = ATTEMPTS) -> Details:
+        """One job, with its last ``limit`` attempts of those before attempt ``before``; ``NoSuchJob``."""
 
     def records(self, jobs: Sequence[int]) -> Sequence[Record]:
         """Those of these jobs that there are."""
 
-    def list(self, after: int, limit: int, only: Filter) -> Sequence[Record]:
-        """At most ``limit`` jobs with ids over ``after``, oldest first."""
+    def list(self, after: int, limit: int, only: Filter) -> Page:
+        """At most ``limit`` jobs with ids over ``after``, oldest first; fewer, where it would have to look at more
+        than ``SCANNED`` ids for them."""
 
-    def backlog(self) -> Backlog:
-        """What waits, for people; costs about the same at any number of jobs."""
+    def backlog(self, always: Sequence[str] = ()) -> Backlog:
+        """What waits, for people; costs about the same at any number of jobs. ``always``: queues to tell of in any
+        case."""
 
     def prunable(self, age: float, count: int, limit: int) -> Sequence[int]:
         """At most ``limit`` jobs that have been over for ``age`` seconds, or are beyond the newest ``count``: those

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,11 @@ from taskgated.core.lifecycle import WHILE_RUNNING, Verb, Verdict, step
 from taskgated.errors import Damaged, IllegalTransition, NoSuchJob
 from taskgated.store import database
 from taskgated.store.contract import (
+    ATTEMPTS,
     DELAYED_COUNTED,
+    QUEUES,
+    SCANNED,
+    WOKEN,
     Added,
     Addition,
     Backlog,
@@ -28,6 +32,7 @@ from taskgated.store.contract import (
     Details,
     Ended,
     Filter,
+    Page,
     Record,
     Woken,
 )
@@ -312,13 +317,13 @@ class SqliteStore:
         steady = self.clock.now()
         best: dict[str, int] = {}
         expired, released = [], []
-        expiry = self._do("expire", steady=steady, finished=wall, uptime=self.uptime.now())
+        expiry = self._do("expire", steady=steady, finished=wall, uptime=self.uptime.now(), limit=WOKEN)
         for id_, queue, name, claim in expiry.fetchall():
             expired.append((id_, str(queue), to_text(name) if isinstance(name, bytes) else ""))
             if (kept := _text(claim)) is not None:
                 released.append(kept)
         for clock, now in ((Clock.STEADY, steady), (Clock.WALL, wall)):
-            for queue, priority in self._do("release_due", clock=clock, now=now).fetchall():
+            for queue, priority in self._do("release_due", clock=clock, now=now, limit=WOKEN).fetchall():
                 if isinstance(queue, str) and isinstance(priority, int):
                     best[queue] = max(priority, best.get(queue, 0))
         next_steady = moment(self._one("next_due", clock=Clock.STEADY)[0])
@@ -367,8 +372,12 @@ class SqliteStore:
         return [queue for queue, states in self.counts().items() if states.get(State.QUEUED)]
 
     def counts(self) -> dict[str, dict[State, int]]:
+        return self._per_queue(self._do("counts"))
+
+    @staticmethod
+    def _per_queue(rows: Iterable[Sequence[Any]]) -> dict[str, dict[State, int]]:
         out: dict[str, dict[State, int]] = {}
-        for queue, state, jobs in self._do("counts"):
+        for queue, state, jobs in rows:
             # Damaged ones are for ``check`` to tell of.
             if isinstance(queue, str) and queue.isprintable() and state in _STATES and isinstance(jobs, int):
                 out.setdefault(queue, {})[State(state)] = jobs
@@ -387,36 +396,45 @@ class SqliteStore:
     def data_queues(self) -> Sequence[str]:
         return database.names_of(self._path, "data_queues", self._one("meta_get", key="data_queues"))
 
-    def show(self, job: int) -> Details:
+    def show(self, job: int, before: int = 2**62, limit: int = ATTEMPTS) -> Details:
         row = self._one("job", id=job)
         if row is None:
             raise NoSuchJob(job)
         record = record_of(self._one("record", id=job))
-        attempts = [attempt_of(attempt) for attempt in self._do("attempts", id=job)]
-        return Details(record, job_or_part(row[:-1], record.state), attempts, row[-1] is not None)
+        attempts = self._do("attempts", id=job, before=before, limit=min(limit, ATTEMPTS)).fetchall()
+        shown = [attempt_of(attempt) for attempt in reversed(attempts)]
+        return Details(record, job_or_part(row[:-1], record.state), shown, row[-1] is not None)
 
     def records(self, jobs: Sequence[int]) -> Sequence[Record]:
         rows = (self._one("record", id=job) for job in jobs)
         return [record_of(row) for row in rows if row is not None]
 
-    def list(self, after: int, limit: int, only: Filter) -> Sequence[Record]:
+    def list(self, after: int, limit: int, only: Filter) -> Page:
+        first, last = self._one("first_after", after=after)
+        if first is None:
+            return Page([], None)
+        until = first + SCANNED - 1
         rows = self._do(
             "list",
             after=after,
+            until=until,
             limit=limit,
             states=json.dumps(list(only.states)),
             queues=json.dumps(list(only.queues)),
-        )
-        return [record_of(row) for row in rows]
+        ).fetchall()
+        seen = rows[-1][0] if len(rows) == limit else until
+        return Page([record_of(row) for row in rows], seen if seen < last else None)
 
-    def backlog(self) -> Backlog:
+    def backlog(self, always: Sequence[str] = ()) -> Backlog:
         with self._snapshot():
-            counts = self.counts()
+            counts = self._per_queue(self._do("busiest", always=json.dumps(list(always)), limit=QUEUES))
+            (used,) = self._one("queues_used")
+            totals = {State(state): int(jobs) for state, jobs in self._do("totals") if state in _STATES}
             delayed = dict(self._do("delayed", limit=DELAYED_COUNTED).fetchall())
             row = self._one("oldest_queued")
         submitted, since = (None, None) if row is None else map(moment, row)
         waited = 0.0 if since is None else max(0, self.uptime.now() - since) / MICROSECONDS
-        return Backlog(counts, delayed, submitted, waited)
+        return Backlog(counts, totals, max(0, used - len(counts)), delayed, submitted, waited)
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:

@@ -106,9 +106,12 @@ SELECT queue, priority FROM jobs WHERE id = :id;
 UPDATE jobs SET ending = 'cancel' WHERE id = :id AND state = 'running';
 
 -- name: release_due
--- Jobs whose time has come may run.
-UPDATE jobs INDEXED BY jobs_due SET due = NULL, due_clock = NULL
-WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL AND due <= :now
+-- Jobs whose time has come may run, so many of them at a time.
+UPDATE jobs SET due = NULL, due_clock = NULL
+WHERE id IN (
+    SELECT id FROM jobs INDEXED BY jobs_due
+    WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL AND due <= :now ORDER BY due LIMIT :limit
+)
 RETURNING queue, priority;
 
 -- name: next_due
@@ -116,10 +119,12 @@ RETURNING queue, priority;
 SELECT min(due) FROM jobs INDEXED BY jobs_due WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL;
 
 -- name: expire
--- Jobs that did not start in time.
-UPDATE jobs INDEXED BY jobs_expiring SET state = 'cancelled', finished = :finished, since = :uptime,
-       reason = 'expired: it did not start in time'
-WHERE state IN ('queued', 'held') AND expires IS NOT NULL AND expires <= :steady
+-- Jobs that did not start in time, so many of them at a time.
+UPDATE jobs SET state = 'cancelled', finished = :finished, since = :uptime, reason = 'expired: it did not start in time'
+WHERE id IN (
+    SELECT id FROM jobs INDEXED BY jobs_expiring
+    WHERE state IN ('queued', 'held') AND expires IS NOT NULL AND expires <= :steady ORDER BY expires LIMIT :limit
+)
 RETURNING id, queue, name, claim;
 
 -- name: next_expiry
@@ -140,6 +145,23 @@ SELECT coalesce(sum(jobs), 0) FROM counts INDEXED BY counts_queued WHERE state =
 -- name: counts
 -- Jobs by queue and state.
 SELECT queue, state, sum(jobs) FROM counts WHERE jobs > 0 GROUP BY queue, state;
+
+-- name: busiest
+-- The same of these queues, and of so many others: those where something runs first, then those where most waits.
+SELECT queue, state, sum(jobs) FROM counts WHERE jobs > 0 AND (queue IN (SELECT value FROM json_each(:always))
+    OR queue IN (
+        SELECT queue FROM counts WHERE jobs > 0 GROUP BY queue
+        ORDER BY max(state = 'running') DESC, sum(iif(state IN ('queued', 'held'), jobs, 0)) DESC, queue LIMIT :limit
+    ))
+GROUP BY queue, state;
+
+-- name: totals
+-- Jobs by state.
+SELECT state, sum(jobs) FROM counts WHERE jobs > 0 GROUP BY state;
+
+-- name: queues_used
+-- How many queues have jobs.
+SELECT count(DISTINCT queue) FROM counts WHERE jobs > 0;
 
 -- name: queued_by
 -- How many jobs of one owner are queued.
@@ -164,19 +186,23 @@ SELECT id, name, queue, state, priority, attempt, failures, source, owner, submi
 FROM jobs WHERE id = :id;
 
 -- name: list
--- A page of jobs, oldest first. An empty list of states or queues stands for all of them.
+-- A page of jobs, oldest first, of those with ids up to one. An empty list of states or queues stands for all of them.
 SELECT id, name, queue, state, priority, attempt, failures, source, owner, submitted, started, finished, due, exit_code,
        signal, result, reason
 FROM jobs
-WHERE id > :after
+WHERE id > :after AND id <= :until
   AND (:states = '[]' OR state IN (SELECT value FROM json_each(:states)))
   AND (:queues = '[]' OR queue IN (SELECT value FROM json_each(:queues)))
 ORDER BY id LIMIT :limit;
 
+-- name: first_after
+-- The first job with a higher id, and the last of all.
+SELECT (SELECT min(id) FROM jobs WHERE id > :after), (SELECT max(id) FROM jobs);
+
 -- name: attempts
--- The attempts of a job, first to last.
+-- The last attempts of a job before one of them, last to first.
 SELECT number, worker, started, finished, result, exit_code, signal, user, system, max_rss, output, omitted, message
-FROM attempts WHERE job = :id ORDER BY number;
+FROM attempts WHERE job = :id AND number < :before ORDER BY number DESC LIMIT :limit;
 
 -- name: over
 -- How many jobs are over.
