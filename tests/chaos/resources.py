@@ -23,6 +23,7 @@ from pathlib import Path
 
 import messages
 import putback
+import stuck
 from disks import ThinDisk
 from siege import PATIENCE, WATCHDOG, Manager, Siege, repeated
 from table import Row
@@ -458,6 +459,7 @@ def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
         "hung log: journal": messages.hung,
         "old disk: database put back": putback.database,
         "blocked disk: directories for outputs": putback.in_the_way,
+        **stuck.TRIALS,
     }
 
     def attack(name: str) -> Callable[[random.Random, bool], Row]:

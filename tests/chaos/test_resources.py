@@ -50,8 +50,9 @@ def test_the_daemon(name: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_the_daemon_may_not_fork() -> None:
-    row = ATTACKS["no processes: daemon"](random.Random(1), False)
+@pytest.mark.parametrize("name", ["no processes: daemon", "unreadable survivors: everything killed"])
+def test_another_users_gate(name: str) -> None:
+    row = ATTACKS[name](random.Random(1), False)
     assert row.clean, row
 
 
