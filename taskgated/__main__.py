@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     early.hold_signals()
-    from taskgated.errors import TaskgateError
+    from taskgated.errors import TaskgateError, printable
     from taskgated.paths import Layout
 
     options = parser().parse_args(argv)
@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return Daemon(layout, options.config).run()
     except TaskgateError as error:
-        print(f"taskgated: {error}", file=sys.stderr)
+        for line in f"taskgated: {error}".split("\n"):
+            print(printable(line), file=sys.stderr)
         return _status(error)
 
 

@@ -155,7 +155,7 @@ KEYS = (
         Key("count", integer(0, 1_000_000_000), "how many of them at most (1000000)"),
     )), "when jobs that are over are forgotten, with their output"),
     Key("access", section((
-        Key("see", choice(*WHO), "who may see what a job runs, and its output: owner, or members (owner)"),
+        Key("see", choice(*WHO), "who may see what a job runs, writes, and why it failed: owner, or members (owner)"),
         Key("cancel", choice(*WHO), "who may cancel a job: owner, or members (owner)"),
     )), "who may do what on the control socket; root may do all"),
     Key("queues", mapping_of(QUEUE_NAME, "queue names (letters, digits, '_', '.', '-')", section(QUEUE)),

@@ -215,11 +215,12 @@ class Daemon:
             self._journal.event(Event.RELOADED, "; ".join(["configuration reloaded", *notes]), Priority.NOTICE)
             return notes
         except (ConfigError, CannotStart, DiskTrouble) as error:
-            text = f"the new configuration is not usable, the old one stays in force:\n{error}"
-            self._journal.event(Event.BAD_CONFIGURATION, text, Priority.ERROR)
+            text = "the new configuration is not usable, the old one stays in force:"
+            lines = str(error).split("\n")
+            self._journal.event(Event.BAD_CONFIGURATION, text, Priority.ERROR, more=lines)
             self._health.bad_configuration = "the configuration on disk is not usable"
             if not isinstance(error, ConfigError):
-                raise ConfigError([Problem(str(self._layout.spool), 0, 0, str(error))]) from None
+                raise ConfigError([Problem(str(self._layout.spool), 0, 0, line) for line in lines]) from None
             raise
         finally:
             if self.begun.announced:

@@ -28,7 +28,7 @@ class Problem:
 
     ``line`` and ``column`` count from 1; 0 means that the whole file (or line) is meant. ``text`` is the
     line at fault, for the caret; ``hint`` is what to do about it. ``caret``: the column in ``text``, if that does not
-    begin where the line does.
+    begin where the line does. Each of them may quote what somebody wrote; as text nothing of that ends a line.
     """
 
     where: str
@@ -45,11 +45,12 @@ class Problem:
             place += f":{self.line}"
             if self.column:
                 place += f":{self.column}"
-        out = f"{place}: {self.message}"
+        out = f"{place}: {printable(self.message)}"
         if self.hint:
-            out += f" ({self.hint})"
+            out += f" ({printable(self.hint)})"
         if self.text and self.column:
-            out += f"\n    {self.text}\n    {' ' * ((self.caret or self.column) - 1)}^"
+            before = self.text[: (self.caret or self.column) - 1]
+            out += f"\n    {printable(self.text)}\n    {' ' * len(printable(before))}^"
         return out
 
 

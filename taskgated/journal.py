@@ -14,9 +14,10 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from taskgated.core.job import to_bytes
+from taskgated.errors import printable
 from taskgated.outlet import Outlet
 
 SOCKET = "/run/systemd/journal/socket"
@@ -98,12 +99,22 @@ class Journal:
         if self._native is None or not _stderr_is_the_journal():
             self._to_stderr = Outlet("standard error", lambda data: os.write(2, data), _missing_line)
 
-    def event(self, event: Event, message: str, priority: Priority = Priority.INFO, **fields: Field) -> None:
-        """One event. ``fields``: ``job_id=42`` becomes ``TASKGATE_JOB_ID=42``; None is left out."""
+    def event(
+        self,
+        event: Event,
+        message: str,
+        priority: Priority = Priority.INFO,
+        *,
+        more: Sequence[str] = (),
+        **fields: Field,
+    ) -> None:
+        """One event, in one line, whatever was written into the names that it quotes; ``more``: lines below it, which
+        cannot be taken for events. ``fields``: ``job_id=42`` becomes ``TASKGATE_JOB_ID=42``; None is left out."""
+        text = "\n".join(map(printable, (message, *more)))
         if self._to_stderr is not None:
-            self._lines.append(_line(message))
+            self._lines.append(_line(text))
         if self._to_journal is not None:
-            self._entries.append(_entry(event, message, priority, fields))
+            self._entries.append(_entry(event, text, priority, fields))
 
     def flush(self) -> None:
         """Hand over what was told since the last time: once for all of one turn of the loop."""
@@ -159,7 +170,8 @@ class _Native:
 
 
 def _line(message: str) -> bytes:
-    return to_bytes(f"{time.strftime('%H:%M:%S')} {_printable(message)}\n")
+    below = message.replace("\n", "\n    ")
+    return to_bytes(f"{time.strftime('%H:%M:%S')} {below}\n")
 
 
 def _entry(event: Event, message: str, priority: Priority, fields: Mapping[str, Field]) -> bytes:
@@ -191,13 +203,6 @@ def field(name: str, value: str | int | bytes) -> bytes:
     if b"\n" in data:  # binary-safe form: name, newline, length, data
         return name.encode() + b"\n" + struct.pack("<Q", len(data)) + data + b"\n"
     return name.encode() + b"=" + data + b"\n"
-
-
-def _printable(message: str) -> str:
-    """A file name may hold anything; a terminal shall not obey it."""
-    if message.isprintable():
-        return message
-    return "".join(c if c.isprintable() or c == "\n" or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in message)
 
 
 def _stderr_is_the_journal() -> bool:

@@ -14,6 +14,8 @@ import time
 
 import sdnotify
 
+from taskgated.errors import printable
+
 ASKING = 2.0
 """Seconds that the manager has to answer a question."""
 TIMEOUT = 0.2
@@ -82,7 +84,7 @@ class Systemd:
             return
         try:
             sock.settimeout(TIMEOUT)
-            text = "\n".join(line.replace("\n", " ") for line in lines)
+            text = "\n".join(map(printable, lines))
             notifier.notify(text.encode("utf-8", "replace").decode("latin-1"))
         finally:
             sock.close()

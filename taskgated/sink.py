@@ -119,11 +119,13 @@ class Sink:
                 text = f"{_quoted(source)}: {jobs} job{'s' * (jobs != 1)} for queue {queue}"
                 journal.event(Event.FILE_ACCEPTED, text, source=source, queue=queue)
             case FileRefused(source, queue, reason):
-                text = f"{_quoted(source)} is refused, see rejected/: {reason}"
-                journal.event(Event.FILE_REFUSED, text, Priority.WARNING, source=source, queue=queue)
+                why, *more = reason.split("\n")
+                text = f"{_quoted(source)} is refused, see rejected/: {why}"
+                journal.event(Event.FILE_REFUSED, text, Priority.WARNING, more=more, source=source, queue=queue)
             case FileStuck(source, queue, reason):
-                text = f"{_quoted(source)} can be neither taken in nor moved away: {reason}"
-                journal.event(Event.FILE_STUCK, text, Priority.ERROR, source=source, queue=queue)
+                why, *more = reason.split("\n")
+                text = f"{_quoted(source)} can be neither taken in nor moved away: {why}"
+                journal.event(Event.FILE_STUCK, text, Priority.ERROR, more=more, source=source, queue=queue)
             case FileWaits(source, queue, reason):
                 text = f"{_quoted(source)} has to wait: {reason}; it is tried again"
                 journal.event(Event.FILE_WAITS, text, Priority.WARNING, source=source, queue=queue)

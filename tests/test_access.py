@@ -80,6 +80,45 @@ def test_by_default_only_its_owner_and_root(shared: Callable[[str], GateEnv]) ->
     assert as_user(OTHER, gate, "Cancel", id=99) == "NoSuchJob"
 
 
+def test_the_words_of_a_failure_are_not_for_others(shared: Callable[[str], GateEnv]) -> None:
+    """They quote the program, the directory, and the first line of the script."""
+    gate = shared("")
+    secrets = {
+        "program": "command: [/opt/secret/program]\n",
+        "directory": "command: 'true'\ncwd: /opt/secret\n",
+        "script": "script: '#!/opt/secret/interpreter'\n",
+    }
+    for name, text in secrets.items():
+        staged = gate.root / "staged"
+        staged.write_text(f"name: {name}\n{text}")
+        os.chown(staged, OWNER, OWNER)
+        staged.rename(gate.layout.spool / f"{name}.yaml")
+    gate.until_over(1 + len(secrets))
+    for name in secrets:
+        job = number(gate, name)
+        for uid, mine in ((OWNER, True), (OTHER, False)):
+            answers = [
+                as_user(uid, gate, "Show", id=job),
+                as_user(uid, gate, "List", after=job - 1, limit=1),
+                as_user(uid, gate, "Wait", ids=[job]),
+            ]
+            for answer in answers:
+                assert ("/opt/secret" in str(answer)) is mine, answer
+            shown = answers[0]
+            assert shown["job"]["state"] == "failed"
+            assert shown["job"]["exit_code"] in (126, 127), "how it ended, everybody may know"
+            if not mine:
+                assert shown["job"]["reason"] == shown["attempts"][0]["message"] == "(not yours to see)"
+
+
+def test_cancel_answers_by_the_same_rule(shared: Callable[[str], GateEnv]) -> None:
+    gate = shared("access: {cancel: members}\n")
+    cancelled = as_user(OTHER, gate, "Cancel", id=number(gate, "runs"))["job"]
+    assert cancelled["owner"] == OWNER
+    gate.until_over(2)
+    assert as_user(OTHER, gate, "Show", id=cancelled["id"])["job"]["reason"] == "cancelled while it was running"
+
+
 def test_members_where_the_configuration_says_so(shared: Callable[[str], GateEnv]) -> None:
     gate = shared("access: {see: members}\n")
     over, runs = number(gate, "over"), number(gate, "runs")

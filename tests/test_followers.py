@@ -40,7 +40,10 @@ class Follower:
     def until_connected(self) -> None:
         def connected() -> bool:
             fds = f"/proc/{self.process.pid}/fd"
-            return any(os.readlink(f"{fds}/{fd}").startswith("socket:") for fd in os.listdir(fds))
+            try:
+                return any(os.readlink(f"{fds}/{fd}").startswith("socket:") for fd in os.listdir(fds))
+            except FileNotFoundError:  # it opens and closes files as it starts
+                return False
 
         until(connected, "it is connected")
 

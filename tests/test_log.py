@@ -72,10 +72,10 @@ def test_the_fields_of_an_event(receiver: socket.socket, journal: Journal) -> No
 
 
 def test_several_lines(receiver: socket.socket, journal: Journal) -> None:
-    journal.event(Event.FILE_REFUSED, "a\nMESSAGE_ID=b", source="x\ny")
+    journal.event(Event.FILE_REFUSED, "a\nMESSAGE_ID=b", more=["c\n", "d"], source="x\ny")
     journal.flush()
     fields = parse(receiver.recv(65536))
-    assert fields["MESSAGE"] == b"a\nMESSAGE_ID=b"
+    assert fields["MESSAGE"] == b"a\\nMESSAGE_ID=b\nc\\n\nd", "only what is ours ends a line"
     assert fields["TASKGATE_SOURCE"] == b"x\ny"
 
 

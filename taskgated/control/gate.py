@@ -17,13 +17,14 @@ from taskgated.clock import rfc3339, wall
 from taskgated.config import Access
 from taskgated.control.outputs import Outputs, Piece
 from taskgated.control.varlink import Call, Method, VarlinkError, denied, invalid
+from taskgated.control.views import Viewer
 from taskgated.core.gates import Reason, reasons
 from taskgated.core.job import Result, State
 from taskgated.engine import Engine
 from taskgated.errors import ConfigError, IllegalTransition, NoSuchJob, TaskgateError
 from taskgated.output import Kept, read
 from taskgated.paths import Layout
-from taskgated.store.contract import ATTEMPTS, Attempt, Backlog, Details, Filter, Page, Record
+from taskgated.store.contract import ATTEMPTS, Backlog, Details, Filter, Page, Record
 from taskgated.store.reader import Reader
 from taskgated.store.thread import Answer
 
@@ -137,7 +138,8 @@ class GateInterface:
 
         def done(answer: Answer) -> None:
             page: Page = answer.get()
-            call.reply(jobs=[job_json(r) for r in page.records], next=page.next)
+            viewer = self._viewer(call)
+            call.reply(jobs=[viewer.job(r) for r in page.records], next=page.next)
 
         self._ask(call, "list", call.integer("after", 0), limit, only, done=_forward(call, done), lane="listings")
 
@@ -148,20 +150,19 @@ class GateInterface:
         def done(answer: Answer) -> None:
             details: Details = answer.get()
             first = details.attempts[0].number if details.attempts else before
-            seen = self._allowed(call, details, self._health.access().see)
+            viewer = self._viewer(call)
             call.reply(
-                job=job_json(details.record),
-                attempts=[self._attempt_json(details.record.id, a) for a in details.attempts],
+                job=viewer.job(details.record),
+                attempts=[viewer.attempt(self._layout, details.record, a) for a in details.attempts],
                 earlier=first if 1 < first <= details.record.attempt else None,
-                spec=details.job.spec.to_json() if seen and not details.job.unreadable else None,
+                spec=viewer.spec(details),
                 waits_for=[{"kind": r.kind, "text": r.text} for r in self._waits_for(details)],
             )
 
         self._ask(call, "show", call.integer("id"), before, limit, done=_forward(call, done))
 
-    @staticmethod
-    def _allowed(call: Call, details: Details, whom: str) -> bool:
-        return call.privileged or whom == "members" or details.record.owner == call.uid
+    def _viewer(self, call: Call) -> Viewer:
+        return Viewer(call, self._health.access())
 
     def _waits_for(self, details: Details) -> list[Reason]:
         if details.record.state not in (State.QUEUED, State.HELD):
@@ -169,30 +170,13 @@ class GateInterface:
         found = list(reasons(details.job, self._engine.gate.situation(self._steady(), wall())))
         return found or [Reason("turn", "nothing but its turn: better or older jobs come first")]
 
-    def _attempt_json(self, job: int, attempt: Attempt) -> dict[str, Any]:
-        return {
-            "number": attempt.number,
-            "started": rfc3339(attempt.started),
-            "finished": rfc3339(attempt.finished),
-            "result": attempt.result,
-            "exit_code": attempt.exit_code,
-            "signal": attempt.signal,
-            "user": attempt.user,
-            "system": attempt.system,
-            "max_rss": attempt.max_rss,
-            "output": attempt.output,
-            "omitted": attempt.omitted,
-            "message": attempt.message,
-            "log": str(self._layout.output_file(job, attempt.number)),
-        }
-
     def _logs(self, call: Call) -> None:
         call.allow("id", "attempt", "offset")
         offset = call.integer("offset", 0)
 
         def done(answer: Answer) -> None:
             details: Details = answer.get()
-            if not self._allowed(call, details, self._health.access().see):
+            if not self._viewer(call).sees(details.record):
                 raise denied()
             last = details.record.attempt
             number = call.integer("attempt", last)
@@ -230,7 +214,7 @@ class GateInterface:
         ids = call.integers("ids")
         if not ids or len(ids) > PAGE:
             raise invalid("ids")
-        wait = _Wait(call, ids)
+        wait = _Wait(call, ids, self._viewer)
         call.when_gone = lambda: self._forget(wait)
         for job in wait.left:
             self._waits.setdefault(job, []).append(wait)
@@ -268,7 +252,7 @@ class GateInterface:
         job = call.integer("id")
 
         def looked_up(answer: Answer) -> None:
-            if not self._allowed(call, answer.get(), self._health.access().cancel):
+            if not self._viewer(call).ends(answer.get().record):
                 raise denied()
             self._engine.cancel(job, _forward(call, done))
 
@@ -277,7 +261,7 @@ class GateInterface:
             self._ask(call, "show", job, 0, 0, done=_forward(call, shown))
 
         def shown(answer: Answer) -> None:
-            call.reply(job=job_json(answer.get().record))
+            call.reply(job=self._viewer(call).job(answer.get().record))
 
         # Whoever says it and leaves has said it.
         self._reader.submit("show", job, 0, 0, done=_forward(call, looked_up), lane=(call.uid, "short"))
@@ -292,8 +276,9 @@ class GateInterface:
 class _Wait:
     """Somebody who waits for jobs to be over."""
 
-    def __init__(self, call: Call, ids: list[int]) -> None:
+    def __init__(self, call: Call, ids: list[int], viewer: Callable[[Call], Viewer]) -> None:
         self.call = call
+        self._viewer = viewer
         self.ids = ids
         self.left = set(ids)
         self._records: dict[int, Record] = {}
@@ -307,39 +292,17 @@ class _Wait:
         self._records[record.id] = record
         if self.left:
             if self.call.more:
-                self.call.reply(continues=True, jobs=[job_json(record)])
+                self.call.reply(continues=True, jobs=[self._viewer(self.call).job(record)])
             return False
         records = [record] if self.call.more else [self._records[i] for i in dict.fromkeys(self.ids)]
-        self.call.reply(jobs=[job_json(r) for r in records])
+        viewer = self._viewer(self.call)
+        self.call.reply(jobs=[viewer.job(r) for r in records])
         return True
 
     def fail(self, error: VarlinkError) -> None:
         if not self._failed:
             self._failed = True
             self.call.error(error)
-
-
-def job_json(record: Record) -> dict[str, Any]:
-    """A job as every program sees it; documented in the interface description."""
-    return {
-        "id": record.id,
-        "name": record.name,
-        "queue": record.queue,
-        "state": record.state,
-        "priority": record.priority,
-        "attempt": record.attempt,
-        "failures": record.failures,
-        "exit_code": record.exit_code,
-        "signal": record.signal,
-        "result": None if record.result is None else record.result.word,
-        "reason": record.reason,
-        "source": record.source,
-        "owner": record.owner,
-        "submitted": rfc3339(record.submitted),
-        "started": rfc3339(record.started),
-        "finished": rfc3339(record.finished),
-        "due": rfc3339(record.due),
-    }
 
 
 def _kept(details: Details, number: int) -> Kept:

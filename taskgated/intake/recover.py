@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from taskgated.core.job import to_text
+from taskgated.errors import printable
 from taskgated.formats.jobfile import Kind
 from taskgated.intake.aside import Aside
 from taskgated.intake.claim import Claims, inside, kind_of, queue_of
@@ -43,6 +44,6 @@ def _scattered(claims: Claims, aside: Aside, claim: str, names: list[bytes], kno
     queue = queue_of(claim)
     left = list(names)
     for name in names:
-        if aside.put(claims.fd, inside(claim, name), name, queue, f"{to_text(name)}: {MIXED}{note}"):
+        if aside.put(claims.fd, inside(claim, name), name, queue, f"{printable(to_text(name))}: {MIXED}{note}"):
             left.remove(name)
     return not left

@@ -19,7 +19,7 @@ import traceback
 from typing import NoReturn
 
 from taskgated.clock import ProcessId, boot_id
-from taskgated.errors import ProtocolError
+from taskgated.errors import ProtocolError, printable
 from taskgated.wire import Channel, Message
 from taskgated.worker import cgroup, kernel, sweep
 from taskgated.worker.attempt import clean_env
@@ -195,7 +195,7 @@ def main() -> int:
         settings, messages = _first_words(channel)
         Server(channel, settings).run(messages)
     except ProtocolError as error:
-        sys.stderr.write(f"taskgated.worker: the daemon cannot be understood: {error}\n")
+        sys.stderr.write(f"taskgated.worker: the daemon cannot be understood: {printable(str(error))}\n")
         return os.EX_PROTOCOL
     finally:
         cgroup.undivide()  # the daemon is gone, and the next one must find its place

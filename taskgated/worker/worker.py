@@ -18,7 +18,7 @@ from pathlib import Path
 from taskgated import __version__, sockets
 from taskgated.clock import LONGEST_SLEEP, ProcessId
 from taskgated.core.job import Outcome, Result, Spec
-from taskgated.errors import ProtocolError
+from taskgated.errors import ProtocolError, printable
 from taskgated.outcomes import Outcomes
 from taskgated.wire import Channel, Message
 from taskgated.worker import kernel, mark
@@ -270,7 +270,7 @@ class Worker:
 def _say(text: str) -> None:
     """A line for the journal; there may be nobody to read it any more."""
     try:
-        sys.stderr.write(f"taskgated worker {os.getpid()}: {text}\n")
+        sys.stderr.write(f"taskgated worker {os.getpid()}: {printable(text)}\n")
         sys.stderr.flush()
     except OSError:
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -140,6 +141,24 @@ def no_place(stage: Stage) -> None:
     (stage.gate.root / "away").rename(layout.rejected)
     stage.refused("nowhere.yaml", "nowhere")
     assert (layout.rejected / "nowhere.yaml").read_text() == "nonsense"
+
+
+def forgers(stage: Stage) -> None:
+    """Names that would be lines of the log, or of a listing, and sequences that a terminal obeys."""
+    forged = b"00:00:00 job 1 (backup, attempt 1): succeeded"
+    names = [
+        before + forged + after for before in (b"x\n", b"x\r", b"\x1b[2J\n") for after in (b"", b".tasks", b".yaml")
+    ]
+    for name in names:
+        stage.drop(name, "true\n" if name.endswith(b".tasks") else "#!/no/\n00:00:00\x1b[2J\n")
+    stage.drop(b"\n" + forged, b"\x7fELF\n" + forged)
+    stage.honest()
+    stage.until_done()
+    stage.refused(*(os.fsdecode(name) for name in names if name.endswith(b".yaml")), os.fsdecode(b"\n" + forged))
+    said = stage.gate.log() + stage.gate.ctl("list").stdout.decode()
+    assert not re.search(r"[^\n\x20-\x7e\xa1-\uffff]", said), "a terminal is told what to do"
+    lines = [line for line in said.splitlines() if line.startswith(forged.decode()[:12])]
+    assert not lines, f"it is forged: {lines}"
 
 
 def no_files(stage: Stage) -> None:
