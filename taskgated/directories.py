@@ -75,8 +75,9 @@ def wrong_owner(path: Path, mend: str = _THIS) -> str:
             return ""
     except OSError:
         return ""
-    # Out of a sticky directory only its owner takes what is another's (rename(2), EPERM).
-    if _usable(path) and not status.st_mode & stat.S_ISVTX:
+    # Out of a sticky directory only its owner takes what is another's (rename(2), EPERM); in those that nobody else
+    # drops into all is ours.
+    if _usable(path) and (mend is _ALL or not status.st_mode & stat.S_ISVTX):
         return ""
     owner, me = user_name(status.st_uid), user_name(user)
     command = mend.format(user=me, path=shlex.quote(str(path)))

@@ -22,7 +22,8 @@ from taskgated.intake import data, scan
 from taskgated.intake.aside import Aside
 from taskgated.intake.claim import Claims
 from taskgated.intake.drain import Drain
-from taskgated.intake.events import Blind, HandlersMissing, IntakeEvent, Repaired, Sink, WrongOwners
+from taskgated.intake.events import Blind, HandlersMissing, IntakeEvent, Repaired, Sink
+from taskgated.intake.owners import Owners
 from taskgated.intake.patient import Patient, Progress
 from taskgated.intake.shares import Shares
 from taskgated.intake.take import FILES, Taker
@@ -64,7 +65,7 @@ class Intake(threading.Thread):
         self._seen = 0  # of its steps, when it was last asked
         self._names = Told()
         self._told: tuple[str, ...] = ()  # what is wrong with the spool
-        self._owners: tuple[str, ...] = ()  # what is wrong with the owners of directories in it
+        self._owners = Owners(layout, tell)
         self._unproven = False  # work on it failed, and none has gone well since
         self._pause = 1.0
         self._repair_at = 0.0
@@ -158,7 +159,7 @@ class Intake(threading.Thread):
 
     def _begin(self) -> None:
         """Watch first, then look: what comes in between is seen twice, never not at all."""
-        self._look_at_owners()
+        self._owners.look(self._config.queues)
         if self._told:  # not at once: somebody may be about to put another directory in its place
             try:
                 os.mkdir(self._layout.spool, 0o700)
@@ -221,7 +222,8 @@ class Intake(threading.Thread):
         """Look after the watch; if it is broken, begin anew, but not all the time: without events the
         rescans still find everything."""
         asked = self._asked
-        self._look_at_owners()
+        if self._owners.look(self._config.queues):
+            raise _Blinded  # what was stuck, in the spool or as a claim, may go now
         problems = self._problems()
         self._answered = asked
         if not problems:
@@ -237,14 +239,6 @@ class Intake(threading.Thread):
         if self._claims is not None and not self._claims.in_place():
             found.append(f"{self._layout.claims}: it was moved away")
         return tuple(found)
-
-    def _look_at_owners(self) -> None:
-        """Somebody may have made, or changed, a directory of ours as root since we started."""
-        owners = tuple(directories.wrong_owners(self._layout, self._config.queues))
-        if owners != self._owners:
-            self._owners = owners
-            self._rescan_at = 0.0  # what could not be taken, or refused, may be so now
-            self._tell(WrongOwners(owners))
 
     def _judge(self, problems: tuple[str, ...]) -> None:
         """Tell what is wrong with the spool, or that it is well again, if that is news."""
