@@ -33,6 +33,7 @@ from trial import Trial
 
 CALLS = (
     *("rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir"),
+    *("symlink", "symlinkat"),
     *("fsync", "fdatasync", "pwrite64", "ftruncate", "sendto", "sendmsg", "fork", "vfork", "clone", "clone3"),
 )
 WRITES = ("write",)
