@@ -121,7 +121,7 @@ class Workforce:
         """It is there; if it was left alone for want of an answer, it may have work again."""
         if worker.key in self._resting:
             self._resting.discard(worker.key)
-            if not worker.retiring:
+            if not worker.retiring and self._gate.job_of(worker.key) is None:  # a start may be under way
                 self._idle(worker)
 
     def rest(self, worker: Worker) -> None:
