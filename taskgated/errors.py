@@ -90,6 +90,10 @@ class StoreError(TaskgateError):
     """The store cannot be opened or used."""
 
 
+class StoreClosed(StoreError):
+    """The daemon stops, and has closed its store."""
+
+
 class DiskTrouble(StoreError):
     """The disk refuses what the store or a start needs; that may pass."""
 

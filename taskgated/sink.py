@@ -124,7 +124,7 @@ class Sink:
                 journal.event(Event.FILE_REFUSED, text, Priority.WARNING, more=more, source=source, queue=queue)
             case FileStuck(source, queue, reason):
                 why, *more = reason.split("\n")
-                text = f"{_quoted(source)} can be neither taken in nor moved away: {why}"
+                text = f"{_quoted(source)}: {why}"
                 journal.event(Event.FILE_STUCK, text, Priority.ERROR, more=more, source=source, queue=queue)
             case FileWaits(source, queue, reason):
                 text = f"{_quoted(source)} has to wait: {reason}; it is tried again"

@@ -6,15 +6,17 @@ import errno
 import os
 import random
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from taskgated.errors import StoreClosed, StoreError
 from taskgated.intake import take, told
-from taskgated.intake.events import Blind, FileLost, FileRefused, FileStuck, FileWaits
+from taskgated.intake.events import Accepted, Blind, FileLost, FileRefused, FileStuck, FileWaits
+from taskgated.store.contract import Addition
 from tests.intake_env import Gate, config, running, until
 
 SPEC = "command: [/bin/true]\n"
@@ -278,3 +280,103 @@ def test_want_of_memory_is_no_fault_of_a_file(gate: Gate, quick: None, monkeypat
     until(lambda: gate.told(FileWaits))
     monkeypatch.undo()
     until(lambda: gate.sink.sources == ["a.yaml"])
+
+
+# -- the store -----------------------------------------------------------------------------------
+
+
+def test_what_the_store_can_never_keep_is_refused_by_itself(tmp_path: Path) -> None:
+    """Whatever it is that a database does not take (a backup of it may know the same claim), the others go on."""
+    gate = Gate(tmp_path, config())
+    real = gate.sink.add
+
+    def add(batch: Sequence[Addition], accepted: Sequence[Accepted] = ()) -> None:
+        if any("bad" in str(spec.command) for addition in batch for spec in addition.specs):
+            raise StoreError("the store cannot add that: UNIQUE constraint failed: jobs.claim")
+        real(batch, accepted)
+
+    gate.sink.add = add  # type: ignore[method-assign]
+    names = [f"{number}.yaml" for number in range(5)]
+    for name in names:
+        gate.drop(name, SPEC)
+    gate.drop("bad.yaml", "command: [bad]\n")
+    gate.drop("list.tasks", "one\ntwo\nbad\n")
+    gate.drop("data/bad", "pixels")
+    long = "".join(f"echo {number}\n" for number in range(2500)) + "bad\n" + "later\n" * 1500
+    gate.drop("long.tasks", long)
+    try:
+        gate.start()
+        until(
+            lambda: (
+                {"bad.yaml.reason", "bad.reason", "list.tasks.reason", "long.tasks.reason"} <= set(gate.rejected())
+            )
+        )
+        until(gate.idle)
+        assert sorted(source for source in gate.sink.sources if source != "long.tasks") == names
+        assert "2000 jobs of this list" in (gate.layout.rejected / "long.tasks.reason").read_text()
+        assert gate.sink.commands.count("later") == 0
+        assert sum(event.jobs for event in gate.told(Accepted)) == len(gate.sink.commands)
+        assert (gate.layout.rejected / "long.tasks").read_text() == long
+        assert "UNIQUE" in (gate.layout.rejected / "bad.yaml.reason").read_text()
+        assert not gate.told(FileLost)
+        gate.drop("last.yaml", SPEC)
+        until(lambda: "last.yaml" in gate.sink.sources)
+    finally:
+        gate.stop()
+
+
+def test_a_store_that_is_closed_refuses_nothing(tmp_path: Path) -> None:
+    gate = Gate(tmp_path, config())
+
+    def add(batch: Sequence[Addition], accepted: Sequence[Accepted] = ()) -> None:
+        gate.intake.stop()
+        raise StoreClosed("the store is closed")
+
+    gate.sink.add = add  # type: ignore[method-assign]
+    gate.drop("a.yaml", SPEC)
+    gate.intake.start()
+    gate.intake.join(10)
+    assert not gate.intake.is_alive()
+    assert not gate.rejected()
+    gate.stop()
+    gate = Gate(tmp_path, config())
+    try:
+        gate.start()
+        until(lambda: gate.sink.sources == ["a.yaml"])
+    finally:
+        gate.stop()
+
+
+def test_a_claim_that_cannot_be_taken_up_keeps_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it comes from a backup that was unpacked by somebody else, say, or with a row that cannot be read."""
+    gate = Gate(tmp_path, config(rescan_interval=0.2))
+    claims = {}
+    for number, name in enumerate(("file", "row", "good")):
+        claims[name] = gate.layout.claims / f"000000000000000{number}-00000000.default"
+        claims[name].mkdir(parents=True)
+        (claims[name] / f"{name}.yaml").write_text(f"command: [{name}]\n")
+    real = gate.sink.known
+
+    def known(claim: str) -> int | None:
+        if claim == claims["row"].name and broken:
+            raise StoreError("its row cannot be read")
+        return real(claim)
+
+    broken = [True]
+    gate.sink.known = known  # type: ignore[method-assign]
+    (claims["file"] / "file.yaml").rename(tmp_path / "file.yaml")
+    claims["file"].rmdir()
+    claims["file"].write_text("a file with the name of a claim")
+    try:
+        gate.start()
+        until(lambda: gate.sink.sources == ["good.yaml"])
+        until(lambda: {event.source for event in gate.told(FileStuck)} == {claims[n].name for n in ("file", "row")})
+        broken.clear()
+        claims["file"].unlink()
+        claims["file"].mkdir()
+        (tmp_path / "file.yaml").rename(claims["file"] / "file.yaml")
+        until(lambda: sorted(gate.sink.sources) == ["file.yaml", "good.yaml", "row.yaml"])
+        until(gate.idle)
+        assert len(gate.told(FileStuck)) == 2
+    finally:
+        gate.stop()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import threading
 import time
 from collections import deque
@@ -17,12 +16,13 @@ from itertools import islice
 
 from taskgated import directories
 from taskgated.config import Config
-from taskgated.errors import TaskgateError
+from taskgated.errors import TaskgateError, Trouble
 from taskgated.intake import data, scan
 from taskgated.intake.aside import Aside
 from taskgated.intake.claim import Claims
 from taskgated.intake.drain import Drain
 from taskgated.intake.events import Blind, HandlersMissing, IntakeEvent, Repaired, Sink
+from taskgated.intake.inlets import Inlets
 from taskgated.intake.owners import Owners
 from taskgated.intake.patient import Patient, Progress
 from taskgated.intake.shares import Shares
@@ -71,11 +71,11 @@ class Intake(threading.Thread):
         self._repair_at = 0.0
         self._claims: Claims | None = None
         self._watch = Watch(os.fsencode(layout.spool), self._wake.set)
-        self._inlets: dict[bytes, Inlet] = {}
         self._data = data.DataQueues(self._sink)
         self._waiting: tuple[str, ...] = ()  # why files wait for another configuration, as was told
         # Claims from before that were not looked at yet, and claimed files that can go on.
         self._left: Iterator[tuple[str, bool]] | None = iter(())
+        self._troubled: list[tuple[str, bool]] = []  # such as could not be looked at, and are later
         self._resumed: deque[Taken] = deque()
         self._turns = 0
         self._rescan_at = 0.0
@@ -170,7 +170,6 @@ class Intake(threading.Thread):
                 pass  # it is there; if not, opening it says what is wrong
         self._watch.start()
         root = self._watch.places[ROOT]
-        self._inlets = {ROOT: Inlet(root, DEFAULT_QUEUE)}
         self._claims = Claims(os.fsencode(self._layout.claims), self._left_behind)
         config = self._config
         self._data.learn(config)
@@ -180,14 +179,10 @@ class Intake(threading.Thread):
             self._claims, aside, spool, config, self._sink, self._tell, self._progress, self._shares, self._data
         )
         parts = self._taker, self._watch.hints, self._shares, self._data
-        self._drain = Drain(*parts, self._is_queue, self._resumed, lambda: self._config)
-        self._left = self._claims.all()
-        for queue in self._config.queues:  # before others that somebody may have made
-            self._adopt(queue.encode("ascii"))
-        with os.scandir(root.fd) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    self._adopt(os.fsencode(entry.name))
+        self._inlets = Inlets(self._watch, Inlet(root, DEFAULT_QUEUE), self._taker, self._resumed)
+        self._drain = Drain(*parts, self._inlets.is_queue, self._resumed, lambda: self._config)
+        self._left, self._troubled = self._claims.all(), []
+        self._inlets.adopt_all(config.queues)
         problems = self._problems()
         if problems or not self._unproven:
             self._judge(problems)
@@ -201,7 +196,6 @@ class Intake(threading.Thread):
             self._claims.close()
             self._claims = None
         self._watch.stop()
-        self._inlets = {}
         self._resumed.clear()
 
     def _tidy(self, seconds: float = 0.0) -> None:
@@ -224,6 +218,7 @@ class Intake(threading.Thread):
         asked = self._asked
         if self._owners.look(self._config.queues):
             raise _Blinded  # what was stuck, in the spool or as a claim, may go now
+        self._inlets.check()
         problems = self._problems()
         self._answered = asked
         if not problems:
@@ -265,7 +260,9 @@ class Intake(threading.Thread):
             self._reconfigure()
         self._taker.room = self._sink.room()
         self._shares.configure(self._config.max_backlog, self._config.share)
-        self._forget_gone()
+        if not self._inlets.forget_gone():
+            raise _Blinded
+        self._inlets.poll()
         while self._released:
             self._taker.release(self._released[0])
             self._released.popleft()
@@ -273,8 +270,9 @@ class Intake(threading.Thread):
         if due:
             self._plan_rescan()
         if self._shares.let_go() or due:
-            for inlet in self._inlets.values():
-                inlet.cursor = inlet.cursor or scan.START
+            self._inlets.rescan()
+            if self._troubled and self._left is None:
+                self._left, self._troubled = iter(self._troubled), []
             self._claims.litter.try_again()
         self._take()
         worked = self._taker.holds
@@ -290,9 +288,9 @@ class Intake(threading.Thread):
         self._tell_waiting(more)
         self._shares.tell_room(full=self._taker.room <= 0, more=more)
         if (stalled or not more) and not self._claims.litter.pending:
-            until = min(self._rescan_at, self._taker.next, self._shares.next)
+            until = min(self._rescan_at, self._taker.next, self._shares.next, self._inlets.next)
             if not stalled:
-                until = min([until, *(inlet.later.next() for inlet in self._inlets.values())])
+                until = min([until, *(inlet.later.next() for inlet in self._inlets)])
             self._wake.wait(max(0.0, until - time.monotonic()))
 
     def _reconfigure(self) -> None:
@@ -301,14 +299,15 @@ class Intake(threading.Thread):
         self._data.learn(config)
         self._taker.config = config
         self._resumed.extend(self._taker.explain_again())
-        for inlet in self._inlets.values():
+        self._inlets.adopt_configured(config.queues)
+        for inlet in self._inlets:
             if inlet.waits:
                 inlet.cursor = scan.START
 
     def _tell_waiting(self, more: bool) -> None:
         """Say why files wait, if that is news. While there is ``more``, nobody knows yet that none is left."""
         config = self._taker.config
-        queues = [inlet.queue for inlet in self._inlets.values() if inlet.waits]
+        queues = [inlet.queue for inlet in self._inlets if inlet.waits]
         queues = [queue for queue in queues if self._data.lacks_handler(config.queue(queue))]
         reasons = tuple(data.reasons(config, queues, self._taker.unexplained.values()))
         if set(reasons) - set(self._waiting) or (reasons != self._waiting and not more):
@@ -329,63 +328,31 @@ class Intake(threading.Thread):
             self._resumed.popleft()
             if self._taker.full:
                 return
-        inlets = list(self._inlets.values())
+        inlets = list(self._inlets)
         self._turns += 1
         first = self._turns % len(inlets)  # each gets its turn, however much there is in another
         for inlet in inlets[first:] + inlets[:first]:
-            if not self._taker.full:
+            if not self._taker.full and self._inlets.holds(inlet):
                 self._drain.empty(inlet)
 
     def _recover(self) -> None:
         """Take up the next claims from before."""
         assert self._left is not None
         claims = list(islice(self._left, RECOVER))
-        self._resumed.extend(taken for claim in claims if (taken := self._taker.recover(*claim)) is not None)
+        for claim in claims:
+            try:
+                taken = self._taker.recover(*claim)
+            except Trouble:
+                if len(self._troubled) < RECOVER:
+                    self._troubled.append(claim)
+                continue
+            if taken is not None:
+                self._resumed.append(taken)
         if not claims:
             in_order = sorted(self._resumed, key=lambda taken: taken.claim)
             self._resumed.clear()
             self._resumed.extend(in_order)
             self._left = None
-
-    def _is_queue(self, root: int, name: bytes) -> bool:
-        """Whether a name in the spool is a queue directory; if so it is watched from now on."""
-        if scan.queue_name(name) is None:
-            return False
-        try:
-            directory = stat.S_ISDIR(os.lstat(name, dir_fd=root).st_mode)
-        except FileNotFoundError:
-            return True
-        return directory and self._adopt(name)
-
-    def _adopt(self, name: bytes) -> bool:
-        """Watch a queue directory; False if no queue can have that name."""
-        queue = scan.queue_name(name)
-        if queue is None:
-            return False
-        self._taker.flush()  # it may close the directory that was there before
-        try:
-            place = self._watch.adopt(name)
-        except (FileNotFoundError, NotADirectoryError):
-            return True
-        except OSError as error:
-            self._taker.aside.stuck(name, queue, f"is not used as a queue: {error.strerror}")
-            return True
-        old = self._inlets.get(name)
-        if old is None or old.place is not place:
-            if old is not None and old.active is not None:
-                self._resumed.append(old.active)
-            self._inlets[name] = Inlet(place, queue)
-        return True
-
-    def _forget_gone(self) -> None:
-        for key in self._watch.hints.take_gone():
-            if key == ROOT:
-                raise _Blinded
-            inlet = self._inlets.pop(key, None)
-            if inlet is not None and inlet.active is not None:
-                self._resumed.append(inlet.active)
-            self._watch.drop(key)
-            self._watch.hints.everything(ROOT)  # another may have its name already
 
     def _has_work(self) -> bool:
         """Whether there is something to take that could be taken now if there were room."""
@@ -399,6 +366,6 @@ class Intake(threading.Thread):
                 or inlet.cursor is not None
                 or inlet.later.next() <= now
                 or self._watch.hints.pending(inlet.place.key)
-                for inlet in self._inlets.values()
+                for inlet in self._inlets
             )
         )

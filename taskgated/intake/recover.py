@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from taskgated.core.job import to_text
-from taskgated.errors import printable
+from taskgated.errors import StoreClosed, StoreError, Trouble, printable
 from taskgated.formats.jobfile import Kind
 from taskgated.intake.aside import Aside
 from taskgated.intake.claim import Claims, inside, kind_of, queue_of
 from taskgated.intake.events import Sink
+from taskgated.intake.settle import OURS_TO_SOLVE
 from taskgated.intake.taken import Taken
 
 MIXED = "several files lie in one claim of version 0.2.0, some left by a handler: drop again what is to run"
@@ -21,8 +22,25 @@ def recovered(
     """Take up a claim; None if there is nothing more to take in from it.
 
     What a handler put beside its file is of no interest: whether a job works on the file, and whether that is over,
-    the store knows.
+    the store knows. Raises ``Trouble`` for this claim alone, which is told; then it is as it was.
     """
+    try:
+        taken = _recovered(claims, sink, aside, put_by, claim, done)
+    except StoreClosed:
+        raise
+    except (StoreError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in OURS_TO_SOLVE:
+            raise
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        aside.stuck(claim.encode("ascii"), queue_of(claim), f"this claim cannot be taken up again: {why}")
+        raise Trouble(why) from error
+    aside.free(claim.encode("ascii"), queue_of(claim))
+    return taken
+
+
+def _recovered(
+    claims: Claims, sink: Sink, aside: Aside, put_by: Callable[[str, bytes | None], None], claim: str, done: bool
+) -> Taken | None:
     keeper = None if done else sink.keeper(claim)
     if keeper is not None and not keeper.final:
         return None

@@ -58,3 +58,5 @@ def _ages(directory: int) -> Iterator[Age]:
                 yield entry.stat(follow_symlinks=False).st_ctime_ns, name
             except FileNotFoundError:
                 continue
+            except OSError:  # what keeps us from this name is told of when it is looked at; it has no age
+                yield 0, name

@@ -35,7 +35,7 @@ _WHAT = {
     modes.S_IFCHR: "a device",
     modes.S_IFBLK: "a device",
 }
-_OURS_TO_SOLVE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR)
+OURS_TO_SOLVE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR)
 _ITS_OWN = (errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV, errno.EOVERFLOW, errno.ENAMETOOLONG)
 """What is wrong with the file itself, its permissions and its kind; all else is said of what it lies on (open(2))."""
 
@@ -146,7 +146,7 @@ def open_settled(
     except BlockingIOError:  # somebody else holds a write lease on it
         return BUSY
     except OSError as error:
-        if error.errno in _OURS_TO_SOLVE:
+        if error.errno in OURS_TO_SOLVE:
             raise
         if error.errno == errno.ELOOP:  # became a link since lstat: say so next time
             return 0.0

@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 
 from taskgated.config import Config
 from taskgated.core.job import Spec, to_text
-from taskgated.errors import Refused, Trouble, Unexplained
+from taskgated.errors import Refused, StoreClosed, StoreError, Trouble, Unexplained
 from taskgated.formats import jobfile
 from taskgated.formats.jobfile import Kind
 from taskgated.intake import lists, settle
@@ -94,9 +94,9 @@ class Taker:
         self._sink = sink
         self._tell = tell
         self._any_link = settle.hard_links_protected()
-        self._additions: list[Addition] = []
-        self._accepted: list[Accepted] = []  # to be told with them
-        self._after: list[Callable[[], None]] = []  # once the batch is durable
+        self._additions: list[tuple[Taken, Addition]] = []
+        self._accepted: list[tuple[Taken, Accepted]] = []  # to be told with them
+        self._after: list[tuple[Taken, Callable[[], None]]] = []  # once the batch is durable
         self._open: list[Opened] = []  # until then
         self._changed: set[int] = set()  # directories that a file was renamed out of
         self._files = self._specs = self._bytes = 0
@@ -126,21 +126,55 @@ class Taker:
             os.fsync(directory)
         self._changed.clear()
         point("batch.synced")
-        accepted, self._accepted = self._accepted, []
-        if self._additions:
-            self._sink.add(self._additions, accepted)
-        else:
-            for event in accepted:
-                self._tell(event)
+        self._store()
+        self._additions, self._accepted = [], []
         self._shares.stored()
         point("batch.added")
         after, self._after = self._after, []
-        self._additions = []
         self._files = self._specs = self._bytes = 0
-        for call in after:
-            call()
+        for taken, call in after:
+            if taken.unfit is None:
+                call()
+            else:
+                self.pending.resume(taken)
+                self._reject(taken, taken.unfit)
             self._progress.steps += 1
         self.abandon()
+
+    def _store(self) -> None:
+        """Add what the batch holds; what the store can never keep is found out, and none of the rest suffers."""
+        additions, accepted = self._additions, self._accepted
+        if not additions:
+            for _, event in accepted:
+                self._tell(event)
+            return
+        try:
+            self._sink.add([addition for _, addition in additions], [event for _, event in accepted])
+            return
+        except StoreClosed:
+            raise
+        except StoreError:  # of one of them; which?
+            pass
+        for taken, event in accepted:
+            taken.untold += event.jobs
+        for taken, addition in additions:
+            self._store_alone(taken, addition)
+        for taken, _ in accepted:
+            if taken.unfit is None:
+                self._tell_untold(taken)
+
+    def _store_alone(self, taken: Taken, addition: Addition) -> None:
+        try:
+            if taken.unfit is None:  # else: what comes behind the line at fault
+                self._sink.add([addition])
+                return
+        except StoreClosed:
+            raise
+        except StoreError as error:
+            taken.unfit = settle.unfit(taken.name, str(error), "a bug in taskgated")
+        taken.untold = max(0, taken.untold - len(addition.specs))
+        if taken.lines is not None:
+            taken.lines.parts = min(taken.lines.parts, addition.first)
 
     def abandon(self) -> None:
         """Let go of the files of the batch; those whose jobs are not in the store are found by recovery."""
@@ -207,6 +241,8 @@ class Taker:
         self._progress.steps += 1
         self.pending.resume(taken)
         try:
+            if taken.unfit is not None:
+                raise taken.unfit
             opened, taken.opened = taken.opened or self._reopen(taken), None
             taken.busy = isinstance(opened, float)
             if isinstance(opened, Opened):
@@ -306,9 +342,13 @@ class Taker:
             understand(taken.name, lambda: check_queues(self._spool, taken.name, opened.stat.st_uid, elsewhere))
         keep = kind is Kind.FILE
         self._add(taken, opened, 0, specs, keep)
-        self._accepted.append(Accepted(taken.source, taken.queue, len(specs)))
-        if not keep:
-            self._after.append(lambda: self._finish(taken))
+        self._accepted.append((taken, Accepted(taken.source, taken.queue, len(specs))))
+
+        def after() -> None:
+            if not keep:
+                self._finish(taken)
+
+        self._after.append((taken, after))
         return False
 
     def _list(self, taken: Taken, opened: Opened, kind: Kind) -> bool:
@@ -342,7 +382,7 @@ class Taker:
             self._add(taken, opened, first, specs, False)
         if lines.refused is not None:
             refused = lines.refused
-            self._after.append(lambda: self._reject(taken, refused))
+            self._after.append((taken, lambda: self._reject(taken, refused)))
             return False
         if not at_end and not self._shares.admits(owner):  # of this user alone: who comes next need not wait
             self._accepted += self._untold(taken)
@@ -362,26 +402,29 @@ class Taker:
             else:
                 self.pending.wait(taken, 0.05)
 
-        self._after.append(after)
+        self._after.append((taken, after))
         return False
 
     def _add(self, taken: Taken, opened: Opened, first: int, specs: list[Spec], keep: bool) -> None:
         owner = opened.stat.st_uid
-        self._additions.append(Addition(taken.claim, first, specs, taken.source, owner, keep))
+        self._additions.append((taken, Addition(taken.claim, first, specs, taken.source, owner, keep)))
         self._specs += len(specs)
         self._shares.spend(owner, len(specs))
         self.room -= len(specs)
 
     @staticmethod
-    def _untold(taken: Taken) -> list[Accepted]:
+    def _untold(taken: Taken) -> list[tuple[Taken, Accepted]]:
         """What was accepted of a list since that was told."""
         untold, taken.untold = taken.untold, 0
-        return [Accepted(taken.source, taken.queue, untold)] if untold else []
+        return [(taken, Accepted(taken.source, taken.queue, untold))] if untold else []
+
+    def _tell_untold(self, taken: Taken) -> None:
+        for _, event in self._untold(taken):
+            self._tell(event)
 
     def _reject(self, taken: Taken, error: Refused) -> None:
         note = ""
-        for event in self._untold(taken):
-            self._tell(event)
+        self._tell_untold(taken)
         if taken.parts:
             which = "those before the line at fault" if taken.lines and taken.lines.refused else "of its first lines"
             note = f"\n\n{taken.parts} jobs of this list, {which}, were taken in."
@@ -393,8 +436,7 @@ class Taker:
 
     def _lose(self, taken: Taken) -> None:
         """Nobody else has business in ``.claims``: a file that is gone from there was not taken back, it is lost."""
-        for event in self._untold(taken):
-            self._tell(event)
+        self._tell_untold(taken)
         self._tell(FileLost(taken.source, taken.queue, taken.claim, taken.parts))
         self._finish(taken)
 

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from taskgated.core.job import to_text
+from taskgated.errors import Refused
 from taskgated.formats.jobfile import Kind
 from taskgated.intake import lists, scan
 from taskgated.intake.settle import Later, Opened
@@ -20,7 +21,7 @@ class Taken:
     ``kind``: what it is, as was decided when it was claimed; None if version 0.2.0 did that, until it is decided.
     ``known``: how many of its parts are in the store, None if it never heard of it. ``opened``: the file, if this
     batch has it open already. ``busy``: somebody was writing to it when it was looked at last. ``untold``: jobs that
-    nobody was told of yet.
+    nobody was told of yet. ``unfit``: why the store cannot keep it.
     """
 
     claim: str
@@ -33,6 +34,7 @@ class Taken:
     since: float = field(default_factory=time.monotonic)
     busy: bool = False
     untold: int = 0
+    unfit: Refused | None = None
 
     @property
     def key(self) -> bytes:

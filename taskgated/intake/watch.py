@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -27,7 +29,14 @@ ROOT = b""
 HINTS = 4096
 """Names remembered for one directory; one more, and the whole directory is to be looked at instead."""
 PLACES = 100
-"""Directories used at most: each costs a thread and an inotify instance, of which a user has 128."""
+"""Queue directories that nobody has configured are used up to this, together with the configured ones: each costs a
+thread and an inotify instance, of which a user has 128 (inotify(7))."""
+SHARE = 25
+"""Of these, what one user may have who is neither root nor ourselves."""
+COST, KEPT = 3, 256
+"""Descriptors that a place takes, and those that are left for everything else: the bound on configured queues."""
+UNBOUNDED = 2**31
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM)
 CANARY = b".canary"
 _TAKEN = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 PATIENCE = 5.0
@@ -89,17 +98,24 @@ class Hints:
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """One directory that files come to. ``fd`` is open; ``blind``: why it is not watched, if it is not."""
+    """One directory that files come to. ``fd`` is open; ``blind``: why it is not watched, if it is not;
+    ``unwatched``: the same of a queue directory for which the kernel has no watch left."""
 
     key: bytes
     path: bytes
     fd: int
     identity: tuple[int, int]
+    handler: FileSystemEventHandler | None = None
     watch: ObservedWatch | None = None
     emitter: Emitter | None = None
     blind: str = ""
+    unwatched: str = ""
     asked: float | None = None  # when the emitter was asked for a sign of life that has not come
     heard: float = field(default_factory=time.monotonic)
+
+    @property
+    def owner(self) -> int:
+        return os.fstat(self.fd).st_uid
 
 
 class _Handler(FileSystemEventHandler):
@@ -130,6 +146,8 @@ class Watch:
         self.spool = spool
         self.places: dict[bytes, Place] = {}
         self.hints = Hints(wake)
+        self.configured: frozenset[bytes] = frozenset()
+        self._openings = 0
         self._patience = patience
         self._observer = BaseObserver(Emitter)
 
@@ -157,20 +175,30 @@ class Watch:
     def adopt(self, name: bytes) -> Place:
         """The place of a queue directory, watched from now on. Its files from before are still to be looked
         at: watch first, then scan. ``OSError`` when it cannot be used, also when it is another file system
-        (EXDEV), for nothing could be renamed out of it, or there are too many (EDQUOT)."""
+        (EXDEV), for nothing could be renamed out of it, or there are too many (EDQUOT). A configured one may
+        make room for itself: then another is no longer among ``places``."""
         place = self.places.get(name)
         if place is not None and _moved(place):
             self.drop(name)
             place = None
-        if place is None and len(self.places) >= PLACES:
-            raise OSError(errno.EDQUOT, f"there are {PLACES} of them already", name)
         return place or self._open(name, self.spool + b"/" + name)
+
+    def displaced(self) -> list[bytes]:
+        """The queue directories that are not, or are not to be seen, where they were."""
+        return [place.key for place in self.places.values() if place.key and _moved(place)]
+
+    def watch_again(self) -> None:
+        """There may be watches again for those that got none."""
+        for place in self.places.values():
+            if place.unwatched:
+                self._schedule(place)
 
     def drop(self, key: bytes) -> None:
         """Forget a directory that is gone."""
         place = self.places.pop(key, None)
         if place is None:
             return
+        self.hints.take(key)
         if place.watch is not None:
             # Waits for the observer's lock and the emitter's end, and nothing may make the intake wait.
             threading.Thread(target=_quietly, args=(self._observer.unschedule, place.watch), daemon=True).start()
@@ -187,7 +215,11 @@ class Watch:
         if ROOT not in self.places:
             problems.append(f"{_show(self.spool)} is not there")
         for place in self.places.values():
-            problem = _moved(place) or place.blind or _deaf(place) or self._mute(place)
+            if place.unwatched:
+                continue
+            # What becomes of a queue directory is no trouble of the spool: see ``displaced``.
+            moved = _moved(place) if place.key == ROOT else ""
+            problem = moved or place.blind or _deaf(place) or self._mute(place)
             if problem:
                 problems.append(f"{_show(place.path)}: {problem}")
         return problems
@@ -199,16 +231,60 @@ class Watch:
             os.close(fd)
             raise OSError(errno.EXDEV, "it is on another file system than the spool", path)
         place = Place(key, path, fd, (stat.st_dev, stat.st_ino))
-        self.places[key] = place
         try:
-            place.watch = self._observer.schedule(_Handler(place, self.hints), path)  # type: ignore[arg-type]
-        except OSError as error:
-            place.blind = f"cannot be watched: {error.strerror}"
-        else:
-            emitters = [e for e in self._observer.emitters if e.watch == place.watch]
-            if emitters and isinstance(emitters[0], Emitter):
-                place.emitter = emitters[0]
+            if key:
+                self._make_room(place)
+        except OSError:
+            os.close(fd)
+            raise
+        self.places[key] = place
+        self._openings += 1
+        place.handler = _Handler(place, self.hints)
+        self._schedule(place)
         return place
+
+    def _schedule(self, place: Place) -> None:
+        """Have it watched, or say in the place why it is not."""
+        assert place.handler is not None
+        # The library knows a watch by its path; what was there before may not be quite forgotten yet.
+        spelled = self.spool + b"/." * (self._openings % 8) + b"/" + place.key
+        place.blind = place.unwatched = ""
+        try:
+            place.watch = self._observer.schedule(place.handler, spelled)  # type: ignore[arg-type]
+        except OSError as error:
+            why = f"cannot be watched: {error.strerror}"
+            if place.key and error.errno in _SHORT:
+                place.unwatched = why
+            else:
+                place.blind = why
+            return
+        emitters = [e for e in self._observer.emitters if e.watch == place.watch]
+        if emitters and isinstance(emitters[0], Emitter):
+            place.emitter = emitters[0]
+
+    def _make_room(self, place: Place) -> None:
+        """What is configured is bound by the descriptors that there are, the rest by ``PLACES``; and of that rest
+        the administrators' come first, and no user has more than a share. Raises ``OSError`` (EDQUOT)."""
+        others = [p for p in self.places.values() if p.key and p.key not in self.configured]
+        theirs = [p for p in others if not _administrators(p.owner)]
+        room = len(self.places) < PLACES
+        if place.key in self.configured:
+            if len(self.places) >= most():
+                raise _too_many(place, f"the descriptors (LimitNOFILE=) do for {most()} of them")
+            leaves = others
+        elif _administrators(place.owner):
+            leaves = theirs
+        else:
+            if sum(p.owner == place.owner for p in theirs) >= SHARE:
+                raise _too_many(place, f"its owner has {SHARE} of them already")
+            leaves = []
+        if room:
+            return
+        if leaves:  # whoever has most of them, and of these the last one
+            have = Counter(p.owner for p in leaves)
+            self.drop(max(enumerate(leaves), key=lambda p: (p[1] in theirs, have[p[1].owner], p[0]))[1].key)
+        elif place.key not in self.configured:
+            raise _too_many(place, f"there are {PLACES} of them already")
 
     def _mute(self, place: Place) -> str:
         """Ask an emitter for a sign of life, and miss the one asked for before."""
@@ -230,6 +306,20 @@ class Watch:
         elif place.emitter is not None:  # in a queue directory it would be in the way of rmdir
             place.emitter.ping()
         return ""
+
+
+def most() -> int:
+    """How many directories can be open, watched and unwatched."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return UNBOUNDED if descriptors == resource.RLIM_INFINITY else max(PLACES, (descriptors - KEPT) // COST)
+
+
+def _administrators(owner: int) -> bool:
+    return owner in (0, os.geteuid())
+
+
+def _too_many(place: Place, why: str) -> OSError:
+    return OSError(errno.EDQUOT, why, place.path)
 
 
 def _evict(directory: int) -> None:

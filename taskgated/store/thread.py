@@ -22,7 +22,7 @@ from sqlite3 import DataError, IntegrityError, InterfaceError, ProgrammingError
 from sqlite3 import Error as SqliteError
 from typing import Any
 
-from taskgated.errors import StoreError, TaskgateError
+from taskgated.errors import StoreClosed, StoreError, TaskgateError
 from taskgated.store.contract import Store
 
 GROUP = 500
@@ -187,7 +187,7 @@ class StoreThread:
     def _put(self, requests: list[_Request]) -> None:
         if self._stopping:
             for request in requests:
-                request.done(Answer(error=StoreError("the store is closed")))
+                request.done(Answer(error=StoreClosed("the store is closed")))
                 if request.released is not None:
                     request.released()
         else:

@@ -21,14 +21,29 @@ from hostile_clients import (
     silent,
     thousands,
 )
-from hostile_files import blank_lines, bombs, flood, forgers, names, no_files, no_place, one_line, outputs, tiny_files
+from hostile_files import (
+    blank_lines,
+    bombs,
+    directories,
+    flood,
+    forgers,
+    names,
+    no_files,
+    no_place,
+    one_line,
+    outputs,
+    tiny_files,
+)
 from hostile_handlers import handler_taken_away, mess_and_kills, messy_handlers
 from impostors import impostors, strangers
 from stage import siege
 from table import Row
 
 HANDLERS = (messy_handlers, handler_taken_away)
-FILES = (bombs, no_files, no_place, names, forgers, one_line, blank_lines, flood, outputs, *HANDLERS, tiny_files)
+FILES = (
+    bombs, no_files, no_place, directories, names, forgers, one_line, blank_lines, flood, outputs, *HANDLERS,
+    tiny_files,
+)  # fmt: skip
 CLIENTS = (
     silent, garbage, calls, gigabyte, hung_up, behind, broken_hand_over, removed_sockets, impostors, thousands,
     strangers,

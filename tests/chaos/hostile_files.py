@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import signal
 import socket
 import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gate_env import until
@@ -15,6 +18,8 @@ from taskgated.ctl.client import CallError
 
 FLOODER = 64_120
 """A user that nobody is."""
+
+NOBODY = 65534
 
 
 def bombs(stage: Stage) -> None:
@@ -159,6 +164,47 @@ def forgers(stage: Stage) -> None:
     assert not re.search(r"[^\n\x20-\x7e\xa1-\uffff]", said), "a terminal is told what to do"
     lines = [line for line in said.splitlines() if line.startswith(forged.decode()[:12])]
     assert not lines, f"it is forged: {lines}"
+
+
+def directories(stage: Stage) -> None:
+    """A member has more directories in the spool than there is room for, one of them with a file system on it that
+    keeps all others out. An administrator's new queue is used all the same."""
+    spool = stage.gate.layout.spool
+    member = NOBODY if os.geteuid() == 0 else os.geteuid()
+    made = [spool / f"member{number}" for number in range(120)]
+    with ExitStack() as stack:
+        for path in made:
+            (spool / ".made").mkdir()
+            os.chown(spool / ".made", member, member)
+            (spool / ".made").rename(path)
+            stack.callback(path.rmdir)
+        if os.geteuid() == 0:
+            stack.enter_context(private_mount(made[0], member))
+        stage.honest()
+        (spool / "new").mkdir()
+        stack.callback((spool / "new").rmdir)
+        if os.geteuid() == 0:
+            before = stage.gate.status()["counts"]["succeeded"]
+            stage.drop("new.yaml", "command: 'true'\n", "new")
+            until(lambda: stage.gate.status()["counts"]["succeeded"] > before, "the new queue is used", PATIENCE)
+        assert stage.gate.status()["ready"], stage.gate.status()["problems"]
+
+
+@contextmanager
+def private_mount(directory: Path, owner: int) -> Iterator[None]:
+    """What fusermount3(1) does for a user, as the kernel sees it (fuse(4)); nothing where that cannot be."""
+    libc = ctypes.CDLL(None)
+    with ExitStack() as stack:
+        try:
+            device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            pass
+        else:
+            stack.callback(os.close, device)
+            options = f"fd={device},rootmode=40755,user_id={owner},group_id={owner}".encode()
+            if libc.mount(b"private", os.fsencode(directory), b"fuse", 0, options) == 0:
+                stack.callback(libc.umount2, os.fsencode(directory), 2)  # MNT_DETACH
+        yield
 
 
 def no_files(stage: Stage) -> None:
