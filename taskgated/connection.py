@@ -13,7 +13,7 @@ import termios
 from collections.abc import Callable, Iterator
 
 from taskgated.errors import ProtocolError
-from taskgated.loop import Loop
+from taskgated.loop import Loop, Timer
 from taskgated.wire import Channel, Message
 
 AGAIN = 0.1
@@ -37,6 +37,7 @@ class Connection:
         self._channel = channel
         self.gone: Callable[[], None] | None = gone
         self._wants_write = False
+        self._later: Timer | None = None  # to flush again what there was no memory for
         self._held = False
         self._hearing = False
         self._goes_on = False  # when enough of what was sent has been taken
@@ -73,8 +74,13 @@ class Connection:
         self._channel.flush()
         if self._channel.closed:
             self.hang_up()
-        elif bool(self._channel.pending) != self._wants_write:
-            self._write_later(bool(self._channel.pending))
+            return
+        wanted = self._channel.pending > 0 and not self._channel.short
+        if wanted != self._wants_write:
+            self._wants_write = wanted
+            self._loop.want_write(self._channel, self.flush if wanted else None)
+        if self._channel.short and self._later is None:
+            self._later = self._loop.after(AGAIN, self._try_again)
         if self._goes_on and self._channel.pending <= UNREAD:
             self.go_on()
 
@@ -125,16 +131,10 @@ class Connection:
             self._leave()
             self._ended()
 
-    def _writable(self) -> None:
-        before = self._channel.pending
-        self.flush()
-        if self._wants_write and self._channel.pending == before:  # or the loop would turn until there is memory
-            self._write_later(False)
-            self._loop.after(AGAIN, self.flush)
-
-    def _write_later(self, wanted: bool) -> None:
-        self._wants_write = wanted
-        self._loop.want_write(self._channel, self._writable if wanted else None)
+    def _try_again(self) -> None:
+        self._later = None
+        if not self._channel.closed:
+            self.flush()
 
     def _leave(self) -> None:
         self._wants_write = False

@@ -44,15 +44,17 @@ class Channel:
 
     ``receive`` yields the whole messages that have arrived; ``closed`` is set when the peer is gone.
     ``send`` queues and tries to write at once; ``pending`` says that the caller should poll for writing
-    and call ``flush``. Whoever has more than one peer does so by a ``Connection``, which tells of the end, too.
+    and call ``flush``, or, if ``short``, try again a moment later: there is room, and no memory. Whoever has more
+    than one peer does so by a ``Connection``, which tells of the end, too.
     """
 
-    __slots__ = ("_in", "_limit", "_out", "_searched", "closed", "sock")
+    __slots__ = ("_in", "_limit", "_out", "_searched", "closed", "short", "sock")
 
     def __init__(self, sock: socket.socket, limit: int = LIMIT) -> None:
         sock.setblocking(False)
         self.sock = sock
         self.closed = False
+        self.short = False
         self._in = bytearray()
         self._searched = 0
         self._out = bytearray()
@@ -125,13 +127,15 @@ class Channel:
             self._out += frame
 
     def flush(self) -> None:
+        self.short = False
         while self._out and not self.closed:
             try:
                 sent = self.sock.send(self._out)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                self.closed = error.errno not in _SHORT
+                self.short = error.errno in _SHORT
+                self.closed = not self.short
                 return
             del self._out[:sent]
 

@@ -21,25 +21,30 @@ from taskgated.store.sqlite import SqliteStore
 MakeGate = Callable[..., GateEnv]
 HOOK = """\
 import os, socket, sys
-if "taskgated" in sys.orig_argv:
+worker = "taskgated.worker" in sys.orig_argv
+if worker or "taskgated" in sys.orig_argv:
     send = socket.socket.send
     def failing(sock, data, *flags):
-        name = os.environ["FAIL"]
-        if os.path.exists(name):
+        name = os.environ["FAIL"] + ".worker" * worker
+        try:
             number, times, word = open(name).read().split()
-            if word.encode() in data:
-                if times == "1":
-                    os.unlink(name)
-                else:
-                    open(name, "w").write(f"{number} {int(times) - 1} {word}")
-                raise OSError(int(number), os.strerror(int(number)))
+        except FileNotFoundError:
+            return send(sock, data, *flags)
+        if word.encode() in data:
+            if times == "1":
+                os.unlink(name)
+            else:
+                with open(f"{name}.{os.getpid()}", "w") as file:
+                    file.write(f"{number} {int(times) - 1} {word}")
+                os.rename(file.name, name)
+            raise OSError(int(number), os.strerror(int(number)))
         return send(sock, data, *flags)
     socket.socket.send = failing
 """
 
 
 class Sends:
-    """Those of the daemon that have a word in them fail, so many times."""
+    """Those of the daemon, or of its workers, that have a word in them fail, so many times."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
@@ -47,12 +52,12 @@ class Sends:
         self._flag = directory / "fail"
         self.env = {"PYTHONPATH": f"{directory}:{REPOSITORY}", "FAIL": str(self._flag)}
 
-    def fail(self, number: int, word: str, times: int = 1) -> None:
+    def fail(self, number: int, word: str, times: int = 1, whose: str = "") -> None:
         self._flag.with_suffix(".new").write_text(f"{number} {times} {word}")
-        self._flag.with_suffix(".new").rename(self._flag)
+        self._flag.with_suffix(".new").rename(self._flag.with_suffix(whose))
 
-    def failed(self) -> bool:
-        return not self._flag.exists()
+    def failed(self, whose: str = "") -> bool:
+        return not self._flag.with_suffix(whose).exists()
 
 
 @pytest.fixture
@@ -83,6 +88,19 @@ def test_an_attempt_that_cannot_be_sent(make_gate: MakeGate, sends: Sends, numbe
     (job,) = gate.until_over(1)
     assert (job["state"], job["attempt"]) == ("succeeded", attempt)
     assert sends.failed()
+
+
+@pytest.mark.parametrize("word", ['"outcome"', '"forked"', '"hello"'])
+def test_a_worker_that_has_no_memory_to_say_something(make_gate: MakeGate, sends: Sends, word: str) -> None:
+    """It, or the server, says it a moment later."""
+    gate = make_gate("workers: 1\n", start=False)
+    sends.fail(errno.ENOBUFS, word, times=3, whose=".worker")
+    gate.start(sends.env)
+    gate.drop("a.yaml", "command: exit 0\n")
+    (job,) = gate.until_over(1)
+    assert (job["state"], job["attempt"]) == ("succeeded", 1)
+    until(lambda: sends.failed(".worker"), "it has been tried often enough")
+    assert "died" not in gate.log()
 
 
 def test_an_acknowledgement_that_cannot_be_sent(make_gate: MakeGate, sends: Sends) -> None:

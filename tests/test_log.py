@@ -15,6 +15,7 @@ import pytest
 from gate_env import GateEnv, until
 from taskgated.journal import PATIENCE, Event, Journal, Priority
 from taskgated.outlet import BOUND
+from taskgated.worker import worker
 
 MakeGate = Callable[..., GateEnv]
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -187,6 +188,30 @@ def test_a_standard_error_that_is_closed_harms_nobody(make_gate: MakeGate) -> No
     gate.drop("a.tasks", "true\n" * 100)
     gate.until_over(100)
     assert gate.stop() == 0
+
+
+def test_a_worker_does_not_wait_to_say_something() -> None:
+    """Who looks after a job has no time for a pipe that is full."""
+    reader, writer = os.pipe()
+    stderr = os.dup(2)
+    os.set_blocking(writer, False)
+    try:
+        while True:
+            os.write(writer, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    os.dup2(writer, 2)
+    try:
+        worker._say("not heard")
+        os.read(reader, 65536)
+        worker._say("heard")
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+    os.close(writer)
+    with open(reader, "rb") as file:
+        said = file.read()
+    assert said.endswith(b": heard\n") and b"not heard" not in said
 
 
 def test_plain_lines_without_a_journal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

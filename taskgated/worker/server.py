@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 import traceback
+from math import inf
 from typing import NoReturn
 
 from taskgated.clock import ProcessId, boot_id
@@ -29,6 +30,8 @@ from taskgated.worker.worker import Worker
 # Between the steps of a burial, seconds: from the first to the longest pause. What dies wakes us anyway.
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 1.0
+SHORTLY = 0.1
+"""Seconds until the kernel is asked again to take what it had no memory for."""
 UNKILLABLE = 10.0
 """Seconds after its SIGKILL from which a process that lives on (state D, or another user's) is nobody's but those
 burials' that are under way: one that begins now must not wait for it."""
@@ -54,14 +57,17 @@ class Server:
         poll = select.poll()
         poll.register(self._wakeup, select.POLLIN)
         while not self._channel.closed:
-            poll.register(self._channel, select.POLLIN | (select.POLLOUT if self._channel.pending else 0))
-            for fd, _ in poll.poll(self._pause * 1000 if self._burials else None):
+            pending, short = self._channel.pending > 0, self._channel.short
+            poll.register(self._channel, select.POLLIN | (select.POLLOUT if pending and not short else 0))
+            pause = min(self._pause if self._burials else inf, SHORTLY if short else inf)
+            for fd, _ in poll.poll(None if pause == inf else pause * 1000):
                 if fd == self._wakeup:
                     kernel.clear_wakeup(fd)
                     continue
-                self._channel.flush()
                 for message in self._channel.receive():
                     self._obey(message)
+            if self._channel.pending:
+                self._channel.flush()
             self._reap()
             self._bury()
 

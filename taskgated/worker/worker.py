@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import select
-import sys
 import time
 from math import inf
 from pathlib import Path
@@ -27,6 +26,8 @@ from taskgated.worker.cgroup import Cgroup
 from taskgated.worker.spawn import Settings
 
 PROTOCOL = 1
+SHORTLY = 0.1
+"""Seconds until the kernel is asked again to take what it had no memory for."""
 AGAIN = 1.0
 """Seconds between tries to start an attempt that the host had nothing left for."""
 
@@ -174,7 +175,7 @@ class Worker:
         except OSError:
             self._retry_at = time.monotonic() + self._settings.reconnect
             return
-        self._retry_at = self._leave_at = inf
+        self._leave_at = inf
         self._channel = Channel(sock)
         self._polled_for = select.POLLIN
         self._poll.register(sock, select.POLLIN)
@@ -200,6 +201,7 @@ class Worker:
         self._channel.send({"hello": hello})
         for outcome in self._unacknowledged.values():
             self._channel.send({"outcome": outcome.to_json()})
+        self._poll_for(self._channel)
 
     def _talk(self) -> None:
         if self._channel is None:
@@ -261,16 +263,25 @@ class Worker:
             if self._unacknowledged:
                 self._save()
             return
-        wanted = select.POLLIN | (select.POLLOUT if channel.pending else 0)
+        self._poll_for(channel)
+
+    def _poll_for(self, channel: Channel) -> None:
+        """What it waits for: always to hear something, and perhaps for room, or for memory, to say something."""
+        self._retry_at = time.monotonic() + SHORTLY if channel.short else inf
+        wanted = select.POLLIN | (select.POLLOUT if channel.pending and not channel.short else 0)
         if wanted != self._polled_for:
             self._polled_for = wanted
             self._poll.modify(channel, wanted)
 
 
 def _say(text: str) -> None:
-    """A line for the journal; there may be nobody to read it any more."""
+    """A line for the journal. There may be nobody to read it any more, or nobody who does: a pipe that is full is not
+    waited for, whoever looks after a job has no time for that."""
+    line = f"taskgated worker {os.getpid()}: {printable(text)}\n".encode()
+    room = select.poll()
+    room.register(2, select.POLLOUT)
     try:
-        sys.stderr.write(f"taskgated worker {os.getpid()}: {printable(text)}\n")
-        sys.stderr.flush()
+        if any(events & select.POLLOUT for _, events in room.poll(0)):
+            os.write(2, line[: select.PIPE_BUF])
     except OSError:
         pass
