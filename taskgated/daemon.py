@@ -205,7 +205,7 @@ class Daemon:
             self._systemd.reloading()
         try:
             config = load(self._layout, self._main)
-            directories.make(self._layout, config.queues)
+            directories.make_in_spool(self._layout, config.queues)
             notes = [*config.lifted(self.config), *config.notes()]
             try:
                 self._put_in_force(config)

@@ -42,6 +42,12 @@ def make(layout: Layout, queues: Iterable[str]) -> None:
     )
     private = (layout.state, layout.outcomes, layout.scripts, layout.log, layout.run)
     _refuse(wrong_owner(path, _ALL) for path in private)
+    make_in_spool(layout, queues)
+
+
+def make_in_spool(layout: Layout, queues: Iterable[str]) -> None:
+    """What a reload may need anew; raises as ``make`` does. The running daemon looks at no other directory: the disk
+    of the outputs, say, may hang by then."""
     _refuse([wrong_owner(layout.spool)])
     try:
         make_private(layout.claims)

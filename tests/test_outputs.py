@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,7 +94,9 @@ def test_a_hung_disk_of_the_outputs_is_named_and_all_else_goes_on(gate: GateEnv)
     gate.until_over(1)
     assert gate.process
     directory = str(gate.layout.output_file(1, 1).parent)
-    delayed = ["-P", directory, "-e", "trace=openat", "-e", "inject=openat:delay_enter=15s"]
+    calls = "openat,newfstatat,statfs,mkdir"
+    delayed = ["-e", f"trace={calls}", "-e", f"inject={calls}:delay_enter=15s"]
+    delayed += ["-P", directory, "-P", str(gate.layout.log)]
     tracer = subprocess.Popen(
         ["strace", "-f", "-q", "-o", str(gate.root / "strace"), *delayed, "-p", str(gate.process.pid)]
     )
@@ -104,7 +107,11 @@ def test_a_hung_disk_of_the_outputs_is_named_and_all_else_goes_on(gate: GateEnv)
         until(lambda: HUNG in gate.status()["problems"], "status says so")
         until(lambda: HUNG in gate.log(), "and the log")
         assert answer(gate, 1) == f"Unavailable: {HUNG}"
-        gate.drop("b.yaml", "command: 'true'\n")
+        gate.configure("workers: 2\nqueues: {fresh: {}}\n")
+        asked = time.monotonic()
+        assert gate.call("Reload") is not None
+        assert time.monotonic() - asked < 10, "a reload looks at what it changes"
+        gate.drop("b.yaml", "command: 'true'\n", "fresh")
         gate.until_over(2)
     finally:
         tracer.terminate()
