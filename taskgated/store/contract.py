@@ -14,8 +14,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from taskgated.clock import Steady, Uptime
-from taskgated.core.job import Job, Outcome, Result, Spec, State
+from taskgated.clock import MICROSECONDS, Steady, Uptime
+from taskgated.core.job import Clock, Job, Outcome, Result, Spec, State
 from taskgated.core.lifecycle import Verdict
 from taskgated.errors import Damaged
 
@@ -34,6 +34,27 @@ class Addition:
     source: str
     owner: int
     keep: bool = False
+
+    def job(self, spec: Spec, wall: int, steady: int) -> Job:
+        """The job that one of its specs is from this moment on; its id is the store's to give."""
+        due, due_clock = None, Clock.STEADY
+        if spec.not_before is not None:
+            due, due_clock = spec.not_before, Clock.WALL
+        elif spec.delay > 0:
+            due = steady + int(spec.delay * MICROSECONDS)
+        return Job(
+            id=0,
+            queue=spec.queue,
+            priority=spec.priority,
+            state=State.QUEUED,
+            spec=spec,
+            source=self.source,
+            submitted=wall,
+            due=due,
+            due_clock=due_clock,
+            expires=None if spec.expires is None else steady + int(spec.expires * MICROSECONDS),
+            claim=self.claim if self.keep else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

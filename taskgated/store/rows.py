@@ -160,3 +160,8 @@ def _word(kind: type[State] | type[Result], value: str | None, name: str, wrong:
 def moment(value: object) -> int | None:
     """A time that can be written as a date, or none."""
     return value if type(value) is int and 0 <= value <= LAST_MOMENT else None
+
+
+def text_or_none(value: object) -> str | None:
+    """What a column for text holds, if that is text."""
+    return value if isinstance(value, str) else None

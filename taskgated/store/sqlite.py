@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from taskgated.clock import MICROSECONDS, Steady, Uptime, boot_id, wall
+from taskgated.clock import MICROSECONDS, boot_id, wall
 from taskgated.core.job import Clock, Job, Outcome, Spec, State, to_bytes, to_text
 from taskgated.core.lifecycle import WHILE_RUNNING, Verb, Verdict, step
 from taskgated.errors import Damaged, IllegalTransition, NoSuchJob
 from taskgated.store import database
+from taskgated.store.clocks import Clocks
 from taskgated.store.contract import (
     ATTEMPTS,
     DELAYED_COUNTED,
@@ -36,7 +36,7 @@ from taskgated.store.contract import (
     Record,
     Woken,
 )
-from taskgated.store.rows import LAST_MOMENT, attempt_of, job_or_part, moment, record_of
+from taskgated.store.rows import attempt_of, job_or_part, moment, record_of, text_or_none
 from taskgated.store.sqlfiles import statements
 
 FRESH = 16
@@ -44,8 +44,6 @@ FRESH = 16
 
 KEEP_CLOCK = 60 * MICROSECONDS
 """How far the clocks go before that is written down again, with what is written anyway."""
-
-_Clock = TypeVar("_Clock", Steady, Uptime)
 
 
 class SqliteStore:
@@ -62,31 +60,17 @@ class SqliteStore:
         self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
         self._db = database.connect(path, read_only=read_only)
         try:
-            boot = boot_id()
-            self.clock = self._kept_clock(Steady, "steady", boot)
-            self.uptime = self._kept_clock(Uptime, "uptime", boot)
+            self._clocks = Clocks.carried_on(boot_id(), lambda key: self._one("meta_get", key=key))
+            self.clock, self.uptime = self._clocks.steady, self._clocks.uptime
             if not read_only:
                 self.tick()
         except sqlite3.Error as error:
             self._db.close()
             raise database.cannot_open(path, error) from error
 
-    def _kept_clock(self, kind: type[_Clock], key: str, boot: str) -> _Clock:
-        """As this boot's first daemon has started it, so that a stepped wall clock moves no due time. If what it has
-        put down cannot be read, it is as if there were none."""
-        match _object(self._one("meta_get", key=key)):
-            case {"boot": str(known), "anchor": int(anchor)} if known == boot and abs(anchor) <= LAST_MOMENT:
-                return kind(anchor)
-            case {"last": int(last)} if 0 <= last <= LAST_MOMENT:
-                return kind.start(last)
-        return kind.start(0)
-
     def tick(self) -> None:
-        """With how far they have come: a host may come up with a clock that is slow by a day."""
         self._kept = self.clock.now()
-        boot = boot_id()
-        for key, clock in (("steady", self.clock), ("uptime", self.uptime)):
-            value = json.dumps({"boot": boot, "anchor": clock.anchor, "last": clock.now()})
+        for key, value in self._clocks.facts():
             self._do("meta_put", key=key, value=value)
 
     # -- statements ------------------------------------------------------------------------------
@@ -158,25 +142,7 @@ class SqliteStore:
         return Added(ids, best, fresh if len(fresh) <= FRESH else (), timed)
 
     def _add(self, addition: Addition, spec: Spec) -> Job:
-        steady = self.clock.now()
-        due, due_clock = None, Clock.STEADY
-        if spec.not_before is not None:
-            due, due_clock = spec.not_before, Clock.WALL
-        elif spec.delay > 0:
-            due = steady + int(spec.delay * MICROSECONDS)
-        job = Job(
-            id=0,
-            queue=spec.queue,
-            priority=spec.priority,
-            state=State.QUEUED,
-            spec=spec,
-            source=addition.source,
-            submitted=wall(),
-            due=due,
-            due_clock=due_clock,
-            expires=None if spec.expires is None else steady + int(spec.expires * MICROSECONDS),
-            claim=addition.claim if addition.keep else None,
-        )
+        job = addition.job(spec, wall(), self.clock.now())
         cursor = self._do(
             "add",
             queue=job.queue,
@@ -186,8 +152,8 @@ class SqliteStore:
             owner=addition.owner,
             submitted=job.submitted,
             since=self.uptime.now(),
-            due=due,
-            due_clock=None if due is None else due_clock,
+            due=job.due,
+            due_clock=None if job.due is None else job.due_clock,
             expires=job.expires,
             claim=job.claim,
             spec=json.dumps(spec.to_json(), separators=(",", ":")),
@@ -219,7 +185,7 @@ class SqliteStore:
         if row is None:
             self._place(job)
             return None
-        return Ended(State.FAILED, _text(row[0]))
+        return Ended(State.FAILED, text_or_none(row[0]))
 
     def start(self, job: int, attempt: int, worker: str) -> int:
         at = wall()
@@ -320,7 +286,7 @@ class SqliteStore:
         expiry = self._do("expire", steady=steady, finished=wall, uptime=self.uptime.now(), limit=WOKEN)
         for id_, queue, name, claim in expiry.fetchall():
             expired.append((id_, str(queue), to_text(name) if isinstance(name, bytes) else ""))
-            if (kept := _text(claim)) is not None:
+            if (kept := text_or_none(claim)) is not None:
                 released.append(kept)
         for clock, now in ((Clock.STEADY, steady), (Clock.WALL, wall)):
             for queue, priority in self._do("release_due", clock=clock, now=now, limit=WOKEN).fetchall():
@@ -355,7 +321,7 @@ class SqliteStore:
 
     def before(self) -> list[Before]:
         return [
-            Before(job_or_part(row[:-2], State.RUNNING), _text(row[-1]) or "", row[-2] is not None)
+            Before(job_or_part(row[:-2], State.RUNNING), text_or_none(row[-1]) or "", row[-2] is not None)
             for row in self._do("before").fetchall()
         ]
 
@@ -426,7 +392,7 @@ class SqliteStore:
         return Page([record_of(row) for row in rows], seen if seen < last else None)
 
     def backlog(self, always: Sequence[str] = ()) -> Backlog:
-        with self._snapshot():
+        with database.snapshot(self._db):
             counts = self._per_queue(self._do("busiest", always=json.dumps(list(always)), limit=QUEUES))
             (used,) = self._one("queues_used")
             totals = {State(state): int(jobs) for state, jobs in self._do("totals") if state in _STATES}
@@ -436,30 +402,5 @@ class SqliteStore:
         waited = 0.0 if since is None else max(0, self.uptime.now() - since) / MICROSECONDS
         return Backlog(counts, totals, max(0, used - len(counts)), delayed, submitted, waited)
 
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        """What is asked within is of one moment."""
-        if self._db.in_transaction:
-            yield
-            return
-        self._db.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self.rollback()
-
 
 _STATES = frozenset(State)
-
-
-def _text(value: object) -> str | None:
-    """What a column for text holds, if that is text."""
-    return value if isinstance(value, str) else None
-
-
-def _object(row: Sequence[Any] | None) -> Any:
-    """The JSON in a row of facts; None if there is none."""
-    try:
-        return None if row is None else json.loads(row[0])
-    except (TypeError, ValueError, RecursionError):
-        return None
