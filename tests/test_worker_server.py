@@ -221,7 +221,7 @@ def _bury_hidden_and_foreign(env: Env, hidden: Path, foreign: Path) -> None:
         wait_until(lambda: not alive(pids[0]), "what it may kill to be killed")
         said = env.server.expect("held up")
         assert ProcessId.from_json(said) == worker.id
-        assert said["by"] == [f"{pids[1]} (foreign, it is another user's)"]
+        assert said["by"] == [f"{pids[1]} (it is another user's)"]
     finally:
         for pid in pids:
             if alive(pid):

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Set
 from typing import NamedTuple
 
 from taskgated.clock import ProcessId
-from taskgated.errors import printable
 from taskgated.worker import cgroup, mark
 
 # A fork bomb can keep up with us for long; who calls comes back anyway until nothing is left.
@@ -128,12 +127,8 @@ def send(process: Process, number: int) -> None:
 
 
 def describe(process: Process) -> str:
-    """A process that has been killed and lives on, in words, with why that may be."""
-    try:
-        with open(f"/proc/{process.pid}/comm", "rb", buffering=0) as file:
-            name = printable(file.readall().decode("utf-8", "replace").strip())
-    except OSError:
-        name = "?"
+    """A process that has been killed and lives on, with why that may be. Without its name: these words are for
+    everybody who may ask for the status, and a job chooses its processes' names."""
     why = condition(process.pid)
     try:
         os.kill(process.pid, 0)
@@ -141,7 +136,7 @@ def describe(process: Process) -> str:
         why = "it is another user's"
     except ProcessLookupError:
         pass
-    return f"{process.pid} ({name}{f', {why}' if why else ''})"
+    return f"{process.pid} ({why})" if why else str(process.pid)
 
 
 def condition(pid: int) -> str:
