@@ -38,7 +38,7 @@ _taskgatectl() {
     for ((i = 1; i < ${#COMP_WORDS[@]}; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-            --root | --state | --queue | --after | --limit | --attempt | --patience | --config)
+            --root | --state | --queue | --after | --limit | --attempt | --before | --patience | --config)
                 [[ ${COMP_WORDS[i + 1]-} == = ]] && ((i++))
                 ((i++))
                 value=${COMP_WORDS[i]-}
@@ -72,13 +72,14 @@ _taskgatectl() {
             ;;
         --state) words='queued held running succeeded failed cancelled' ;;
         --queue) words=$(_taskgatectl_queues "${gate[@]}") ;;
-        --after | --limit | --attempt | --patience) return ;;
+        --after | --limit | --attempt | --before | --patience) return ;;
         *)
             if [[ $cur == -* ]]; then
                 words='-h --help --root --user --json'
                 case $command in
                     '') words+=' --version' ;;
                     list) words+=' --state --queue --after --limit' ;;
+                    show) words+=' --before' ;;
                     logs) words+=' --attempt -f --follow --patience' ;;
                     wait) words+=' --patience' ;;
                     check) words+=' --queue --config' ;;

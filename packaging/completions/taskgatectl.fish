@@ -14,7 +14,7 @@ end
 # Whether the command on the line has no argument yet.
 function __fish_taskgatectl_first
     set -l words (commandline -opc)
-    argparse -i root= attempt= patience= -- $words[2..] 2>/dev/null
+    argparse -i root= attempt= before= patience= -- $words[2..] 2>/dev/null
     and test (count (string match -v -- '-*' $argv)) = 1
 end
 
@@ -82,6 +82,8 @@ complete -c taskgatectl -n $list -l state -x -a "$states" -d 'Only in this state
 complete -c taskgatectl -n $list -l queue -x -a '(__fish_taskgatectl_queues)' -d 'Only of this queue'
 complete -c taskgatectl -n $list -l after -x -d 'Only with a higher id'
 complete -c taskgatectl -n $list -l limit -x -d 'At most so many jobs'
+
+complete -c taskgatectl -n '__fish_taskgatectl_using show' -l before -x -d 'Attempts before this one (default: the last)'
 
 set -l logs '__fish_taskgatectl_using logs'
 complete -c taskgatectl -n $logs -l attempt -x -d 'Of this attempt (default: the last)'
