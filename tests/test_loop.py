@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from taskgated import supervise
 from taskgated.clock import ProcessId, rfc3339
 from taskgated.connection import Connection
 from taskgated.dispatch import Identity
@@ -524,6 +525,22 @@ class TestSupervisor:
         supervisor.arrived(later)
         supervisor.departed(earlier, expected=False)
         assert supervisor.count == 1
+        _release(supervisor, loop)
+
+    def test_a_hello_has_time_left_when_everything_was_stopped(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The worker was stopped as long as we were. One that stays silent is buried all the same."""
+        monkeypatch.setattr(supervise, "GREETING", 0.9)
+        loop, server = Loop(), FakeServer()
+        supervisor = Supervisor(loop, server.spawn, Heard(loop))
+        supervisor.start(1)
+        worker = ProcessId(99, 1, "boot")
+        server.channel.send({"forked": worker.to_json()})
+        turn_until(loop, lambda: worker in supervisor._coming)
+        time.sleep(1.0)  # we are stopped
+        loop.turn()
+        assert worker in supervisor._coming
+        turn_until(loop, lambda: any("bury" in message for message in server.hear()))
+        assert worker not in supervisor._coming
         _release(supervisor, loop)
 
     @pytest.mark.parametrize(
