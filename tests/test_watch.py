@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 from watchdog.observers.api import BaseObserver
 
+from taskgated.formats.jobfile import Kind
+from taskgated.intake import intake as intake_module
 from taskgated.intake import watch as watch_module
+from taskgated.intake.claim import Claims
 from taskgated.intake.emitter import Emitter, Look
 from taskgated.intake.events import Blind, FileStuck, Repaired
 from taskgated.intake.watch import HINTS, ROOT, Hints, Watch
@@ -322,6 +325,32 @@ def test_a_spool_that_cannot_be_made_is_waited_for(gate: Gate, tmp_path: Path) -
     assert gate.told(Repaired)
     gate.drop("a.yaml", SPEC)
     until(lambda: gate.sink.sources == ["a.yaml"])
+
+
+def test_trouble_that_comes_and_goes_is_told_of_once(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk there is room for one more name now and then."""
+    monkeypatch.setattr(intake_module, "CALM", 2.0)
+    monkeypatch.setattr(intake_module, "MAX_PAUSE", 0.05)
+    real, tries = Claims.make, []
+
+    def make(self: Claims, queue: str, kind: Kind, name: bytes) -> str:
+        tries.append(name)
+        if full and len(tries) % 2:
+            raise OSError(28, "No space left on device")
+        return real(self, queue, kind, name)
+
+    full = [True]
+    monkeypatch.setattr(Claims, "make", make)
+    for number in range(10):
+        gate.drop(f"{number}.yaml", SPEC)
+        until(lambda n=number: len(gate.sink.sources) > n)
+    assert len(gate.told(Blind)) <= 2
+    assert len(gate.told(Repaired)) <= 1
+    full.clear()
+    until(lambda: gate.intake.watching)
+    assert len(gate.told(Repaired)) == len(gate.told(Blind)), "its end is told as well"
 
 
 def test_without_events_the_rescans_find_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,8 @@ from taskgated.paths import Layout
 DEFAULT_QUEUE = "default"
 MAX_PAUSE = 5.0
 """Seconds between attempts to get the spool back, at most; the first is after one."""
+CALM = 15.0
+"""Seconds within which trouble that comes again is the same: a disk that is full, and has room for one more name."""
 BLIND_RESCAN = 5.0
 """Seconds between looks at everything while events do not come."""
 TIDY_UP = 1.0
@@ -69,6 +71,10 @@ class Intake(threading.Thread):
         self._unproven = False  # work on it failed, and none has gone well since
         self._pause = 1.0
         self._repair_at = 0.0
+        self._said: set[str] = set()  # of that, since it was well
+        self._calm = 0.0  # for how long it has to be well before that is told
+        self._over_at = float("inf")  # when it is told, if it stays well
+        self._repaired_at = float("-inf")
         self._claims: Claims | None = None
         self._watch = Watch(os.fsencode(layout.spool), self._wake.set)
         self._data = data.DataQueues(self._sink)
@@ -147,7 +153,7 @@ class Intake(threading.Thread):
         self._unproven = True
         why = error.strerror or str(error)
         name = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, str | bytes) else ""
-        known = any(why in problem for problem in self._told)
+        known = any(why in problem for problem in self._said)
         self._judge(self._told if known else (f"{self._layout.spool}: {why}{name}",))
 
     def _rest(self) -> None:
@@ -237,14 +243,25 @@ class Intake(threading.Thread):
 
     def _judge(self, problems: tuple[str, ...]) -> None:
         """Tell what is wrong with the spool, or that it is well again, if that is news."""
+        now = time.monotonic()
         if problems:
-            self._repair_at = time.monotonic() + self._pause
+            self._repair_at = now + self._pause
             self._pause = min(2 * self._pause, MAX_PAUSE)
-        else:
-            self._repair_at, self._pause = 0.0, 1.0
-        if problems != self._told:
-            self._told = problems
-            self._tell(Blind(problems) if problems else Repaired())
+            if not self._told and now - self._repaired_at < CALM:
+                self._calm = CALM  # it was not over; of what comes and goes the end is told when it stays away
+            self._over_at = float("inf")
+            if set(problems) - self._said:
+                self._said.update(problems)
+                self._told = problems
+                self._tell(Blind(problems))
+        elif self._told:
+            self._repair_at = 0.0
+            self._over_at = min(self._over_at, now + self._calm)
+            if now >= self._over_at:
+                self._told, self._calm, self._pause, self._repaired_at = (), 0.0, 1.0, now
+                self._over_at = float("inf")
+                self._said.clear()
+                self._tell(Repaired())
 
     def _plan_rescan(self) -> None:
         interval = self._config.rescan_interval
@@ -254,7 +271,7 @@ class Intake(threading.Thread):
         """Do what can be done at once, a batch of it; then sleep if nothing is left."""
         assert self._claims is not None
         self._wake.clear()
-        if self._asked != self._answered:
+        if self._asked != self._answered or time.monotonic() >= self._over_at:
             self._check()
         if self._taker.config is not self._config:
             self._reconfigure()
@@ -288,7 +305,7 @@ class Intake(threading.Thread):
         self._tell_waiting(more)
         self._shares.tell_room(full=self._taker.room <= 0, more=more)
         if (stalled or not more) and not self._claims.litter.pending:
-            until = min(self._rescan_at, self._taker.next, self._shares.next, self._inlets.next)
+            until = min(self._rescan_at, self._taker.next, self._shares.next, self._inlets.next, self._over_at)
             if not stalled:
                 until = min([until, *(inlet.later.next() for inlet in self._inlets)])
             self._wake.wait(max(0.0, until - time.monotonic()))
