@@ -26,15 +26,16 @@ from collections.abc import Callable, Sequence
 
 from taskgated.config import Config
 from taskgated.core.job import Spec, to_text
-from taskgated.errors import Refused, StoreClosed, StoreError, Trouble, Unexplained
+from taskgated.errors import Refused, Trouble, Unexplained
 from taskgated.formats import jobfile
 from taskgated.formats.jobfile import Kind
 from taskgated.intake import lists, settle
 from taskgated.intake.aside import Aside
+from taskgated.intake.batch import Batch
 from taskgated.intake.claim import Claims, inside
 from taskgated.intake.data import DataQueues
 from taskgated.intake.entitled import check_queues
-from taskgated.intake.events import Accepted, FileLost, IntakeEvent, Sink
+from taskgated.intake.events import FileLost, IntakeEvent, Sink
 from taskgated.intake.patient import Progress
 from taskgated.intake.recover import recovered
 from taskgated.intake.settle import Later, Opened
@@ -94,8 +95,7 @@ class Taker:
         self._sink = sink
         self._tell = tell
         self._any_link = settle.hard_links_protected()
-        self._additions: list[tuple[Taken, Addition]] = []
-        self._accepted: list[tuple[Taken, Accepted]] = []  # to be told with them
+        self._batch = Batch(sink, tell)
         self._after: list[tuple[Taken, Callable[[], None]]] = []  # once the batch is durable
         self._open: list[Opened] = []  # until then
         self._changed: set[int] = set()  # directories that a file was renamed out of
@@ -126,8 +126,7 @@ class Taker:
             os.fsync(directory)
         self._changed.clear()
         point("batch.synced")
-        self._store()
-        self._additions, self._accepted = [], []
+        self._batch.store()
         self._shares.stored()
         point("batch.added")
         after, self._after = self._after, []
@@ -140,41 +139,6 @@ class Taker:
                 self._reject(taken, taken.unfit)
             self._progress.steps += 1
         self.abandon()
-
-    def _store(self) -> None:
-        """Add what the batch holds; what the store can never keep is found out, and none of the rest suffers."""
-        additions, accepted = self._additions, self._accepted
-        if not additions:
-            for _, event in accepted:
-                self._tell(event)
-            return
-        try:
-            self._sink.add([addition for _, addition in additions], [event for _, event in accepted])
-            return
-        except StoreClosed:
-            raise
-        except StoreError:  # of one of them; which?
-            pass
-        for taken, event in accepted:
-            taken.untold += event.jobs
-        for taken, addition in additions:
-            self._store_alone(taken, addition)
-        for taken, _ in accepted:
-            if taken.unfit is None:
-                self._tell_untold(taken)
-
-    def _store_alone(self, taken: Taken, addition: Addition) -> None:
-        try:
-            if taken.unfit is None:  # else: what comes behind the line at fault
-                self._sink.add([addition])
-                return
-        except StoreClosed:
-            raise
-        except StoreError as error:
-            taken.unfit = settle.unfit(taken.name, str(error), "a bug in taskgated")
-        taken.untold = max(0, taken.untold - len(addition.specs))
-        if taken.lines is not None:
-            taken.lines.parts = min(taken.lines.parts, addition.first)
 
     def abandon(self) -> None:
         """Let go of the files of the batch; those whose jobs are not in the store are found by recovery."""
@@ -306,7 +270,7 @@ class Taker:
 
     def _keep_unexplained(self, taken: Taken) -> None:
         """It waits for a configuration with a handler; it is refused by one that says that its queue has none."""
-        self._accepted += self._untold(taken)
+        self._batch.accept_untold(taken)
         if self.config.queue(taken.queue).runs:
             text = f"it was dropped as data for a handler, and queue {taken.queue} has none any more"
             self._reject(taken, settle.unfit(taken.name, text, "drop it again if it is to run"))
@@ -342,7 +306,7 @@ class Taker:
             understand(taken.name, lambda: check_queues(self._spool, taken.name, opened.stat.st_uid, elsewhere))
         keep = kind is Kind.FILE
         self._add(taken, opened, 0, specs, keep)
-        self._accepted.append((taken, Accepted(taken.source, taken.queue, len(specs))))
+        self._batch.accept(taken, len(specs))
 
         def after() -> None:
             if not keep:
@@ -385,12 +349,12 @@ class Taker:
             self._after.append((taken, lambda: self._reject(taken, refused)))
             return False
         if not at_end and not self._shares.admits(owner):  # of this user alone: who comes next need not wait
-            self._accepted += self._untold(taken)
+            self._batch.accept_untold(taken)
             self.pending.wait(taken, CROWDED)
             return False
         if not at_end:
             return True
-        self._accepted += self._untold(taken)
+        self._batch.accept_untold(taken)
         if not final:
             self.pending.wait(taken, max(GRACE - age, 0.05))
             return False
@@ -407,24 +371,14 @@ class Taker:
 
     def _add(self, taken: Taken, opened: Opened, first: int, specs: list[Spec], keep: bool) -> None:
         owner = opened.stat.st_uid
-        self._additions.append((taken, Addition(taken.claim, first, specs, taken.source, owner, keep)))
+        self._batch.add(taken, Addition(taken.claim, first, specs, taken.source, owner, keep))
         self._specs += len(specs)
         self._shares.spend(owner, len(specs))
         self.room -= len(specs)
 
-    @staticmethod
-    def _untold(taken: Taken) -> list[tuple[Taken, Accepted]]:
-        """What was accepted of a list since that was told."""
-        untold, taken.untold = taken.untold, 0
-        return [(taken, Accepted(taken.source, taken.queue, untold))] if untold else []
-
-    def _tell_untold(self, taken: Taken) -> None:
-        for _, event in self._untold(taken):
-            self._tell(event)
-
     def _reject(self, taken: Taken, error: Refused) -> None:
         note = ""
-        self._tell_untold(taken)
+        self._batch.tell_untold(taken)
         if taken.parts:
             which = "those before the line at fault" if taken.lines and taken.lines.refused else "of its first lines"
             note = f"\n\n{taken.parts} jobs of this list, {which}, were taken in."
@@ -436,7 +390,7 @@ class Taker:
 
     def _lose(self, taken: Taken) -> None:
         """Nobody else has business in ``.claims``: a file that is gone from there was not taken back, it is lost."""
-        self._tell_untold(taken)
+        self._batch.tell_untold(taken)
         self._tell(FileLost(taken.source, taken.queue, taken.claim, taken.parts))
         self._finish(taken)
 
