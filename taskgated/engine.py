@@ -92,12 +92,13 @@ class Engine:
                 self.broken(f"which jobs are next cannot be read: {answer.error}")
                 return
             jobs: list[Job] = answer.value
-            self.do(self.gate.fetched([job for job in jobs if not job.unreadable], asked))
             for job in jobs:
-                if job.unreadable:
+                if job.unreadable:  # before anything is asked for again, which would bring it again
                     self._condemn(job, f"its row in the database cannot be read: {job.unreadable}")
+            whole = len(jobs) + len(asked.known) < asked.most
+            self.do(self.gate.fetched([job for job in jobs if not job.unreadable], asked, whole=whole))
 
-        self._store.submit("fetch", asked.wanted, asked.known, done=done, early=True)
+        self._store.submit("fetch", asked.wanted, asked.known, asked.most, done=done, early=True)
 
     def _start(self, job: Job, key: str) -> None:
         def done(answer: Answer) -> None:

@@ -419,6 +419,21 @@ class TestGate:
         h.settle()
         assert not h.on_worker
 
+    @pytest.mark.parametrize("whole", [True, False])
+    def test_an_answer_that_was_cut_says_nothing_of_what_is_not_in_it(self, whole: bool) -> None:
+        """There are more queues than anybody asks for one by one: what was left out is asked for again."""
+        gate = Gate(Policy(1, 2, {}), ["a", "b"], lambda: 0.5)
+        (asked,) = gate.worker_idle("w")
+        assert isinstance(asked, Fetch)
+        assert set(asked.wanted) == {"a", "b"}
+        start, *rest = gate.fetched([job(1, "a"), job(2, "a")], asked, whole=whole)
+        assert isinstance(start, Start)
+        gate.started(1)
+        _, start, *more = gate.ended(Outcome(1, 1, Result.SUCCEEDED), "w") + gate.worker_idle("w")
+        assert isinstance(start, Start)
+        wanted = {queue for fetch in (*rest, *more) if isinstance(fetch, Fetch) for queue in fetch.wanted}
+        assert ("b" in wanted) is not whole
+
 
 class GateMachine(RuleBasedStateMachine):
     """Anything may happen in any order, and answers may take as long as they like."""

@@ -163,6 +163,12 @@ class TestBounds:
         assert [a.number for a in store.show(job, 4, 2).attempts] == [2, 3]
         assert [a.number for a in store.show(job).attempts] == [1, 2, 3, 4, 5]
 
+    def test_the_best_of_many_queues(self, store: Store) -> None:
+        ids = add(store, *(spec(queue=f"q{n % 20}", priority=n) for n in range(100)))
+        found = store.fetch({f"q{n}": 5 for n in range(20)}, ids[-2:], 10)
+        assert [job.id for job in found] == ids[-3:-11:-1]
+        assert len(store.fetch({f"q{n}": 5 for n in range(20)})) == 100
+
     def test_queues_with_most_to_do(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("taskgated.store.sqlite.QUEUES", 2)
         names = [f"q{n}" for n in range(9) for _ in range(n + 1)]

@@ -37,6 +37,12 @@ class Fetch:
     wanted: Mapping[str, int]
     known: Mapping[int, str]
 
+    @property
+    def most(self) -> int:
+        """Of all queues together the best so many will do: that is more than can be ready, however many queues there
+        are."""
+        return max(1000, 2 * max(self.wanted.values(), default=0))
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -201,14 +207,14 @@ class Gate:
                 self._admit(job)
         return [] if self._fetching else self._pump()
 
-    def fetched(self, jobs: Iterable[Job], asked: Fetch) -> list[Action]:
-        """The store's answer to ``asked``."""
+    def fetched(self, jobs: Iterable[Job], asked: Fetch, *, whole: bool = True) -> list[Action]:
+        """The store's answer to ``asked``. ``whole``: what it does not have, there is not."""
         self._fetching = False
         jobs = list(jobs)
-        if not self._stale:
-            found = [*(j.queue for j in jobs), *asked.known.values()]
+        if whole and not self._stale:
+            found = Counter([*(j.queue for j in jobs), *asked.known.values()])
             for queue, number in asked.wanted.items():
-                if found.count(queue) < number:
+                if found[queue] < number:
                     self._hungry.pop(queue, None)
         self._stale = False
         for job in jobs:

@@ -226,9 +226,10 @@ class Store(Protocol):
         """New jobs get ids above this one, which is higher than any that was given. Asked for when the store is
         opened; raises ``StoreError``."""
 
-    def fetch(self, wanted: Mapping[str, int], known: Collection[int] = ()) -> list[Job]:
-        """The best queued jobs that may run now: of each queue at most as many as wanted, of which those
-        that the caller knows are left out. Those that are ``unreadable`` are for ``condemn``."""
+    def fetch(self, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:
+        """The best queued jobs that may run now: of each queue at most as many as wanted, and of all together the
+        best ``most``, if there are more; those that the caller knows are left out of them. Those that are
+        ``unreadable`` are for ``condemn``."""
 
     def start(self, job: int, attempt: int, worker: str) -> int:
         """Attempt number ``attempt`` of a queued job starts; returns the time. ``IllegalTransition`` if it is

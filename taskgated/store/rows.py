@@ -87,6 +87,12 @@ def job_or_part(row: Sequence[Any], state: State) -> Job:
     return Job(id_, queue, 0, state, Spec(queue=queue), attempt=number, unreadable=why)
 
 
+def rank_of(row: Sequence[Any]) -> tuple[int, int]:
+    """``Job.rank`` of a row; what has no readable one comes first, to be out of the way."""
+    id_, _, priority, *_ = row
+    return (-priority if type(priority) is int else -1000, id_)
+
+
 _ATTEMPT = tuple(
     zip(
         (f.name for f in fields(Attempt)),

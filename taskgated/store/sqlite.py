@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from taskgated.store.contract import (
     Record,
     Woken,
 )
-from taskgated.store.rows import attempt_of, job_or_part, moment, record_of, text_or_none
+from taskgated.store.rows import attempt_of, job_or_part, moment, rank_of, record_of, text_or_none
 from taskgated.store.sqlfiles import statements
 
 FRESH = 16
@@ -171,11 +172,15 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise database.cannot_open(self._path, error) from error
 
-    def fetch(self, wanted: Mapping[str, int], known: Collection[int] = ()) -> list[Job]:
+    def fetch(self, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:
         steady = self.clock.now()
         rows: list[Any] = []
         for queue, limit in wanted.items():
             rows += self._do("fetch", queue=queue, steady=steady, limit=limit)
+            if len(rows) > 2 * most:
+                rows = nsmallest(most, rows, key=rank_of)
+        if len(rows) > most:
+            rows = nsmallest(most, rows, key=rank_of)
         return [job_or_part(row, State.QUEUED) for row in rows if row[0] not in known]
 
     def condemn(self, job: int, reason: str) -> Ended | None:
