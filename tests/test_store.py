@@ -168,6 +168,8 @@ class TestBounds:
         found = store.fetch({f"q{n}": 5 for n in range(20)}, ids[-2:], 10)
         assert [job.id for job in found] == ids[-3:-11:-1]
         assert len(store.fetch({f"q{n}": 5 for n in range(20)})) == 100
+        few = store.fetch({f"q{n}": 5 for n in range(25)}, (), 3)
+        assert [job.id for job in few] == ids[-1:-4:-1], "also where there are more queues than jobs wanted"
 
     def test_queues_with_most_to_do(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("taskgated.store.sqlite.QUEUES", 2)

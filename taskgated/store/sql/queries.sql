@@ -41,6 +41,16 @@ FROM jobs INDEXED BY jobs_ready
 WHERE queue = :queue AND state = 'queued' AND due IS NULL AND (expires IS NULL OR expires > :steady)
 ORDER BY priority DESC, id LIMIT :limit;
 
+-- name: heads
+-- The first job that may run now, of each of these queues that has one.
+SELECT id, queue, priority FROM jobs WHERE id IN (
+    SELECT (
+        SELECT id FROM jobs INDEXED BY jobs_ready
+        WHERE queue = asked.value AND state = 'queued' AND due IS NULL AND (expires IS NULL OR expires > :steady)
+        ORDER BY priority DESC, id LIMIT 1
+    ) FROM json_each(:queues) AS asked
+);
+
 -- name: job
 -- One job as the gate needs it, and what was asked of it while it ran.
 SELECT id, queue, priority, state, spec, source, attempt, failures, crashes, submitted, due, due_clock, expires, claim,
