@@ -87,9 +87,12 @@ def test_problems_are_text() -> None:
     assert isinstance(ConfigError([problem]), Refused)
 
 
-def test_what_a_worker_says(capsys: pytest.CaptureFixture[str]) -> None:
-    worker._say(EVIL)
-    assert capsys.readouterr().err.count("\n") == 1
+def test_what_a_worker_says(capfd: pytest.CaptureFixture[str]) -> None:
+    for text in (EVIL, 10_000 * EVIL):
+        worker._say(text)
+        said = capfd.readouterr().err
+        assert said.index("\n") == len(said) - 1
+        obeys_nothing(said)
 
 
 @pytest.fixture

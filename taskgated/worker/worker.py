@@ -277,11 +277,11 @@ class Worker:
 def _say(text: str) -> None:
     """A line for the journal. There may be nobody to read it any more, or nobody who does: a pipe that is full is not
     waited for, whoever looks after a job has no time for that."""
-    line = f"taskgated worker {os.getpid()}: {printable(text)}\n".encode()
+    line = f"taskgated worker {os.getpid()}: {printable(text)}".encode()
     room = select.poll()
     room.register(2, select.POLLOUT)
     try:
         if any(events & select.POLLOUT for _, events in room.poll(0)):
-            os.write(2, line[: select.PIPE_BUF])
+            os.write(2, line[: select.PIPE_BUF - 1] + b"\n")
     except OSError:
         pass
