@@ -16,7 +16,7 @@ from pathlib import Path
 
 from taskgated import acl
 from taskgated.errors import CannotStart, DiskTrouble, WrongUser
-from taskgated.identity import user_name
+from taskgated.identity import group_name, user_name
 from taskgated.paths import Layout
 
 _MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -62,12 +62,14 @@ def make_in_spool(layout: Layout, queues: Iterable[str]) -> None:
 
 def wrong_owners(layout: Layout, queues: Iterable[str]) -> list[str]:
     """Directories in the spool whose owner keeps intake from its work, each with the command that mends it."""
-    places = [layout.spool, layout.rejected, *(layout.spool / queue for queue in queues if queue != "default")]
-    found = [wrong_owner(layout.claims, _INSIDE), *map(wrong_owner, places)]
+    places = [layout.spool, *(layout.spool / queue for queue in queues if queue != "default")]
+    found = [wrong_owner(layout.claims, _INSIDE), wrong_owner(layout.rejected, _SHARED), *map(wrong_owner, places)]
     return [problem for problem in found if problem]
 
 
 _THIS = "chown {user} {path}"
+_SHARED = "chown {user}:{group} {path}"
+"""For ``rejected``, where members of the group read why; ``chown root:root`` is what has happened."""
 _ALL = "chown -R {user} {path}"
 _INSIDE = "find {path} -maxdepth 1 -type d -exec chown {user} {{}} +"
 """For ``.claims``: whose a claimed file is, its job is."""
@@ -86,7 +88,7 @@ def wrong_owner(path: Path, mend: str = _THIS) -> str:
     if _usable(path) and (mend is _ALL or not status.st_mode & stat.S_ISVTX):
         return ""
     owner, me = user_name(status.st_uid), user_name(user)
-    command = mend.format(user=me, path=shlex.quote(str(path)))
+    command = mend.format(user=me, group=group_name(os.stat(path.parent).st_gid), path=shlex.quote(str(path)))
     return f"{path} belongs to {owner}, and {me}, as whom taskgated runs, cannot work there: {command}"
 
 

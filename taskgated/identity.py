@@ -5,6 +5,7 @@ The system's gate has a user of its own, ``taskgate``. Whose a gate is says the 
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import shlex
@@ -24,6 +25,13 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def check_user(layout: Layout) -> None:

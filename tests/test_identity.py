@@ -156,15 +156,15 @@ def test_a_directory_changes_hands_while_it_runs(theirs: Theirs, name: str) -> N
     theirs.refuses("first.yaml")
     theirs.until_refused("first.yaml")
     os.chown(path, 0, 0)
-    command = theirs.problem(f"chown {NAME} ").rpartition(": ")[2]
-    assert theirs.log().count(f"{path} belongs to root") == 1
+    command = theirs.problem(f"chown {NAME}").rpartition(": ")[2]
+    until(lambda: theirs.log().count(f"{path} belongs to root") == 1, "the log says so, once")
     theirs.refuses("second.yaml")
     if name == "rejected":
         until(lambda: "cannot be moved to" in theirs.log(), "it is stuck, as a claim")
     subprocess.run(command, shell=True, check=True)
     theirs.until_refused("second.yaml")
     until(lambda: theirs.status()["ready"], "it is ready again")
-    assert path.stat().st_uid == OWNER
+    assert (path.stat().st_uid, theirs.layout.rejected.stat().st_gid) == (OWNER, OWNER)
 
 
 def claim_of_root(gate: Theirs) -> Path:

@@ -150,7 +150,7 @@ class Machine:
         until(lambda: self.run("systemctl", "is-system-running", check=False) in ("running", "degraded"), "it is up")
 
     def reboot(self) -> None:
-        """As an administrator does it. With ``--keep-unit`` nspawn leaves with 133 and wants to be started again."""
+        """As an administrator does it. With ``--keep-unit`` nspawn exits with 133 and wants to be started again."""
         assert self._nspawn is not None
         self.run("systemctl", "reboot", check=False)
         assert self._nspawn.wait(120) == 133, self.console()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import packages_env
 from gate import SPOOL, Gate
 from machine import UNIT, Machine, until
 
@@ -74,7 +75,8 @@ class TestInstalled:
         machine.run("systemctl", "restart", UNIT)
 
 
-MAN = Path(__file__).resolve().parents[2] / "packaging" / "man" / "taskgate-job.5"
+REPOSITORY = Path(__file__).resolve().parents[2]
+MAN = REPOSITORY / "packaging" / "man" / "taskgate-job.5"
 
 
 def ways(which: str) -> list[str]:
@@ -178,6 +180,67 @@ class TestDropping:
         assert "did you mean 'command'?" in text
         assert "Permission denied" in gate.machine.run("cat", reason, user="bob", check=False)
         assert "Permission denied" in gate.machine.run("cat", f"{SPOOL}/rejected/bad.yaml", user="bob", check=False)
+
+
+def owners(machine: Machine) -> str:
+    return machine.run("stat", "-c", "%n %i %U", SPOOL, f"{SPOOL}/.claims", f"{SPOOL}/rejected", "/var/lib/taskgate")
+
+
+class TestRoot:
+    """What root types, and changes, by mistake."""
+
+    def test_the_name_of_the_daemon(self, gate: Gate) -> None:
+        before = owners(gate.machine)
+        done = gate.machine.try_("taskgated")
+        assert (done.returncode, "systemctl start taskgated" in done.stdout) == (77, True)
+        assert owners(gate.machine) == before
+        gate.drop("typed.yaml", "comand: x\n", user="alice")
+        until(lambda: gate.machine.read(f"{SPOOL}/rejected/typed.yaml.reason", "alice"), "it is refused")
+        gate.machine.run("systemctl", "stop", UNIT)
+        assert gate.machine.try_("timeout", "60", "taskgated").returncode == 77
+        assert owners(gate.machine) == before
+
+    def test_in_the_foreground_as_its_user(self, gate: Gate) -> None:
+        """As the message says."""
+        machine = gate.machine
+        machine.run("systemctl", "stop", UNIT)
+        said = machine.try_("taskgated").stdout
+        found = re.search(r"in the foreground: (install .*) && (runuser -u taskgate -- taskgated)\)", said)
+        assert found, said
+        machine.sh(found[1])
+        machine.sh(f"{found[2]} >/tmp/foreground 2>&1 & echo")
+        until(lambda: gate.status()["ready"], "it is ready")
+        gate.drop("foreground.yaml", "name: foreground\ncommand: id -un\n", user="alice")
+        job = gate.until_state("foreground", "succeeded")
+        assert gate.ctl("logs", str(job["id"])).stdout == "taskgate\n"
+        pid = gate.status()["pid"]
+        machine.run("kill", str(pid))
+        until(lambda: not machine.run("pgrep", "-u", "taskgate", check=False), "it has stopped")
+        machine.run("rm", "-rf", "/run/taskgate", "/tmp/foreground")
+
+    def test_a_directory_of_the_gate_made_its_own(self, gate: Gate) -> None:
+        machine = gate.machine
+        machine.run("chown", "root:root", f"{SPOOL}/rejected")
+        problem = until(lambda: next(iter(gate.status()["problems"]), ""), "status says so")
+        assert not gate.status()["ready"]
+        machine.sh(problem.rpartition(": ")[2])
+        until(lambda: gate.status()["ready"], "it is ready again")
+        machine.run("systemctl", "stop", UNIT)
+        machine.sh(f"mkdir -p {SPOOL}/.claims/x && chown root:root {SPOOL}/.claims")
+        assert machine.try_("systemctl", "start", UNIT).returncode != 0
+        assert machine.show("ActiveState", "NRestarts") == {"ActiveState": "failed", "NRestarts": "0"}
+        said = next(text for text in reversed(machine.messages("-u", UNIT)) if "belongs to root" in text)
+        machine.sh(f"{said.rpartition(': ')[2]}; rmdir {SPOOL}/.claims/x")
+        gate.make_ready()
+
+    def test_a_configuration_that_only_root_may_read(self, gate: Gate) -> None:
+        machine = gate.machine
+        path = "/etc/taskgate/conf.d/b-test.yaml"
+        machine.run("chmod", "600", path)
+        done = machine.try_("taskgated", "--check")
+        assert (done.returncode, f"chmod o+r {path}" in done.stdout) == (78, True)
+        machine.run("chmod", "o+r", path)
+        assert machine.try_("taskgated", "--check").returncode == 0
 
 
 class TestPrivacy:
@@ -293,6 +356,19 @@ class TestUserInstance:
         own("systemctl", "--user", "stop", "taskgated")
         machine.run("systemd-run", "--quiet", "--pipe", "--wait", "loginctl", "disable-linger", "eve")
         until(lambda: not machine.run("pgrep", "-u", "eve", check=False), "nothing of eve's is left")
+
+
+def test_the_wheel_in_an_environment_of_its_own(gate: Gate) -> None:
+    """As the README has it, but for what is downloaded there: here the distribution's modules do."""
+    machine = gate.machine
+    wheel = packages_env.wheel()
+    (machine.root / "home/eve" / wheel.name).write_bytes(wheel.read_bytes())
+    install = f"~/taskgated/bin/pip install --no-index --no-deps --ignore-installed ~/{wheel.name}"
+    script = f"python3 -m venv --system-site-packages ~/taskgated && {install} && ~/taskgated/bin/taskgated --version"
+    said = machine.run("env", "HOME=/home/eve", "sh", "-c", script, user="eve")
+    assert said.splitlines()[-1].startswith("taskgated ")
+    assert "~/taskgated/bin/pip install dist/taskgated-*.whl" in (REPOSITORY / "README.md").read_text()
+    machine.run("rm", "-r", "/home/eve/taskgated")
 
 
 def security(machine: Machine) -> float:

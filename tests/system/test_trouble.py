@@ -188,6 +188,49 @@ def test_a_frozen_disk_is_noticed(own_disk: tuple[Gate, str]) -> None:
         assert gate.record(f"frozen{number}") == ["start 1", "end"]
 
 
+@pytest.fixture
+def impatient(gate: Gate) -> Iterator[Gate]:
+    """A start of it may take ten seconds, not two minutes."""
+    code = "import sys\nif sys.orig_argv[-1].endswith('/taskgated'):\n"
+    patience = "    from taskgated import starting\n    starting.PATIENCE = 10.0\n"
+    gate.machine.write("/opt/impatient/sitecustomize.py", code + patience)
+    with gate.machine.drop_in("Environment=PYTHONPATH=/opt/impatient"):
+        yield gate
+    gate.machine.run("systemctl", "restart", UNIT)
+
+
+def test_an_upgrade_does_not_wait_for_ever(impatient: Gate, deb: Path) -> None:
+    """The new daemon cannot become ready: apt goes on, and so does the daemon."""
+    machine = impatient.machine
+    machine.run("systemctl", "stop", UNIT)
+    machine.sh("cd /var/spool/taskgate && rm -rf .claims && touch .claims && chown taskgate: .claims")
+    began = time.monotonic()
+    impatient.install(deb, "--reinstall")
+    assert time.monotonic() - began < 80, "the two minutes were not what it waited for"
+    machine.run("systemctl", "start", UNIT)
+    assert impatient.active()
+    assert machine.property("StatusText").startswith("started, but not ready; ")
+    assert not impatient.status()["ready"]
+    machine.run("rm", "/var/spool/taskgate/.claims")
+    until(lambda: impatient.status()["ready"], "it is ready by itself")
+    assert machine.property("NRestarts") == "0"
+
+
+def test_a_start_on_a_full_disk_ends_with_words(impatient: Gate) -> None:
+    machine, state = impatient.machine, "/var/lib/taskgate"
+    with ExitStack() as undo:
+        machine.run("systemctl", "stop", UNIT)
+        machine.run("mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "full", state)
+        undo.callback(machine.run, "umount", "--lazy", state)
+        machine.sh(f"chown taskgate: {state}; head -c 64k /dev/zero >{state}/full", check=False)
+        since = machine.now()
+        assert machine.try_("systemctl", "start", UNIT).returncode != 0, "whoever started it is told"
+        assert any("given up after 10 s" in text for text in machine.messages("-u", UNIT, since=since))
+        until(lambda: machine.property("ActiveState") == "activating", "systemd starts it again")
+        machine.run("systemctl", "stop", UNIT)
+    impatient.make_ready()
+
+
 def test_stop_while_jobs_run(gate: Gate) -> None:
     """They get ``stop_timeout``, are ended and put back, and run again after the next start. Nothing is left."""
     gate.drop("s.yaml", gate.recorded("stopped", 600))
