@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterator
 
+from taskgated.core.job import to_text
 from taskgated.intake import scan
 from taskgated.intake.take import Taker
 from taskgated.intake.taken import Inlet, Taken
@@ -52,7 +53,7 @@ class Inlets:
             self._adopt(name)
 
     def adopt_configured(self, configured: Collection[str]) -> None:
-        self._watch.configured = frozenset(name.encode("ascii") for name in configured)
+        self._watch.configure([name.encode("ascii") for name in configured])
         for name in configured:
             self._adopt(name.encode("ascii"))
 
@@ -128,10 +129,11 @@ class Inlets:
             self._forget(name)
             self._inlets[name] = Inlet(place, queue)
         if place.unwatched:
-            reason = f"is not watched, but looked through every {POLL:.0f} s: {place.unwatched}"
-            self._taker.aside.stuck(name, queue, f"{reason}; raise the sysctl fs.inotify.max_user_instances")
-        for key in [key for key in self._inlets if key not in self._watch.places]:  # it made room
-            self._forget(key)
+            reason = f"some are only looked through every {POLL:.0f} s: {to_text(name)} {place.unwatched}"
+            hint = "raise the sysctl fs.inotify.max_user_instances"
+            self._taker.aside.stuck(b"queue directories", "", f"{reason}; {hint}")  # once for all of them
+        while self._watch.evicted:  # it made room
+            self._forget(self._watch.evicted.pop())
         return True
 
     def _let_go(self, key: bytes) -> None:

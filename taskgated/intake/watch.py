@@ -15,7 +15,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
@@ -146,7 +146,9 @@ class Watch:
         self.spool = spool
         self.places: dict[bytes, Place] = {}
         self.hints = Hints(wake)
-        self.configured: frozenset[bytes] = frozenset()
+        self.evicted: list[bytes] = []
+        self._configured: frozenset[bytes] = frozenset()
+        self._others: dict[bytes, Place] = {}  # of the places, those that nobody has configured: a bounded number
         self._openings = 0
         self._patience = patience
         self._observer = BaseObserver(Emitter)
@@ -171,17 +173,24 @@ class Watch:
         for place in self.places.values():
             os.close(place.fd)
         self.places.clear()
+        self._others.clear()
+        self.evicted.clear()
 
     def adopt(self, name: bytes) -> Place:
         """The place of a queue directory, watched from now on. Its files from before are still to be looked
         at: watch first, then scan. ``OSError`` when it cannot be used, also when it is another file system
-        (EXDEV), for nothing could be renamed out of it, or there are too many (EDQUOT). A configured one may
-        make room for itself: then another is no longer among ``places``."""
+        (EXDEV), for nothing could be renamed out of it, or there are too many (EDQUOT). One may make room for
+        itself: then another is no longer among ``places``, but in ``evicted``."""
         place = self.places.get(name)
         if place is not None and _moved(place):
             self.drop(name)
             place = None
         return place or self._open(name, self.spool + b"/" + name)
+
+    def configure(self, queues: Collection[bytes]) -> None:
+        """Which queue directories are configured."""
+        self._configured = frozenset(queues)
+        self._others = {key: place for key, place in self.places.items() if key and key not in self._configured}
 
     def displaced(self) -> list[bytes]:
         """The queue directories that are not, or are not to be seen, where they were."""
@@ -192,12 +201,15 @@ class Watch:
         for place in self.places.values():
             if place.unwatched:
                 self._schedule(place)
+                if place.unwatched:
+                    return  # nor is there one for the next
 
     def drop(self, key: bytes) -> None:
         """Forget a directory that is gone."""
         place = self.places.pop(key, None)
         if place is None:
             return
+        self._others.pop(key, None)
         self.hints.take(key)
         if place.watch is not None:
             # Waits for the observer's lock and the emitter's end, and nothing may make the intake wait.
@@ -238,6 +250,8 @@ class Watch:
             os.close(fd)
             raise
         self.places[key] = place
+        if key and key not in self._configured:
+            self._others[key] = place
         self._openings += 1
         place.handler = _Handler(place, self.hints)
         self._schedule(place)
@@ -265,26 +279,29 @@ class Watch:
     def _make_room(self, place: Place) -> None:
         """What is configured is bound by the descriptors that there are, the rest by ``PLACES``; and of that rest
         the administrators' come first, and no user has more than a share. Raises ``OSError`` (EDQUOT)."""
-        others = [p for p in self.places.values() if p.key and p.key not in self.configured]
-        theirs = [p for p in others if not _administrators(p.owner)]
-        room = len(self.places) < PLACES
-        if place.key in self.configured:
-            if len(self.places) >= most():
-                raise _too_many(place, f"the descriptors (LimitNOFILE=) do for {most()} of them")
+        configured = place.key in self._configured
+        if configured and len(self.places) >= most():
+            raise _too_many(place, f"the descriptors (LimitNOFILE=) do for {most()} of them")
+        if configured and (len(self.places) < PLACES or not self._others):
+            return
+        others = list(self._others.values())
+        theirs = [other for other in others if not _administrators(other.owner)]
+        if configured:
             leaves = others
         elif _administrators(place.owner):
             leaves = theirs
+        elif sum(other.owner == place.owner for other in theirs) >= SHARE:
+            raise _too_many(place, f"its owner has {SHARE} of them already")
         else:
-            if sum(p.owner == place.owner for p in theirs) >= SHARE:
-                raise _too_many(place, f"its owner has {SHARE} of them already")
             leaves = []
-        if room:
+        if len(self.places) < PLACES:
             return
-        if leaves:  # whoever has most of them, and of these the last one
-            have = Counter(p.owner for p in leaves)
-            self.drop(max(enumerate(leaves), key=lambda p: (p[1] in theirs, have[p[1].owner], p[0]))[1].key)
-        elif place.key not in self.configured:
+        if not leaves:
             raise _too_many(place, f"there are {PLACES} of them already")
+        have = Counter(other.owner for other in leaves)  # whoever has most of them, and of these the last one
+        last = max(enumerate(leaves), key=lambda it: (it[1] in theirs, have[it[1].owner], it[0]))[1]
+        self.drop(last.key)
+        self.evicted.append(last.key)
 
     def _mute(self, place: Place) -> str:
         """Ask an emitter for a sign of life, and miss the one asked for before."""
