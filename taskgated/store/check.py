@@ -6,6 +6,7 @@ daemon does. What it prints is bounded, whatever is wrong.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -113,6 +114,7 @@ class _Check:
         jobs = self._jobs()
         self._attempts()
         self._relations()
+        self._facts()
         for number, advice in ((self._pages, _PAGES), (self._derived, _DERIVED), (self._rows, _ROWS)):
             if number:
                 self._say(_advice(advice, self._path))
@@ -175,6 +177,14 @@ class _Check:
             under_way = "no attempt is under way" if state == State.RUNNING else "an attempt is under way"
             self._bad_row(f"job {job}: it is {state}, and {under_way}")
         self._db.execute("COMMIT")
+
+    def _facts(self) -> None:
+        """What the database says of itself, and of this gate."""
+        for key, value in self._guarded(self._sql["check_facts"]):
+            try:
+                json.loads(value)
+            except (TypeError, ValueError, RecursionError):
+                self._bad_page(f"{key!r} in the table meta cannot be read")
 
     # -- how -------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from hostile_clients import (
     garbage,
     gigabyte,
     hung_up,
+    listings,
     removed_sockets,
     silent,
     thousands,
@@ -45,8 +46,8 @@ FILES = (
     tiny_files,
 )  # fmt: skip
 CLIENTS = (
-    silent, garbage, calls, gigabyte, hung_up, behind, broken_hand_over, removed_sockets, impostors, thousands,
-    strangers,
+    silent, garbage, calls, gigabyte, hung_up, behind, listings, broken_hand_over, removed_sockets, impostors,
+    thousands, strangers,
 )  # fmt: skip
 
 

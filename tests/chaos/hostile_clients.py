@@ -19,6 +19,9 @@ from stage import DESCRIPTORS, PATIENCE, Stage
 from taskgated.control.gate import INTERFACE
 from taskgated.sockets import connect
 
+SOON = 10.0
+"""Seconds for the gate's status, whoever asks for what else; it takes some milliseconds, more on a busy machine."""
+
 
 def sockets(stage: Stage) -> tuple[Path, Path]:
     return stage.gate.layout.control_socket, stage.gate.layout.worker_socket
@@ -245,3 +248,19 @@ def listens(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def listings(stage: Stage) -> None:
+    """They list, and list, by what is seldom or never; whoever asks how the gate is hears it soon."""
+    number = 60_000 if stage.everything else 4_000
+    stage.drop("many.yaml", json.dumps([{"command": "true"}] * number), "parked")
+    until(lambda: stage.gate.status()["counts"].get("queued", 0) >= number, "they are parked", PATIENCE)
+    ask = {"method": f"{INTERFACE}.List", "parameters": {"states": ["failed"], "queues": ["nowhere"]}}
+    with connections(stage.gate.layout.control_socket, 60) as socks:
+        for _ in range(5):
+            for sock in socks:
+                tell(sock, (json.dumps(ask).encode() + b"\0") * 20)
+            begun = time.monotonic()
+            assert stage.gate.call("Status")["ready"]
+            assert time.monotonic() - begun < SOON, "its status is not told soon"
+        stage.honest()

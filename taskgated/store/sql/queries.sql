@@ -261,3 +261,7 @@ SELECT queue, state, sum(counted), sum(there) FROM (
 -- Jobs that run without an attempt under way, and the other way round.
 SELECT id, state FROM jobs NOT INDEXED
 WHERE (state = 'running') != EXISTS (SELECT 1 FROM attempts WHERE job = jobs.id AND finished IS NULL);
+
+-- name: check_facts
+-- All facts about the database itself.
+SELECT key, value FROM meta;
