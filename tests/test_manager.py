@@ -195,7 +195,7 @@ class TestMessenger:
         """The library encodes latin-1 and swallows the error: a message with a dash would vanish whole."""
         monkeypatch.setenv("NOTIFY_SOCKET", manager.env["NOTIFY_SOCKET"])
         Systemd().ready("läuft – \U0001f600\nzweite Zeile")
-        assert manager.listen() == [{"READY": "1", "STATUS": "läuft – \U0001f600 zweite Zeile"}]
+        assert manager.listen() == [{"READY": "1", "STATUS": "läuft – \U0001f600\\nzweite Zeile"}]
 
     def test_a_full_queue_blocks_nobody(self, manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NOTIFY_SOCKET", manager.env["NOTIFY_SOCKET"])

@@ -23,7 +23,6 @@ from taskgated.ctl.client import CallError, Client, Gone, Unreachable
 from taskgated.ctl.patience import Patience
 from taskgated.ctl.show import say
 from taskgated.errors import ConfigError, Refused, TaskgateError
-from taskgated.formats.units import duration
 from taskgated.identity import how_to_drop, service_user
 from taskgated.paths import Layout, add_options
 from taskgated.wire import Message
@@ -90,6 +89,8 @@ def _patience(parser: argparse.ArgumentParser) -> None:
 
 
 def _duration(text: str) -> float:
+    from taskgated.formats.units import duration  # most commands need none of the formats
+
     try:
         return duration(text)
     except ValueError as error:

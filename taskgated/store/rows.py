@@ -7,7 +7,7 @@ checks no type. So nothing is taken from a row unseen, and what cannot be unders
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from itertools import product
 from types import NoneType
@@ -16,6 +16,8 @@ from typing import Any
 from taskgated.core.job import Clock, Job, Result, Spec, State, to_text
 from taskgated.errors import UnreadableRow
 from taskgated.store.contract import Attempt, Record
+
+STATES = frozenset(State)
 
 LAST_MOMENT = 253_402_300_799_999_999
 """The last microsecond that has a date of four digits in its year (RFC 3339)."""
@@ -171,3 +173,12 @@ def moment(value: object) -> int | None:
 def text_or_none(value: object) -> str | None:
     """What a column for text holds, if that is text."""
     return value if isinstance(value, str) else None
+
+
+def per_queue(rows: Iterable[Sequence[Any]]) -> dict[str, dict[State, int]]:
+    """Jobs by queue and state; damaged counts are left out, for ``check`` to tell of."""
+    out: dict[str, dict[State, int]] = {}
+    for queue, state, jobs in rows:
+        if isinstance(queue, str) and queue.isprintable() and state in STATES and isinstance(jobs, int):
+            out.setdefault(queue, {})[State(state)] = jobs
+    return out

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from heapq import nsmallest
 from pathlib import Path
@@ -37,7 +37,7 @@ from taskgated.store.contract import (
     Record,
     Woken,
 )
-from taskgated.store.rows import attempt_of, job_or_part, moment, rank_of, record_of, text_or_none
+from taskgated.store.rows import STATES, attempt_of, job_or_part, moment, per_queue, rank_of, record_of, text_or_none
 from taskgated.store.sqlfiles import statements
 
 FRESH = 16
@@ -348,16 +348,7 @@ class SqliteStore:
         return [queue for queue, states in self.counts().items() if states.get(State.QUEUED)]
 
     def counts(self) -> dict[str, dict[State, int]]:
-        return self._per_queue(self._do("counts"))
-
-    @staticmethod
-    def _per_queue(rows: Iterable[Sequence[Any]]) -> dict[str, dict[State, int]]:
-        out: dict[str, dict[State, int]] = {}
-        for queue, state, jobs in rows:
-            # Damaged ones are for ``check`` to tell of.
-            if isinstance(queue, str) and queue.isprintable() and state in _STATES and isinstance(jobs, int):
-                out.setdefault(queue, {})[State(state)] = jobs
-        return out
+        return per_queue(self._do("counts"))
 
     def known(self, claim: str) -> int | None:
         row = self._one("claim_parts", claim=claim)
@@ -367,7 +358,7 @@ class SqliteStore:
         row = self._one("claim_keeper", claim=claim)
         if row is None:
             return None
-        return State(row[0]) if row[0] in _STATES else State.HELD  # damaged: the file stays for whoever looks at it
+        return State(row[0]) if row[0] in STATES else State.HELD  # damaged: the file stays for whoever looks at it
 
     def data_queues(self) -> Sequence[str]:
         return database.names_of(self._path, "data_queues", self._one("meta_get", key="data_queues"))
@@ -403,14 +394,11 @@ class SqliteStore:
 
     def backlog(self, always: Sequence[str] = ()) -> Backlog:
         with database.snapshot(self._db):
-            counts = self._per_queue(self._do("busiest", always=json.dumps(list(always)), limit=QUEUES))
+            counts = per_queue(self._do("busiest", always=json.dumps(list(always)), limit=QUEUES))
             (used,) = self._one("queues_used")
-            totals = {State(state): int(jobs) for state, jobs in self._do("totals") if state in _STATES}
+            totals = {State(state): int(jobs) for state, jobs in self._do("totals") if state in STATES}
             delayed = dict(self._do("delayed", limit=DELAYED_COUNTED).fetchall())
             row = self._one("oldest_queued")
         submitted, since = (None, None) if row is None else map(moment, row)
         waited = 0.0 if since is None else max(0, self.uptime.now() - since) / MICROSECONDS
         return Backlog(counts, totals, max(0, used - len(counts)), delayed, submitted, waited)
-
-
-_STATES = frozenset(State)
