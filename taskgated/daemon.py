@@ -41,6 +41,7 @@ from taskgated.store.sqlite import SqliteStore
 from taskgated.store.thread import StoreThread
 from taskgated.supervise import Supervisor
 from taskgated.wire import Channel
+from taskgated.worker import survivors
 from taskgated.worker.cgroup import step_aside
 from taskgated.worker.spawn import Settings, spawn_server
 from taskgated.workforce import Workforce
@@ -150,8 +151,9 @@ class Daemon:
         self._store.start()
         self._reader.start()
         self._outputs.start()
+        left = survivors.of(self._settings())  # while nobody is there that is of this daemon
         self._supervisor.start(self.config.workers)
-        self.workforce.recover(self._before, boot_id())
+        self.workforce.recover(self._before, boot_id(), left)
         self._intake.start()
         self._helper.start()
         self._retention.start()
@@ -188,7 +190,10 @@ class Daemon:
         self._journal.event(Event.STARTED, text)
 
     def _spawn(self) -> tuple[subprocess.Popen[bytes], Channel]:
-        return spawn_server(Settings.of(self._layout, self.config.umask))
+        return spawn_server(self._settings())
+
+    def _settings(self) -> Settings:
+        return Settings.of(self._layout, self.config.umask)
 
     # -- reload ----------------------------------------------------------------------------------
 

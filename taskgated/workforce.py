@@ -22,6 +22,7 @@ from taskgated.journal import Event, Journal, Priority
 from taskgated.loop import FileDescriptor, Loop
 from taskgated.store.contract import Before
 from taskgated.supervise import Supervisor
+from taskgated.worker.survivors import Survivor
 
 AGAIN = 1.0
 """Seconds until an outcome that could not be looked for is looked for again."""
@@ -64,6 +65,7 @@ class Workforce:
         self._given_up: dict[str, _Dead] = {}  # to be buried as soon as their connections have ended
         self._held_up: dict[str, str] = {}  # being buried, and what keeps them from their rest
         self._resting: set[str] = set()  # idle workers that get nothing until they answer
+        self._strangers: set[str] = set()  # being buried, with attempts that the store does not know to run
 
     def worker_arrived(self, worker: Worker) -> None:
         if worker.key in self._dead:  # given up, and it was only slow; it is too late for that
@@ -104,7 +106,7 @@ class Workforce:
     def _idle(self, worker: Worker) -> None:
         if self._too_many():
             self.dispatch.quit(worker)
-        else:
+        elif not self._strangers:
             self._engine.do(self._gate.worker_idle(worker.key))
 
     def dismiss_idle(self) -> None:
@@ -175,6 +177,9 @@ class Workforce:
         for unheard in self._unheard.pop(identity.key, ()):
             self._engine.forget_if_over(*unheard)
         self._ended(identity)
+        if identity.key in self._strangers:
+            self._strangers.discard(identity.key)
+            self._begin()
 
     def burial_held_up(self, identity: Identity, by: Sequence[str]) -> None:
         """Some of its processes were killed and live on. Until they are gone the attempt is not over, and counts."""
@@ -187,6 +192,8 @@ class Workforce:
         text = f"worker {pid}{whose} is gone, and what it left cannot be killed: process {', '.join(by)}"
         self._held_up[identity.key] = text
         kept = "" if job is None else "; the job counts as running until that is gone"
+        if identity.key in self._strangers:
+            kept = "; no job starts until that is gone"
         self._journal.event(Event.STUCK, f"{text}{kept}", Priority.ERROR, job_id=None if job is None else job.id)
 
     @property
@@ -233,12 +240,12 @@ class Workforce:
 
     # -- what ran before -------------------------------------------------------------------------
 
-    def recover(self, before: Iterable[Before], boot: str) -> None:
+    def recover(self, before: Iterable[Before], boot: str, left: Iterable[Survivor]) -> None:
         """Count everything that an earlier daemon started, before anything new starts.
 
         An outcome that a worker put down is taken as it is. A worker that lives is waited for, as long as
         it lives: the kernel is asked, not the calendar. Of one that died nothing may be left; a reboot has
-        seen to that itself.
+        seen to that itself. ``left``: the workers of which there are processes, see ``survivors``.
         """
         before = list(before)
         self._engine.forget_all_but({(entry.job.id, entry.job.attempt) for entry in before})
@@ -259,6 +266,36 @@ class Workforce:
                 self._watch(identity)
             else:
                 self._bury(identity, _Dead(job))
+        self._end_strangers(left)
+
+    def _end_strangers(self, left: Iterable[Survivor]) -> None:
+        """Of those who are not at what the store knows of them nothing may be left when the first attempt starts: it
+        may be of the same job. So no worker counts as idle until then."""
+        at_work = {key: job for key, (_, job) in self._absent.items()}
+        at_work |= {key: dead.job for key, dead in self._dead.items() if dead.job is not None}
+        for survivor in left:
+            identity, attempts = Identity(survivor.process, survivor.cgroup), survivor.attempts
+            job = at_work.get(identity.key)
+            expected = self._nameless.keys() if job is None else {(job.id, job.attempt)}
+            if expected and attempts <= expected:
+                continue
+            if attempts:
+                what = ", ".join(f"job {id_} (attempt {number})" for id_, number in sorted(attempts - expected))
+                text = (
+                    f"worker {identity.process.pid} runs {what}, and the database does not know that: it was put back"
+                    " from a copy, or is new. That is ended before anything starts"
+                )
+                self._journal.event(Event.STORE_BEHIND, text, Priority.WARNING)
+            self._strangers.add(identity.key)
+            self._absent.pop(identity.key, None)
+            if identity.key not in self._dead:
+                self._bury(identity, _Dead(job))
+
+    def _begin(self) -> None:
+        """When no stranger is left, who is there gets work."""
+        for worker in list(self.dispatch.workers.values()):
+            if not worker.retiring and worker.key not in self._resting and self._gate.job_of(worker.key) is None:
+                self._idle(worker)
 
     def _identity(self, entry: Before, boot: str) -> Identity:
         """Who runs it. If that cannot be read: nobody, until its worker comes and says what it runs."""

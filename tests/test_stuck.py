@@ -101,7 +101,7 @@ class TestAStoppedWorker:
         until(lambda: (gate.job("stays") or {})["state"] == "cancelled", "it is cancelled")
         until(lambda: (gate.job("next") or {})["state"] == "succeeded", "there is room again")
         until(lambda: gate.status()["ready"], "all is well again")
-        assert "it is ended" in gate.log()
+        until(lambda: "it is ended" in gate.log(), "that is said")
 
     def test_does_not_keep_its_job_from_timing_out(self, make_impatient: MakeGate) -> None:
         gate = make_impatient()
@@ -258,7 +258,7 @@ def test_a_worker_of_an_earlier_version(make_impatient: MakeGate) -> None:
         assert worker.hear("stop")["job"] == 1
         worker.hear("closed")
         assert [kind for message in worker.heard for kind in message] == ["run", "stop", "closed"]
-        assert "it is ended" in gate.log()
+        until(lambda: "it is ended" in gate.log(), "that is said")
         assert (gate.job("stays") or {})["state"] == "running", "until somebody has seen to it that nothing is left"
     finally:
         worker.leave()

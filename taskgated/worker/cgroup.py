@@ -75,7 +75,12 @@ class Cgroup:
 
 def own() -> str | None:
     """The directory of the version 2 group that this process is in; None where it cannot be seen."""
-    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+    return of(os.getpid())
+
+
+def of(pid: int) -> str | None:
+    """The same of another process. Raises ``OSError`` when there is none."""
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
         group = next((line[3:].rstrip("\n") for line in file if line.startswith("0::")), None)
     if group is None:
         return None

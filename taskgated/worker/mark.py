@@ -27,6 +27,13 @@ def of(worker: ProcessId) -> int:
     return _LEAST | worker.pid << _START_BITS | worker.start & ((1 << _START_BITS) - 1)
 
 
+def bearer(value: int) -> tuple[int, int] | None:
+    """Pid and start time of the worker whose mark that is; None if it is none."""
+    if not _LEAST <= value < 2 * _LEAST:
+        return None
+    return (value & (_LEAST - 1)) >> _START_BITS, value & ((1 << _START_BITS) - 1)
+
+
 def bear(worker: ProcessId) -> None:
     """Mark this process and all that it will start. Where the limit is lower already, everything works without."""
     value = of(worker)

@@ -55,6 +55,11 @@ class Settings:
             umask=umask,
         )
 
+    @property
+    def name(self) -> str:
+        """The directory of the gate's state, for people who look at the processes; and for ``survivors``."""
+        return os.path.dirname(self.outcomes)
+
     def to_message(self) -> Message:
         return {"settings": asdict(self)}
 
@@ -83,8 +88,7 @@ def spawn_server(
     channel.send(settings.to_message())
     with theirs:
         process = subprocess.Popen(
-            # The directory is for people who look at the processes, and want to know of which gate they are.
-            [*program, os.path.dirname(settings.outcomes)],
+            [*program, settings.name],
             stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             start_new_session=True,

@@ -1,0 +1,83 @@
+"""Which workers of this gate have left processes from before, and of what attempts.
+
+The store says who runs what, as long as it is the store of these workers. One that was put back from a copy, or is
+new, does not know them, and may believe that what they run is still to be started. The kernel knows them, by their
+marks (see ``mark``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+
+from taskgated.clock import ProcessId, boot_id
+from taskgated.worker import cgroup, mark, sweep
+from taskgated.worker.spawn import Settings
+
+_COOKIE = re.compile(rb"TASKGATE_COOKIE=(.+)-([0-9]{1,15})-([0-9]{1,15})")
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """A worker, dead or alive, of which there are processes: its control group, if that can still be asked for, and
+    the attempts (job, number) on which it is seen to be at work."""
+
+    process: ProcessId
+    cgroup: str | None
+    attempts: frozenset[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class _Left:
+    """What bears one mark: whether that is of this gate, and the attempts that it says it is of."""
+
+    ours: bool = False
+    attempts: set[tuple[int, int]] = field(default_factory=set)
+
+
+def of(settings: Settings) -> list[Survivor]:
+    """Those of this gate. To be asked before there are workers of this daemon.
+
+    A worker of this gate says so in its command line, and what it started in its environment. What shows neither, and
+    has no living worker, is not found; nor is what a worker of version 0.2.0 started, which bears no mark. Those who
+    bear the same mark as this process belong to whoever started it.
+    """
+    found: dict[tuple[int, int], _Left] = {}
+    above = mark.borne_by(os.getpid())
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            value = mark.borne_by(int(name))
+            worker = None if value is None or value == above else mark.bearer(value)
+            if worker is not None:
+                _note(found.setdefault(worker, _Left()), int(name), worker, settings)
+        except OSError:  # gone, or it may not be looked into
+            continue
+    return [_survivor(ProcessId(*worker, boot_id()), left) for worker, left in found.items() if left.ours]
+
+
+def _note(left: _Left, pid: int, worker: tuple[int, int], settings: Settings) -> None:
+    entry = sweep.look(pid)
+    if entry is None:
+        return
+    if entry.process == worker:
+        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:
+            left.ours |= os.fsencode(settings.name) in file.readall().split(b"\0")
+        return
+    with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+        for variable in file.readall().split(b"\0"):
+            if match := _COOKIE.fullmatch(variable):
+                ours = match[1] == settings.instance.encode()
+                left.ours |= ours
+                # The instance is another one when the whole directory was put back. But what is further down may also
+                # be of a gate that is a job itself.
+                if ours or entry.parent == worker[0]:
+                    left.attempts.add((int(match[2]), int(match[3])))
+
+
+def _survivor(worker: ProcessId, left: _Left) -> Survivor:
+    try:
+        group = cgroup.of(worker.pid) if worker.alive() else None
+    except OSError:
+        group = None
+    return Survivor(worker, group, frozenset(left.attempts))
