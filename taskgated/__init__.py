@@ -1,3 +1,3 @@
 """taskgated: one gate on a host that all heavy jobs pass."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
