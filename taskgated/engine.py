@@ -95,7 +95,7 @@ class Engine:
             for job in jobs:
                 if job.unreadable:  # before anything is asked for again, which would bring it again
                     self._condemn(job, f"its row in the database cannot be read: {job.unreadable}")
-            whole = len(jobs) + len(asked.known) < asked.most
+            whole = len(jobs) < asked.most
             self.do(self.gate.fetched([job for job in jobs if not job.unreadable], asked, whole=whole))
 
         self._store.submit("fetch", asked.wanted, asked.known, asked.most, done=done, early=True)

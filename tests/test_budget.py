@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,11 +13,17 @@ import pytest
 
 from gate_env import GateEnv, until
 from taskgated.control.gate import INTERFACE
+from taskgated.core.gate import Gate, Policy
+from taskgated.core.job import Job, Spec
+from taskgated.engine import Engine
+from taskgated.journal import Journal
+from taskgated.loop import Loop
+from taskgated.paths import Layout
 from taskgated.sockets import connect
-from taskgated.store.contract import WOKEN, Backlog, Filter, Page
+from taskgated.store.contract import WOKEN, Addition, Backlog, Filter, Page
 from taskgated.store.reader import Reader
 from taskgated.store.sqlite import SqliteStore
-from taskgated.store.thread import Answer
+from taskgated.store.thread import Answer, StoreThread
 
 FEW = 12 * 1024**2
 """Bytes: less than what any of these cost, and more than what a daemon needs for itself meanwhile."""
@@ -207,3 +213,45 @@ def test_a_stuck_question_is_noticed(slow: tuple[Reader, SlowStore, list[Answer]
     until(reader.responsive, "it goes on")
     answered(reader, answers, 200)
     until(reader.responsive, "also when nobody asks")
+
+
+class CountingStore(SqliteStore):
+    """It counts how often it is asked for jobs."""
+
+    fetched = 0
+
+    def fetch(self, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:
+        self.fetched += 1
+        return super().fetch(wanted, known, most)
+
+
+def test_an_empty_queue_is_not_asked_again_and_again(tmp_path: Path) -> None:
+    """More jobs are ready than one answer has: that says nothing of another queue."""
+    layout = Layout.under(tmp_path)
+    layout.state.mkdir()
+    loop = Loop()
+    store = CountingStore(layout.database)
+    many = [Spec(command="true", queue="a")] * 1500
+    store.add([Addition("claim", 0, many, "x.tasks", 1000)])
+    thread = StoreThread(store, loop.wake)
+    loop.on_wake(thread.deliver)
+    loop.at_end_of_turn(thread.flush)
+    gate = Gate(Policy(2, 5000, {"b": 1}), ["a"], lambda: 0.5)
+    engine = Engine(layout, loop, gate, thread, Journal(), store.clock.now)
+    thread.start()
+    try:
+        loop.post(lambda: engine.do(gate.reload(Policy(2, 5000, {"b": 1}), ["a"])))
+        while len(gate.ready) < 1500:
+            loop.turn()
+        asked = store.fetched
+
+        def look(turns: int) -> None:
+            thread.submit("queues", done=lambda answer: look(turns - 1) if turns else loop.stop())
+
+        loop.post(lambda: engine.do(gate.queued("b", 50)))
+        loop.post(lambda: look(5))
+        loop.run()
+        assert store.fetched - asked == 1
+    finally:
+        thread.stop(10)
+        loop.close()

@@ -166,10 +166,12 @@ class TestBounds:
     def test_the_best_of_many_queues(self, store: Store) -> None:
         ids = add(store, *(spec(queue=f"q{n % 20}", priority=n) for n in range(100)))
         found = store.fetch({f"q{n}": 5 for n in range(20)}, ids[-2:], 10)
-        assert [job.id for job in found] == ids[-3:-11:-1]
+        assert [job.id for job in found] == ids[-3:-13:-1]
         assert len(store.fetch({f"q{n}": 5 for n in range(20)})) == 100
         few = store.fetch({f"q{n}": 5 for n in range(25)}, (), 3)
         assert [job.id for job in few] == ids[-1:-4:-1], "also where there are more queues than jobs wanted"
+        rest = store.fetch({f"q{n}": 5 for n in range(25)}, ids[-20:], 3)
+        assert [job.id for job in rest] == ids[-21:-24:-1], "what the caller knows takes no place of others"
 
     def test_queues_with_most_to_do(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("taskgated.store.sqlite.QUEUES", 2)

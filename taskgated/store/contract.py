@@ -227,8 +227,8 @@ class Store(Protocol):
         opened; raises ``StoreError``."""
 
     def fetch(self, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:
-        """The best queued jobs that may run now: of each queue at most as many as wanted, and of all together the
-        best ``most``, if there are more; those that the caller knows are left out of them. Those that are
+        """The best queued jobs that may run now: of each queue as many as wanted, less those of them that the caller
+        knows; and of all that are left the best ``most``. Fewer than that are all there are. Those that are
         ``unreadable`` are for ``condemn``."""
 
     def start(self, job: int, attempt: int, worker: str) -> int:

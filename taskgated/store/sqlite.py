@@ -175,13 +175,14 @@ class SqliteStore:
     def fetch(self, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:
         steady = self.clock.now()
         rows: list[Any] = []
-        for queue in wanted if len(wanted) <= most else self._best_queues(wanted, steady, most):
-            rows += self._do("fetch", queue=queue, steady=steady, limit=wanted[queue])
+        for queue in wanted if len(wanted) <= most else self._best_queues(wanted, steady, most + len(known)):
+            found = self._do("fetch", queue=queue, steady=steady, limit=wanted[queue])
+            rows += (row for row in found if row[0] not in known)
             if len(rows) > 2 * most:
                 rows = nsmallest(most, rows, key=rank_of)
         if len(rows) > most:
             rows = nsmallest(most, rows, key=rank_of)
-        return [job_or_part(row, State.QUEUED) for row in rows if row[0] not in known]
+        return [job_or_part(row, State.QUEUED) for row in rows]
 
     def _best_queues(self, wanted: Collection[str], steady: int, most: int) -> list[str]:
         """The best jobs of all, so many of them, are in no more queues than that: those with the best first jobs."""
