@@ -126,7 +126,9 @@ class Daemon:
     def _open(self) -> SqliteStore:
         """The store; one that was put back from a copy, or is new, gives no id of a job that there was before."""
         store = SqliteStore(self._layout.database)
-        last, known = store.last_id(), ids.known(self._layout)
+        with in_words(self._layout.database):
+            last = store.last_id()
+        known = ids.known(self._layout)
         if last < known:
             store.skip_ids(known + ids.MARGIN)
             text = (

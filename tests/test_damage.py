@@ -257,6 +257,21 @@ def test_a_daemon_says_it_or_ends(whole: Path, tmp_path: Path, make_gate: MakeGa
         assert "Traceback" not in gate.log(), what
 
 
+def test_the_page_with_the_last_id(whole: Path, make_gate: MakeGate) -> None:
+    """It is asked for before anything else is."""
+    gate = make_gate("workers: 2\n", start=False)
+    put(gate, whole)
+    db = sqlite3.connect(gate.layout.database)
+    (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_sequence'").fetchone()
+    db.close()
+    with open(gate.layout.database, "r+b") as file:
+        os.pwrite(file.fileno(), bytes(PAGE), (page - 1) * PAGE)
+    gate.launch()
+    assert gate.wait() == os.EX_IOERR
+    assert f"the database {gate.layout.database} is damaged" in gate.log()
+    assert "Traceback" not in gate.log()
+
+
 def edit(gate: GateEnv, sql: str, *values: Any) -> None:
     db = sqlite3.connect(gate.layout.database)
     db.execute("PRAGMA ignore_check_constraints = ON")
