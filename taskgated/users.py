@@ -3,8 +3,9 @@
 That a user is unknown, and that nobody could be asked, are two things, but ``pwd`` and ``grp`` raise ``KeyError`` for
 both. The C library tells them apart: a lookup returns 0, with an entry or without one, when it was answered, and an
 error number when it was not (getpwnam_r(3)). Only, what counts is the last service in nsswitch.conf(5): when the one
-that has the user is away, and the next says that it knows no such user, that is the answer. So in this process a
-service that is away ends the lookup, as ``[UNAVAIL=return]`` in that file would do for the whole host.
+that has the user is away, and the next says that it knows no such user, that is the answer. So whoever is not found
+is looked for once more, and a service that is away ends that lookup, as ``[UNAVAIL=return]`` in that file would do
+for the whole host. What is found is found, whoever is away meanwhile, or was never installed.
 """
 
 from __future__ import annotations
@@ -69,12 +70,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def user(uid: int) -> User | None:
     """The user of that number; None if there is none. ``Trouble`` when that cannot be told now."""
-    _insist()
     entry = _Passwd()
-    room = _look_up(_libc.getpwuid_r, uid, entry)
-    if room is None:
-        return None
-    return User(os.fsdecode(entry.pw_name), entry.pw_gid, os.fsdecode(entry.pw_dir))
+    for insist in (False, True):
+        _configure(insist=insist)
+        room = _look_up(_libc.getpwuid_r, uid, entry)
+        if room is not None:  # the strings of the entry are there
+            return User(os.fsdecode(entry.pw_name), entry.pw_gid, os.fsdecode(entry.pw_dir))
+    return None
 
 
 def groups(uid: int, wanted: Sequence[int]) -> frozenset[int]:
@@ -87,10 +89,12 @@ def _groups(uid: int, wanted: Sequence[int]) -> frozenset[int]:
     known = user(uid)
     if known is None:
         return frozenset()
+    _configure(insist=False)
     try:
         found = frozenset(os.getgrouplist(known.name, known.gid))
     except OSError as error:
         raise _unasked(error) from None
+    _configure(insist=True)
     for gid in wanted:
         if gid not in found:  # a service that is away is no error of getgrouplist(3), it makes the list shorter
             _look_up(_libc.getgrgid_r, gid, _Group())
@@ -132,7 +136,10 @@ class _Asker:
             if late.about == (uid, wanted) and time.monotonic() - late.answered < FRESH:
                 return late.answer()
         question = _Question(uid, wanted)
-        question.start()
+        try:
+            question.start()
+        except RuntimeError as error:  # no more processes: pthread_create(3), EAGAIN
+            raise Trouble(f"the user database cannot be asked: {error}") from None
         question.join(PATIENCE)
         if question.is_alive():
             self._late = question
@@ -151,15 +158,16 @@ def _unasked(error: OSError) -> Trouble:
     return Trouble(f"the user database cannot be asked: {error.strerror}")
 
 
-_insisted: list[tuple[int, int]] = []  # which file of services is in force
+_in_force: list[tuple[int, int, bool]] = []  # which file of services, and whether with insistence
 
 
-def _insist() -> None:
-    """Have a service that is away end each lookup, with the services that the host is configured for now."""
+def _configure(*, insist: bool) -> None:
+    """Ask the services that the host is configured for now; ``insist``: one that is away ends each lookup."""
     try:
         with open(SERVICES, encoding="utf-8", errors="replace") as file:
             status = os.fstat(file.fileno())
-            if (status.st_ino, status.st_mtime_ns) in _insisted:
+            wanted = (status.st_ino, status.st_mtime_ns, insist)
+            if wanted in _in_force:
                 return
             text = file.read()
     except FileNotFoundError:
@@ -168,8 +176,9 @@ def _insist() -> None:
         raise _unasked(error) from None
     for database, line in _DATABASE.findall(text):
         # Replaces what this process had for that database (nss.h); nothing is looked up by that.
-        _libc.__nss_configure_lookup(database.encode(), insisting(line).encode())
-    _insisted[:] = [(status.st_ino, status.st_mtime_ns)]
+        services = insisting(line) if insist else line
+        _libc.__nss_configure_lookup(database.encode(), services.encode())
+    _in_force[:] = [wanted]
 
 
 def insisting(line: str) -> str:

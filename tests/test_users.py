@@ -93,6 +93,25 @@ def test_a_database_that_comes_back(tmp_path: Path, services: str) -> None:
     assert said[2:] == ["known 4711 7777", "unknown"]
 
 
+@pytest.mark.parametrize("services", ["nosuch files", "nosuch files systemd"])
+def test_who_is_found_is_known_whoever_is_away(tmp_path: Path, services: str) -> None:
+    """A service may be named and not be installed; the host knows its users all the same, and so must we."""
+    (tmp_path / "nsswitch.conf").write_text(f"passwd: {services}\ngroup: {services}\n")
+    said = apart(f"users.SERVICES = {str(tmp_path / 'nsswitch.conf')!r}\nask(1, (0,))\nask({NOBODY_KNOWS})")
+    assert said == ["known 1", "unknown"]
+
+
+def test_without_room_for_a_thread_nobody_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that forks without end takes the processes of all (pids.max), and says nothing against anybody."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(Trouble, match="can't start new thread"):
+        users.groups(1, (0,))
+
+
 @pytest.mark.parametrize(
     ("line", "insisting"),
     [
