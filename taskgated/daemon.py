@@ -125,7 +125,7 @@ class Daemon:
 
     def _open(self) -> SqliteStore:
         """The store; one that was put back from a copy, or is new, gives no id of a job that there was before."""
-        store = SqliteStore(self._layout.database)
+        store = SqliteStore(self._layout.database, at_work=self.begun.goes_on)
         with in_words(self._layout.database):
             last = store.last_id()
         known = ids.known(self._layout)

@@ -20,6 +20,8 @@ PATIENCE = 120.0
 reason for the manager to give the service up (``StartLimitIntervalSec=`` in the unit is less)."""
 AGAIN = 1.0
 """Seconds between attempts at a disk that refuses."""
+A_STEP = 60.0
+"""Seconds that the manager is asked for while there is progress. A commit, with its sync, may take as long."""
 
 T = TypeVar("T")
 
@@ -32,6 +34,7 @@ class Start:
         self._journal = journal
         self._ends = time.monotonic() + PATIENCE
         self._told = False
+        self._asked = float("-inf")
         self.announced = False
         """The manager was told that the start is over. (``READY=1``; whether the gate is ready says its status.)"""
 
@@ -52,6 +55,14 @@ class Start:
                     self._journal.flush()
                     self._systemd.status(f"starting: {error}")
                 time.sleep(AGAIN)  # there is nothing else to do yet, and a signal still ends us by itself
+
+    def goes_on(self) -> None:
+        """The database of an earlier version is being brought up to date. That comes to an end; whoever stopped it
+        for its length would have it begin again at each start."""
+        if (now := time.monotonic()) - self._asked >= AGAIN:
+            self._asked = now
+            self._systemd.extend(A_STEP)
+            self._systemd.status("starting: the database is being brought up to date")
 
     @property
     def late(self) -> bool:

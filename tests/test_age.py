@@ -12,7 +12,7 @@ from taskgated import clock
 from taskgated.clock import MICROSECONDS
 from taskgated.core.job import Outcome, Result, Spec
 from taskgated.core.lifecycle import Verb, Verdict
-from taskgated.store import sqlite
+from taskgated.store import database, sqlite
 from taskgated.store.contract import Addition
 from taskgated.store.sqlfiles import migrations
 from taskgated.store.sqlite import SqliteStore
@@ -133,6 +133,26 @@ def test_how_long_the_oldest_waits(host: Host) -> None:
         host.wall += step
         assert host.store.backlog().oldest == submitted
     assert host.store.backlog().waited == 120.0
+
+
+def test_a_migration_says_again_and_again_that_it_is_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "OPERATIONS", 1000)
+    with sqlite3.connect(tmp_path / "old") as db:
+        db.executescript(migrations()[0][1])
+        db.execute("PRAGMA user_version = 1")
+        db.executemany(
+            "INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, finished, spec)"
+            " VALUES ('failed', 'default', 50, x'61', x'61', 0, 5, ?, '{}')",
+            [(n,) for n in range(1000)],
+        )
+    db.close()
+    said: list[int] = []
+    store = SqliteStore(tmp_path / "old", at_work=lambda: said.append(1))
+    assert len(said) > 10
+    said.clear()
+    store.prunable(0, 0, 1000)
+    assert not said, "that is over"
+    store.close()
 
 
 def test_what_an_earlier_version_left_is_forgotten_in_its_order_but_not_for_its_age(

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from gate_env import GateEnv, until
 from taskgated.notify import Systemd
+from taskgated.store.sqlfiles import migrations
 
 MakeGate = Callable[..., GateEnv]
 
@@ -95,7 +97,9 @@ IMPATIENT = """\
 import sys
 if "taskgated" in sys.orig_argv:
     from taskgated import starting
+    from taskgated.store import database
     starting.PATIENCE = 2.0
+    database.OPERATIONS = 1000
 """
 
 
@@ -109,6 +113,25 @@ class TestAStartThatTakesLong:
         (directory / "sitecustomize.py").write_text(IMPATIENT)
         path = f"{directory}:{Path(__file__).resolve().parents[1]}"
         return {**manager.env, "WATCHDOG_USEC": "400000", "PYTHONPATH": path}
+
+    def test_a_database_of_an_earlier_version_has_the_time_that_it_takes(
+        self, make_gate: MakeGate, manager: Manager, impatient: dict[str, str]
+    ) -> None:
+        gate = make_gate(start=False)
+        gate.layout.state.mkdir(0o700)
+        with sqlite3.connect(gate.layout.database) as db:
+            db.executescript(migrations()[0][1])
+            db.execute("PRAGMA user_version = 1")
+            db.executemany(
+                "INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, finished, spec)"
+                " VALUES ('failed', 'default', 50, x'61', x'61', 0, 5, ?, '{}')",
+                [(n,) for n in range(1000)],
+            )
+        db.close()
+        gate.start(impatient)
+        manager.until("READY")
+        assert manager.heard[0] == {"EXTEND_TIMEOUT_USEC": "60000000"}
+        assert "the database is being brought up to date" in manager.heard[1]["STATUS"]
 
     def test_it_is_over_and_the_gate_goes_on_trying(
         self, make_gate: MakeGate, manager: Manager, impatient: dict[str, str]

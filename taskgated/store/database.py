@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import methodcaller
 from pathlib import Path
@@ -24,17 +24,21 @@ as_text = methodcaller("decode", "utf-8", "surrogateescape")
 """A text may be damaged so that it is no UTF-8 any more. That is for whoever reads that row to say; by itself the
 module would refuse the whole question."""
 
+OPERATIONS = 1_000_000
+"""Of the engine, between two words that a migration is at work: some ten milliseconds, more with a slow disk."""
+
 HELP = "`taskgated --check-store` says what is wrong and what to do"
 
 
-def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    """Raises ``DiskTrouble`` or another ``StoreError``."""
+def connect(path: Path, *, read_only: bool, at_work: Callable[[], None] = lambda: None) -> sqlite3.Connection:
+    """Raises ``DiskTrouble`` or another ``StoreError``. ``at_work`` is called again and again while a database of an
+    earlier version becomes one of this: with a million jobs, on a slow disk, that takes minutes."""
     try:
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=10)
     except sqlite3.Error as error:
         raise cannot_open(path, error) from error
     try:
-        _set_up(db, path, read_only)
+        _set_up(db, path, read_only, at_work)
     except sqlite3.Error as error:
         db.close()
         raise cannot_open(path, error) from error
@@ -44,7 +48,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     return db
 
 
-def _set_up(db: sqlite3.Connection, path: Path, read_only: bool) -> None:
+def _set_up(db: sqlite3.Connection, path: Path, read_only: bool, at_work: Callable[[], None]) -> None:
     db.text_factory = as_text
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
@@ -58,7 +62,9 @@ def _set_up(db: sqlite3.Connection, path: Path, read_only: bool) -> None:
         # be a hole in it after a power cut, with all that comes behind it lost (fsync(2), "errors"). So nothing comes
         # behind it: the log goes into the database, which is synced, and begins anew.
         db.execute("PRAGMA wal_checkpoint = TRUNCATE").fetchall()
+        db.set_progress_handler(at_work, OPERATIONS)
         _migrate(db, path)
+        db.set_progress_handler(None, 0)
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from heapq import nsmallest
 from pathlib import Path
@@ -49,9 +49,9 @@ KEEP_CLOCK = 60 * MICROSECONDS
 
 class SqliteStore:
     """``Store`` on a file. One thread at a time; ``read_only`` opens a second view for listings, which
-    sees what was committed and is never in a writer's way."""
+    sees what was committed and is never in a writer's way. ``at_work``: as for ``database.connect``."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, at_work: Callable[[], None] = lambda: None) -> None:
         self._path = path
         self._sql = statements()
         self._early = False
@@ -59,7 +59,7 @@ class SqliteStore:
         self._kept = 0  # how far the steady clock had come when the clocks were written down
         self._read_only = read_only
         self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
-        self._db = database.connect(path, read_only=read_only)
+        self._db = database.connect(path, read_only=read_only, at_work=at_work)
         try:
             self._clocks = Clocks.carried_on(boot_id(), lambda key: self._one("meta_get", key=key))
             self.clock, self.uptime = self._clocks.steady, self._clocks.uptime
