@@ -2,15 +2,22 @@
 
 Written by a worker whose daemon is gone, read by the next daemon. A file is whole or not there: it is
 written beside its place, synced, and renamed (rename(2)).
+
+A job, which is of the same user, may put anything in these places. Nobody waits for what that makes a reader or a
+writer wait for (fifo(7)), and nobody follows it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 
 from taskgated.core.job import Outcome
+
+LIMIT = 1024 * 1024
+"""Bytes that are read of an outcome: those that workers put down are short."""
 
 
 class Outcomes:
@@ -22,8 +29,10 @@ class Outcomes:
         self._directory.mkdir(0o700, exist_ok=True)
         target = self._path(outcome.job, outcome.attempt)
         fresh = target.with_suffix(".tmp")
+        fresh.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            with open(fresh, "w", encoding="ascii") as file:
+            with open(os.open(fresh, flags, 0o666), "w", encoding="ascii") as file:
                 json.dump(outcome.to_json(), file)
                 file.flush()
                 os.fsync(file.fileno())
@@ -39,10 +48,15 @@ class Outcomes:
 
     def read(self, job: int, attempt: int) -> Outcome | None:
         """The outcome of that attempt, if one was put down. Raises ``OSError`` when that cannot be said now: to
-        take it for none would run the job again."""
+        take it for none would run the job again. What no worker has put there is none."""
+        path = self._path(job, attempt)
         try:
-            outcome = Outcome.from_json(json.loads(self._path(job, attempt).read_bytes()))
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            mode = os.lstat(path).st_mode
+            if not stat.S_ISREG(mode) or not mode & stat.S_IRUSR:
+                return None
+            with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                outcome = Outcome.from_json(json.loads(file.read(LIMIT)))
+        except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return outcome if (outcome.job, outcome.attempt) == (job, attempt) else None
 

@@ -160,8 +160,11 @@ class Attempt:
         directory = self._host.settings.scripts
         os.makedirs(directory, 0o700, exist_ok=True)
         self._script = path = f"{directory}/{self.job}.{self.attempt}"  # also one that is half written goes again
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(path, flags, 0o700), "wb") as file:
+        try:
+            os.unlink(path)  # whatever it is: a job may have put it there, for us to wait for (fifo(7))
+        except FileNotFoundError:
+            pass
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o700), "wb") as file:
             file.write(to_bytes(text))
 
     def _env(self) -> dict[bytes, bytes]:
