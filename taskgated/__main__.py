@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     early.hold_signals()
-    from taskgated.errors import TaskgateError, printable
+    from taskgated.errors import CannotStart, TaskgateError, printable
     from taskgated.paths import Layout
 
     options = parser().parse_args(argv)
@@ -48,7 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return check(layout.database, print)
         from taskgated.daemon import Daemon
 
-        return Daemon(layout, options.config).run()
+        try:
+            daemon = Daemon(layout, options.config)
+        except (
+            OSError
+        ) as error:  # sockets that cannot be made, no descriptors: what the host lacks, and no traceback says
+            names = [f": {name}" for name in (error.filename, error.filename2) if name]
+            raise CannotStart(f"cannot start: {error.strerror}{''.join(names)}") from None
+        return daemon.run()
     except TaskgateError as error:
         for line in f"taskgated: {error}".split("\n"):
             print(printable(line), file=sys.stderr)

@@ -78,6 +78,7 @@ class Daemon:
         self.begun.insist(lambda: directories.make_state(layout))
         self._lock = self.begun.insist(lambda: _only_one(layout))
         self.begun.insist(lambda: directories.make(layout, self.config.queues))
+        self._left = survivors.of(self._settings())  # while nobody is there that is of this daemon
         step_aside()
         self._loop = Loop()
         store = self.begun.insist(self._open)
@@ -153,9 +154,8 @@ class Daemon:
         self._store.start()
         self._reader.start()
         self._outputs.start()
-        left = survivors.of(self._settings())  # while nobody is there that is of this daemon
         self._supervisor.start(self.config.workers)
-        self.workforce.recover(self._before, boot_id(), left)
+        self.workforce.recover(self._before, boot_id(), self._left)
         self._intake.start()
         self._helper.start()
         self._retention.start()

@@ -10,6 +10,7 @@ attempt is left. A burial that was under way when the server died is asked for a
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -193,7 +194,7 @@ class Supervisor:
         elif kind == "exited":
             if timer := self._coming.pop(worker, None):
                 timer.cancel()
-                self._failed(f"worker {worker.pid} ended with status {detail} before it said hello")
+                self._failed(f"worker {worker.pid} ended with status {_exit(detail)} before it said hello")
             self._listener.worker_exited(worker, detail)
         elif kind == "held up":
             if waiting := self._burials.get(Identity(worker).key):
@@ -286,6 +287,14 @@ class Supervisor:
             self._start_server()
         else:
             self._fill()
+
+
+def _exit(status: int) -> int:
+    """As people know it: the exit code, or minus the signal."""
+    try:
+        return os.waitstatus_to_exitcode(status)
+    except ValueError:
+        return status
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> int:

@@ -37,7 +37,8 @@ class _Left:
 
 
 def of(settings: Settings) -> list[Survivor]:
-    """Those of this gate. To be asked before there are workers of this daemon.
+    """Those of this gate. To be asked before there are workers of this daemon. Raises ``OSError`` when that cannot be
+    said, for want of descriptors.
 
     A worker of this gate says so in its command line, and what it started in its environment. What shows neither, and
     has no living worker, is not found; nor is what a worker of version 0.2.0 started, which bears no mark. Those who
@@ -51,7 +52,7 @@ def of(settings: Settings) -> list[Survivor]:
             worker = None if value is None or value == above else mark.bearer(value)
             if worker is not None:
                 _note(found.setdefault(worker, _Left()), int(name), worker, settings)
-        except OSError:  # gone, or it may not be looked into
+        except (FileNotFoundError, ProcessLookupError, PermissionError):  # gone, or it may not be looked into
             continue
     return [_survivor(ProcessId(*worker, boot_id()), left) for worker, left in found.items() if left.ours]
 
@@ -78,6 +79,6 @@ def _note(left: _Left, pid: int, worker: tuple[int, int], settings: Settings) ->
 def _survivor(worker: ProcessId, left: _Left) -> Survivor:
     try:
         group = cgroup.of(worker.pid) if worker.alive() else None
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         group = None
     return Survivor(worker, group, frozenset(left.attempts))
