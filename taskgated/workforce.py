@@ -104,6 +104,8 @@ class Workforce:
             self._idle(worker)
 
     def _idle(self, worker: Worker) -> None:
+        if worker.connection.closed:  # that it is gone is told next, or was a moment ago
+            return
         if self._too_many():
             self.dispatch.quit(worker)
         elif not self._strangers:

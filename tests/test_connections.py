@@ -10,13 +10,26 @@ import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+from unittest.mock import create_autospec
 
 import pytest
 
 from gate_env import REPOSITORY, GateEnv, until
-from taskgated.core.job import Spec
+from taskgated import wire
+from taskgated.clock import ProcessId
+from taskgated.core.gate import Action, Finish, Gate, Policy
+from taskgated.core.job import Job, Spec, State
+from taskgated.dispatch import Dispatch
+from taskgated.engine import Engine
+from taskgated.journal import Journal
+from taskgated.loop import Loop
 from taskgated.store.contract import Addition
 from taskgated.store.sqlite import SqliteStore
+from taskgated.supervise import Supervisor
+from taskgated.wire import encode
+from taskgated.workforce import Workforce
 
 MakeGate = Callable[..., GateEnv]
 HOOK = """\
@@ -163,6 +176,36 @@ def test_what_was_taken_and_no_worker_would_take_fails(make_gate: MakeGate) -> N
     attempts = gate.call("Show", id=new["id"])["attempts"]
     assert len(attempts) == 1
     assert "job 1 (old, attempt 1): failed (cannot be handed to a worker: a message of" in gate.log()
+
+
+def test_a_worker_that_dies_just_before_it_is_told_of_gets_nothing_more(tmp_path: Path) -> None:
+    """That a job is too large for any worker is known a moment after the worker that was to have it is gone."""
+    loop = Loop()
+    gate = Gate(Policy(1, 2, {}), [], lambda: 0.5)
+    done: list[Action] = []
+    engine = SimpleNamespace(gate=gate, do=done.extend, reported_again=lambda *key: False)
+    workforce = Workforce(loop, cast(Engine, engine), Journal(), 1)
+    dispatch = Dispatch(loop, tmp_path / "sock", workforce)
+    workforce.dispatch = dispatch
+    workforce.supervisor = create_autospec(Supervisor, instance=True)
+    with socket.socket(socket.AF_UNIX) as worker:
+        worker.connect(str(tmp_path / "sock"))
+        me = ProcessId.own().to_json()
+        worker.sendall(encode({"hello": {"protocol": 1, "running": None, "cgroup": None, **me}}))
+        while not gate.situation().idle:
+            loop.turn()
+    large = Spec(script="#!" + "x" * wire.LIMIT)
+    gate.offered([Job(1, "default", 50, State.QUEUED, large), Job(2, "default", 50, State.QUEUED, Spec(command="x"))])
+    gate.started(1)
+    (known,) = dispatch.workers.values()
+    dispatch.run(known, gate.courses()[0].job, "log")
+    for _ in range(3):
+        loop.post(lambda: None)  # no turn waits
+        loop.turn()
+    assert not dispatch.workers
+    assert [type(action) for action in done] == [Finish]
+    dispatch.close()
+    loop.close()
 
 
 class TestDoors:
