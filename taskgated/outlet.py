@@ -49,8 +49,12 @@ class Outlet:
                     self._waiting.append(1)
             self._changed.notify()
         if self._thread is None and self._waiting:
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no more processes (pthread_create(3), EAGAIN): it is tried again with the next
+                return
+            self._thread = thread
 
     def close(self) -> None:
         """Nothing more will come; what cannot be written now is not waited for."""

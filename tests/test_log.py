@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -131,6 +132,21 @@ def test_what_a_journal_that_hangs_makes_us_drop_is_counted(receiver: socket.soc
     assert len(came) * size > BOUND / 2
     tell(journal, [told])
     assert heard(receiver, told) == [told]
+
+
+def test_without_room_for_a_thread_the_journal_hears_it_later(
+    receiver: socket.socket, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that forks without end takes all processes (pids.max); the daemon must not end for what it tells."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        tell(journal, [0])
+    tell(journal, [1])
+    assert heard(receiver, 1) == [0, 1]
 
 
 def test_a_journal_that_is_started_again_has_missed_nothing(tmp_path: Path, journal: Journal) -> None:
