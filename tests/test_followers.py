@@ -92,6 +92,35 @@ def test_wait_goes_on_when_the_daemon_comes_back(
     assert [line.split()[0] for line in waits.out.splitlines()] == [b"1", b"2"], "each once"
 
 
+UNREADABLE = """\
+import os, sqlite3, sys
+if "taskgated" in sys.orig_argv:
+    from taskgated.store.sqlite import SqliteStore
+    real = SqliteStore.records
+    def records(store, jobs):
+        if os.path.exists(os.environ["UNREADABLE"]):
+            raise sqlite3.OperationalError("disk I/O error")
+        return real(store, jobs)
+    SqliteStore.records = records
+"""
+
+
+def test_wait_goes_on_while_the_store_cannot_be_read(make_gate: MakeGate, follow: Callable[..., Follower]) -> None:
+    gate = make_gate(start=False)
+    hook, flag, go = gate.scratch / "hook", gate.scratch / "flag", gate.scratch / "go"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(UNREADABLE)
+    gate.start({"PYTHONPATH": f"{hook}:{REPOSITORY}", "UNREADABLE": str(flag)})
+    gate.drop("a.yaml", f"name: a\ncommand: '{until_there(go)}; exit 7'\n")
+    gate.until_running("a")
+    waits = follow(gate, "wait", "1")
+    flag.touch()
+    go.touch()
+    until(lambda: "cannot be read: disk I/O error; trying again" in waits.err, "it says so, and goes on")
+    flag.unlink()
+    assert waits.end() == 7
+
+
 def test_patience_has_an_end_where_that_is_wanted(gate: GateEnv, follow: Callable[..., Follower]) -> None:
     gate.drop("a.yaml", "name: a\ncommand: sleep 100\n")
     gate.until_running("a")

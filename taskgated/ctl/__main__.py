@@ -20,7 +20,7 @@ from typing import Any
 from taskgated import __version__, acl
 from taskgated.ctl import show
 from taskgated.ctl.client import CallError, Client, Gone, Unreachable
-from taskgated.ctl.patience import Patience
+from taskgated.ctl.patience import Patience, passes
 from taskgated.ctl.show import say
 from taskgated.errors import ConfigError, Refused, TaskgateError
 from taskgated.identity import how_to_drop, service_user
@@ -178,7 +178,7 @@ def _logs(gate: Client, options: argparse.Namespace) -> int:
         try:
             reply = gate.call("Logs", id=options.id, offset=offset, **asked)
         except (Gone, CallError) as error:
-            if not options.follow or (isinstance(error, CallError) and error.kind != "Unavailable"):
+            if not (options.follow and passes(error)):
                 raise
             patience.lost(error)
             continue
@@ -219,7 +219,9 @@ def _wait(gate: Client, options: argparse.Namespace) -> int:
                     over[job["id"]] = job
                     if not options.json:
                         say("  ".join(str(cell) for cell in show.job_row(job) if cell is not None))
-        except Gone as error:
+        except (Gone, CallError) as error:
+            if not passes(error):
+                raise
             patience.lost(error)
     jobs = [over[id_] for id_ in wanted]
     if options.json:

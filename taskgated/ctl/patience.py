@@ -5,13 +5,19 @@ from __future__ import annotations
 import sys
 import time
 
-from taskgated.ctl.client import CallError, Client, Unreachable
+from taskgated.ctl.client import CallError, Client, Gone, Unreachable
 from taskgated.ctl.show import say
 
 AGAIN = 0.5
 """Seconds between attempts to reach the daemon again."""
 STEADY = 10.0
 """Seconds that a connection has to last before the next loss is another one."""
+
+
+def passes(error: Unreachable | CallError) -> bool:
+    """Whether the same may well be answered later: the daemon has gone, or what it would have to read cannot be read
+    now."""
+    return isinstance(error, Gone) or (isinstance(error, CallError) and error.kind == "Unavailable")
 
 
 class Patience:
