@@ -56,6 +56,22 @@ def a_file(rejected: Path) -> Iterator[None]:
 
 
 @contextmanager
+def the_spool_itself(rejected: Path) -> Iterator[None]:
+    """What is moved there would be refused again, under a longer name, for ever."""
+    rejected.symlink_to(".")
+    yield
+    rejected.unlink()
+
+
+@contextmanager
+def a_queue(rejected: Path) -> Iterator[None]:
+    rejected.with_name("etl").mkdir(exist_ok=True)
+    rejected.symlink_to(rejected.with_name("etl"))
+    yield
+    rejected.unlink()
+
+
+@contextmanager
 def another_file_system(rejected: Path) -> Iterator[None]:
     rejected.mkdir()
     mount("tmpfs", rejected)
@@ -76,7 +92,7 @@ def read_only(rejected: Path) -> Iterator[None]:
         subprocess.run(["umount", rejected], check=True)
 
 
-@pytest.mark.parametrize("broken", [dangling, a_file, another_file_system, read_only])
+@pytest.mark.parametrize("broken", [dangling, a_file, the_spool_itself, a_queue, another_file_system, read_only])
 def test_what_is_refused_is_not_lost_without_a_place_for_it(
     gate: Gate, broken: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
@@ -96,6 +112,16 @@ def test_what_is_refused_is_not_lost_without_a_place_for_it(
     assert (gate.layout.rejected / "a.yaml").read_text() == BROKEN
     until(gate.idle)
     assert len(gate.told(FileStuck)) == 2, "it is told once"
+
+
+@pytest.mark.limit(120)
+def test_a_pipe_where_the_reason_is_written(gate: Gate) -> None:
+    """A job may have put it there. Nobody reads from it."""
+    gate.layout.rejected.mkdir(exist_ok=True)
+    os.mkfifo(gate.layout.rejected / ".reason.tmp")
+    gate.drop("a.yaml", BROKEN)
+    until(lambda: {"a.yaml", "a.yaml.reason"} <= set(gate.rejected()))
+    assert "command" in (gate.layout.rejected / "a.yaml.reason").read_text()
 
 
 def test_a_place_that_is_removed_while_a_file_is_moved_there(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 
@@ -23,6 +24,8 @@ def put_aside(rejected: bytes, directory: int, path: bytes, name: bytes, queue: 
     ``OSError`` when the file cannot be moved, also for want of a place to move it to.
     """
     directories.make_rejected(os.fsdecode(rejected))
+    if _leads_back(rejected):
+        raise OSError(errno.ELOOP, "it is a link into the spool, from where it would be refused again and again")
     owner = _owner(directory, path)
     if owner is None:
         return None
@@ -43,6 +46,14 @@ def put_aside(rejected: bytes, directory: int, path: bytes, name: bytes, queue: 
         raise
     point("reject.moved")
     return new
+
+
+def _leads_back(rejected: bytes) -> bool:
+    """Whether it is a link to a place in the spool that is not its own."""
+    if not os.path.islink(rejected):
+        return False
+    place, spool = os.path.realpath(rejected), os.path.realpath(os.path.dirname(rejected))
+    return place == spool or place.startswith(spool + b"/")
 
 
 def _owner(directory: int, path: bytes) -> int | None:
@@ -105,8 +116,11 @@ def _free(name: bytes, taken: Callable[[bytes], bool]) -> bytes:
 def _write(path: bytes, data: bytes, owner: int) -> None:
     """For the owner of the refused file alone, where that can be said: it quotes from it."""
     temporary = os.path.dirname(path) + b"/.reason.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(temporary, flags, 0o640)
+    try:
+        os.unlink(temporary)  # whatever it is: a job may have put it there, for us to wait for (fifo(7))
+    except FileNotFoundError:
+        pass
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     try:
         if owner != os.geteuid():
             try:
