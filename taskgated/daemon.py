@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import gc
 import os
@@ -73,6 +74,7 @@ class Daemon:
         self.config = load(layout, main)
         self._systemd = Systemd()
         self._journal = Journal()
+        atexit.register(self._journal.close)  # also of a start that fails all is told
         self.begun = Start(self._systemd, self._journal)
         # The lock before anything that another daemon may be using is touched.
         self.begun.insist(lambda: directories.make_state(layout))
@@ -119,8 +121,7 @@ class Daemon:
         self._control = Service(
             self._loop, layout.control_socket, 0o660, {INTERFACE: description()}, interface.methods()
         )
-        self._stops = 0
-        self._futile = 0  # looks in a row, while stopping, that found only the disk in the way
+        self._stops = self._futile = 0  # signals; looks in a row that found only the disk in the way
         self._failed = self.serving = False
         self._drained: Timer | None = None
 
@@ -337,7 +338,6 @@ class Daemon:
         self._store.stop(LITTLE if self._store.trouble else ENOUGH)
         self._reader.stop(ENOUGH)
         self._journal.event(Event.STOPPED, "taskgated has stopped")
-        self._journal.close()
         self._loop.close()
         os.close(self._lock)
 

@@ -172,3 +172,15 @@ def test_what_cannot_be_removed_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     assert "that of another attempt is in the way" in writer.error
     assert (writer.total, writer.omitted) == (3, 3)
     assert path.read_text() == "old"
+
+
+def test_it_is_told_also_by_a_start_that_fails(make_gate: MakeGate) -> None:
+    """The ids are left out from then on, so no later start has anything to tell."""
+    gate = make_gate(start=False)
+    output = gate.layout.output_file(5000, 1)
+    output.parent.mkdir(parents=True)
+    output.touch()
+    (gate.layout.worker_socket / "in the way").mkdir(parents=True)
+    gate.launch()
+    assert gate.wait() == os.EX_TEMPFAIL
+    assert "it was put back from a copy, or is new" in gate.log()
