@@ -142,9 +142,8 @@ class Loop:
         self.turns += 1
         told = [(fd, events, self._watched[fd]) for fd, events in self._epoll.poll(self._timeout())]
         for fd, events, watch in told:  # each may be removed by what comes before it in this turn
-            if (
-                events & ~select.EPOLLOUT and self._watched.get(fd) is watch
-            ):  # also the end, errors: reading says which
+            to_read = events & ~select.EPOLLOUT  # also the end, and errors: reading says which
+            if to_read and self._watched.get(fd) is watch:
                 watch.readable()
             if events & select.EPOLLOUT and self._watched.get(fd) is watch and watch.writable is not None:
                 watch.writable()
