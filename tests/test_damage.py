@@ -228,6 +228,16 @@ def check_store(gate: GateEnv) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
+def follow(advice: str) -> int:
+    """Type what it says is to be done, as it stands, but for the service, which is not there."""
+    if shutil.which("sqlite3") is None:
+        pytest.skip("needs sqlite3")
+    lines = [line.strip() for line in advice.splitlines() if line.startswith("    ")]
+    mine = [line for line in lines if not line.startswith(("systemctl ", "taskgated "))]
+    assert mine, advice
+    return subprocess.run(["sh", "-c", "\n".join(mine)], capture_output=True, timeout=60, check=False).returncode
+
+
 def put(gate: GateEnv, database: Path) -> None:
     gate.layout.state.mkdir(parents=True, mode=0o700)
     shutil.copy(database, gate.layout.database)
@@ -388,7 +398,14 @@ def test_damage_is_told_and_nothing_more_is_taken_in(make_gate: MakeGate, tmp_pa
     found = check_store(gate)
     assert found.returncode == os.EX_DATAERR
     assert "jobs behind" in found.stdout
-    assert ".recover" in found.stdout
+    assert follow(found.stdout) == 0
+    found = check_store(gate)
+    if "counts can be made anew" in found.stdout:  # of the jobs that are lost
+        assert follow(found.stdout) == 0
+        found = check_store(gate)
+    assert "is fine: " in found.stdout, found
+    gate.start()
+    assert gate.status()["ready"]
 
 
 def test_the_check_works_beside_a_running_daemon(gate: GateEnv) -> None:

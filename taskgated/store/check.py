@@ -30,7 +30,7 @@ To do: nothing for the gate's sake. When the turn of such a job comes it fails, 
 has written it, install that version again; else drop the job's file again, if it is still wanted.
 """
 _DERIVED = """\
-To do: indexes and counts can be made anew from the jobs:
+To do: indexes and counts can be made anew from the jobs (sqlite3 is in the package of that name):
     systemctl stop taskgated
     cp -a {path} {path}.damaged
     sqlite3 {path} {statements}
@@ -38,10 +38,12 @@ To do: indexes and counts can be made anew from the jobs:
     systemctl start taskgated
 """
 _PAGES = """\
-To do: look at the disk first (journalctl -k). Then put the database back from a backup, or save what can be read:
+To do: look at the disk first (journalctl -k). Then put the database back from a backup, or save what can be read
+(sqlite3 is in the package of that name; it says what it cannot read):
     systemctl stop taskgated
-    mv {path} {path}.damaged     # and the files {name}-wal and {name}-shm, if there are any
-    sqlite3 {path}.damaged .recover | sqlite3 {path}
+    mv {path} {path}.damaged
+    if [ -e {path}-wal ]; then mv {path}-wal {path}.damaged-wal; rm -f {path}-shm; fi
+    sqlite3 {path}.damaged .dump | sed 's/^ROLLBACK;.*/COMMIT;/' | sqlite3 {path}
     sqlite3 {path} 'PRAGMA user_version = {version}' 'PRAGMA journal_mode = WAL'
     chown --reference={path}.damaged {path}
     taskgated --check-store
@@ -62,6 +64,9 @@ def check(path: Path, say: Callable[[str], None]) -> int:
             return os.EX_DATAERR
         with path.open("rb"):
             pass
+    except PermissionError as error:
+        say(f"the database {path} cannot be opened: {error.strerror} (root can, and the user as whom taskgated runs)")
+        return os.EX_IOERR
     except OSError as error:
         say(f"the database {path} cannot be opened: {error.strerror}")
         return os.EX_IOERR
@@ -92,7 +97,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _advice(text: str, path: Path) -> str:
-    return text.format(path=path, name=path.name, version=migrations()[-1][0], statements=_RECOUNT).rstrip()
+    return text.format(path=path, version=migrations()[-1][0], statements=_RECOUNT).rstrip()
 
 
 class _Check:
