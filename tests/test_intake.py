@@ -563,6 +563,22 @@ def test_it_pauses_when_the_backlog_is_full_and_goes_on(tmp_path: Path) -> None:
         until(lambda: gate.told(Resumed))
 
 
+def test_a_backlog_that_stays_full_is_told_of_once(tmp_path: Path) -> None:
+    """Each job that ends makes room for the next file, and no line for the log."""
+    with running(tmp_path, capacity=16, max_backlog=16) as gate:
+        for number in range(40):
+            gate.drop(f"{number:02}.yaml", SPEC)
+        until(lambda: gate.told(Paused))
+        for number in range(17, 41):
+            gate.sink.end_jobs(1)
+            gate.intake.poke()
+            until(lambda number=number: len(gate.sink.sources) == number)  # type: ignore[misc]
+        gate.sink.end_jobs(1)
+        gate.intake.poke()
+        until(lambda: gate.told(Resumed))
+        assert (len(gate.told(Paused)), len(gate.told(Resumed))) == (1, 1)
+
+
 def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
     """30,000 files at once: names heard of, names scanned and files under way are all bounded."""
 

@@ -15,7 +15,7 @@ from taskgated.intake.events import FileRefused, HandlersMissing
 from taskgated.store.contract import Addition
 from tests.intake_env import QUEUES, Gate, config, until
 
-NONE = "files for queue {} wait: they are data for a handler, and the configuration has none for it; "
+NONE = "files for queue {} wait: they are data, and the configuration has no handler for them "
 TELLING = "touch /tmp/this-runs\n"
 
 

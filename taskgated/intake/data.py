@@ -46,6 +46,6 @@ def reasons(config: Config, waiting: Iterable[str], unexplained: Iterable[Taken]
             yield f"files for queue {name} wait: they were claimed as {kind}, and its handler takes {mark} now"
         else:
             yield (
-                f"files for queue {name} wait: they are data for a handler, and the configuration has none for it; "
-                "give it one, or say 'handler: none' to have run what is dropped there"
+                f"files for queue {name} wait: they are data, and the configuration has no handler for them "
+                "('handler: none' would run them)"
             )

@@ -303,7 +303,7 @@ class Intake(threading.Thread):
             self._unproven = False
             self._check()
         self._tell_waiting(more)
-        self._shares.tell_room(full=self._taker.room <= 0, more=more)
+        self._shares.tell_room(self._taker.room, more=more)
         if (stalled or not more) and not self._claims.litter.pending:
             until = min(self._rescan_at, self._taker.next, self._shares.next, self._inlets.next, self._over_at)
             if not stalled:

@@ -19,7 +19,7 @@ ASK = 1.0
 """Seconds between two questions to the store about the same user."""
 PART = 8
 """One such part of a share has to be free before a user who was held back may go on: each time, the whole spool is
-looked through for what was passed over."""
+looked through for what was passed over. And one of the backlog before a pause is told to be over."""
 
 
 class Shares:
@@ -43,12 +43,13 @@ class Shares:
             self._left.clear()
             self._ask_at.clear()
 
-    def tell_room(self, *, full: bool, more: bool) -> None:
-        """Say that intake pauses, or goes on, if that is news. ``more``: there is something to take in."""
-        if full and more and not self._paused:
+    def tell_room(self, room: int, *, more: bool) -> None:
+        """Say that intake pauses, or goes on, if that is news. ``more``: there is something to take in. A backlog that
+        is filled up again with each job that ends stays full, and is told of once."""
+        if room <= 0 and more and not self._paused:
             self._paused = True
             self._tell(Paused(self._backlog))
-        elif self._paused and not full:
+        elif self._paused and room > 0 and (not more or room >= self._backlog // PART):
             self._paused = False
             self._tell(Resumed())
 
