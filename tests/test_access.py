@@ -134,6 +134,7 @@ def test_members_where_the_configuration_says_so(shared: Callable[[str], GateEnv
 def test_reload_is_for_root(shared: Callable[[str], GateEnv]) -> None:
     gate = shared("")
     assert as_user(OWNER, gate, "Reload") == DENIED
+    assert str(CallError("Reload", f"org.varlink.service.{DENIED}", {})).endswith("the user as whom taskgated runs")
     gate.configure("wurkers: 1\n")
     assert as_user(0, gate, "Reload") == "BadConfiguration"
     done = gate.ctl("reload")

@@ -320,6 +320,7 @@ def test_a_bad_row_fails_one_job(make_gate: MakeGate, column: str, value: Any, s
     assert said in gate.log()
     assert "cannot be read" in shown["job"]["reason"]
     assert shown["spec"] is None
+    assert f"runs  (cannot be read: {shown['unreadable']})" in gate.ctl("show", "1").stdout.decode()
     assert gate.status()["ready"]
 
 

@@ -230,6 +230,11 @@ def test_submit_and_wait_ends_as_the_job_does(gate: GateEnv, name: str) -> None:
     assert (done.returncode, b"did you mean 'command'?" in done.stderr) == (65, True)
 
 
+def test_submit_and_wait_of_nothing_says_how() -> None:
+    done = subprocess.run(["sh", str(SUBMIT)], capture_output=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (os.EX_USAGE, b"usage: submit-and-wait FILE [QUEUE]\n")
+
+
 def test_submit_and_wait_of_a_file_without_jobs_ends(gate: GateEnv) -> None:
     file = gate.root / "none.tasks"
     file.write_text("# nothing to do\n")

@@ -211,7 +211,7 @@ class TestListsAndHandlers:
 
     def test_no_kind(self) -> None:
         assert refused(b"\xff\xd8", "a.jpg") == [
-            "a.jpg: this is neither a spec (.yaml, .yml, .json), a task list (.tasks, .txt) or a script "
+            "a.jpg: this is neither a spec (.yaml, .yml, .json) nor a task list (.tasks, .txt) nor a script "
             "(first line #!), and queue default has no handler"
         ]
 

@@ -156,6 +156,7 @@ class GateInterface:
                 attempts=[viewer.attempt(self._layout, details.record, a) for a in details.attempts],
                 earlier=first if 1 < first <= details.record.attempt else None,
                 spec=viewer.spec(details),
+                unreadable=viewer.unreadable(details),
                 waits_for=[{"kind": r.kind, "text": r.text} for r in self._waits_for(details)],
             )
 

@@ -79,3 +79,7 @@ class Viewer:
 
     def spec(self, details: Details) -> dict[str, Any] | None:
         return details.job.spec.to_json() if self.sees(details.record) and not details.job.unreadable else None
+
+    def unreadable(self, details: Details) -> str | None:
+        """Why there is no spec for who may see it: what the database has of it cannot be read."""
+        return details.job.unreadable or None if self.sees(details.record) else None

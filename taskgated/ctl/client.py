@@ -14,9 +14,9 @@ from taskgated.wire import Message, decode, encode
 INTERFACE = "io.taskgate.Gate"
 
 
-_IN_WORDS = {
-    "PermissionDenied": "you may not do that: it takes the job's owner, or root (access: in taskgated.yaml(5))"
-}
+_DENIED = "you may not do that: it takes the job's owner, or root (access: in taskgated.yaml(5))"
+_DENIED_OF = {"Reload": "you may not do that: it takes root, or the user as whom taskgated runs"}
+"""Where it is not about somebody's job."""
 
 
 class Unreachable(TaskgateError):
@@ -28,13 +28,13 @@ class Gone(Unreachable):
 
 
 class CallError(TaskgateError):
-    """The daemon answered with an error; ``kind`` is its name without the interface."""
+    """The daemon answered the call of ``method`` with an error; ``kind`` is its name without the interface."""
 
-    def __init__(self, name: str, parameters: Message) -> None:
+    def __init__(self, method: str, name: str, parameters: Message) -> None:
         self.kind = name.rpartition(".")[2]
         self.parameters = parameters
-        text = parameters.get("message") or _IN_WORDS.get(self.kind) or f"{name} {parameters}"
-        super().__init__(str(text))
+        denied = _DENIED_OF.get(method, _DENIED) if self.kind == "PermissionDenied" else ""
+        super().__init__(str(parameters.get("message") or denied or f"{name} {parameters}"))
 
 
 class Client:
@@ -83,12 +83,12 @@ class Client:
             while True:
                 reply = decode(self._frame())
                 if "error" in reply:
-                    raise CallError(reply["error"], reply.get("parameters", {}))
+                    raise CallError(method, reply["error"], reply.get("parameters", {}))
                 yield reply.get("parameters", {})
                 if not reply.get("continues"):
                     return
         except OSError as error:
-            raise Gone(f"the daemon is gone: {error}") from None
+            raise Gone(f"the daemon is gone: {error.strerror or error}") from None
 
     def _frame(self) -> bytes:
         start = 0

@@ -82,6 +82,13 @@ def status(reply: Message) -> list[str]:
     return [*lines, "", *table(("QUEUE", "LIMIT", "QUEUED", "RUNNING", "FAILED"), queues), *rest]
 
 
+def _runs(reply: Message) -> str:
+    if reply["spec"] is not None:
+        return _what(reply["spec"])
+    unreadable = reply.get("unreadable")  # not from a daemon of before
+    return f"(cannot be read: {unreadable})" if unreadable else "(not yours to see)"
+
+
 def details(reply: Message) -> list[str]:
     job = reply["job"]
     rows = [
@@ -94,7 +101,7 @@ def details(reply: Message) -> list[str]:
         ("started", moment(job["started"])),
         ("finished", moment(job["finished"])),
         ("due", moment(job["due"])),
-        ("runs", "(not yours to see)" if reply["spec"] is None else _what(reply["spec"])),
+        ("runs", _runs(reply)),
         *(("waits for", reason["text"]) for reason in reply["waits_for"]),
     ]
     lines = [f"{name:>10}  {value}" for name, value in rows if value is not None]

@@ -56,7 +56,7 @@ def check_script(name: str, head: bytes, queue: str) -> None:
     """``Refused`` when what has no other kind is no script either."""
     if not head.startswith(b"#!"):
         specs, lists = ", ".join(SPEC_ENDINGS), ", ".join(LIST_ENDINGS)
-        known = f"a spec ({specs}), a task list ({lists}) or a script (first line #!)"
+        known = f"a spec ({specs}) nor a task list ({lists}) nor a script (first line #!)"
         raise Refused([Problem(name, 0, 0, f"this is neither {known}, and queue {queue} has no handler")])
 
 
