@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from taskgated.config import QueueConfig
 from taskgated.core.job import to_text
 from taskgated.intake import settle
 from taskgated.intake.events import Accepted, FileRefused, FileStuck, Paused, Resumed
-from tests.intake_env import Gate, config, running, until
+from tests.intake_env import QUEUES, Gate, config, running, until
 
 SPEC = "command: [/bin/true]\n"
 
@@ -57,6 +58,13 @@ def test_renamed_in(gate: Gate) -> None:
     taken_in(gate, "a.yaml")
     until(lambda: gate.told(Accepted) == [Accepted("a.yaml", "default", 1)])
     assert not (gate.spool / "a.yaml").exists()
+
+
+def test_what_is_told_is_the_queue_of_the_jobs(tmp_path: Path) -> None:
+    """Not that of the directory: a spec in the spool itself may name others."""
+    with running(tmp_path, queues=QUEUES | {"etl": QueueConfig("etl")}) as gate:
+        gate.drop("a.yaml", "- {command: a, queue: etl}\n- {command: b}\n- {command: c, queue: etl}\n")
+        until(lambda: gate.told(Accepted) == [Accepted("a.yaml", "etl", 2), Accepted("a.yaml", "default", 1)])
 
 
 def test_written_in_place(gate: Gate) -> None:

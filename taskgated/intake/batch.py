@@ -23,18 +23,19 @@ class Batch:
     def add(self, taken: Taken, addition: Addition) -> None:
         self._additions.append((taken, addition))
 
-    def accept(self, taken: Taken, jobs: int) -> None:
-        """That so many jobs were accepted is told when they are in the store, and before any of them starts."""
-        self._accepted.append((taken, Accepted(taken.source, taken.queue, jobs)))
+    def accept(self, taken: Taken, queue: str, jobs: int) -> None:
+        """That so many jobs were accepted for that queue, which need not be the one that the file was dropped for, is
+        told when they are in the store, and before any of them starts."""
+        self._accepted.append((taken, Accepted(taken.source, queue, jobs)))
 
     def accept_untold(self, taken: Taken) -> None:
         """The same of what was accepted of a list since that was told."""
         if taken.untold:
-            self.accept(taken, taken.untold)
+            self.accept(taken, taken.queue, taken.untold)
             taken.untold = 0
 
     def tell_untold(self, taken: Taken) -> None:
-        """Tell it now: it is in the store already."""
+        """Tell of the same now: it is in the store already."""
         if taken.untold:
             self._tell(Accepted(taken.source, taken.queue, taken.untold))
             taken.untold = 0
@@ -62,9 +63,10 @@ class Batch:
             taken.untold += event.jobs
         for taken, addition in additions:
             self._store_alone(taken, addition)
-        for taken, _ in accepted:
+        for taken, event in accepted:
             if taken.unfit is None:
-                self.tell_untold(taken)
+                taken.untold -= event.jobs
+                self._tell(event)
 
     def _store_alone(self, taken: Taken, addition: Addition) -> None:
         try:

@@ -12,7 +12,8 @@ from taskgated.store.contract import Addition
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Jobs from a file are in the store. A list that grows while it is taken in may be told twice."""
+    """Jobs from a file are in the store, for that queue; of a spec there is one event for each queue that it names.
+    A list that grows while it is taken in may be told twice."""
 
     source: str
     queue: str

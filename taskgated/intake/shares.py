@@ -44,8 +44,8 @@ class Shares:
             self._ask_at.clear()
 
     def tell_room(self, room: int, *, more: bool) -> None:
-        """Say that intake pauses, or goes on, if that is news. ``more``: there is something to take in. A backlog that
-        is filled up again with each job that ends stays full, and is told of once."""
+        """Say that intake pauses, or goes on, if that is news. ``more``: there is something to take in. A backlog
+        that is filled up again with each job that ends stays full, and is told of once."""
         if room <= 0 and more and not self._paused:
             self._paused = True
             self._tell(Paused(self._backlog))

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from taskgated.config import Config
@@ -306,7 +307,8 @@ class Taker:
             understand(taken.name, lambda: check_queues(self._spool, taken.name, opened.stat.st_uid, elsewhere))
         keep = kind is Kind.FILE
         self._add(taken, opened, 0, specs, keep)
-        self._batch.accept(taken, len(specs))
+        for queue, jobs in Counter(spec.queue for spec in specs).items():
+            self._batch.accept(taken, queue, jobs)
 
         def after() -> None:
             if not keep:
