@@ -168,6 +168,7 @@ def test_logs_follow_from_before_the_start_over_retries(make_gate: MakeGate, fol
     assert follower.out == b"1\n2\n3\n"
     assert follower.err.splitlines() == [f"taskgatectl: attempt {n} of job 2" for n in (2, 3)]
     assert gate.ctl("logs", "-f", "2", "--attempt", "1").stdout == b"1\n", "that one alone, where it is asked for"
+    assert gate.ctl("logs", "2", "--attempt", "99").stderr == b"taskgatectl: the job has no such attempt\n"
 
 
 def test_logs_of_a_job_that_never_starts(gate: GateEnv, follow: Callable[..., Follower]) -> None:

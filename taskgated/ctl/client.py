@@ -33,8 +33,12 @@ class CallError(TaskgateError):
     def __init__(self, method: str, name: str, parameters: Message) -> None:
         self.kind = name.rpartition(".")[2]
         self.parameters = parameters
-        denied = _DENIED_OF.get(method, _DENIED) if self.kind == "PermissionDenied" else ""
-        super().__init__(str(parameters.get("message") or denied or f"{name} {parameters}"))
+        text = parameters.get("message")
+        if self.kind == "PermissionDenied":
+            text = _DENIED_OF.get(method, _DENIED)
+        elif (method, self.kind, parameters.get("parameter")) == ("Logs", "InvalidParameter", "attempt"):
+            text = "the job has no such attempt"
+        super().__init__(str(text or f"{name} {parameters}"))
 
 
 class Client:
