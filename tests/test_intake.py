@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from taskgated.config import QueueConfig
 from taskgated.core.job import to_text
 from taskgated.intake import settle
 from taskgated.intake.events import Accepted, FileRefused, FileStuck, Paused, Resumed
+from taskgated.store.contract import Addition
 from tests.intake_env import QUEUES, Gate, config, running, until
 
 SPEC = "command: [/bin/true]\n"
@@ -457,6 +458,28 @@ def test_a_name_that_is_given_to_another_file_meanwhile(gate: Gate, monkeypatch:
     until(lambda: gate.sink.commands)
     until(gate.idle)
     assert gate.sink.commands == ["/bin/second"]
+
+
+def test_leases_that_the_kernel_takes_away(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lets a writer wait only so long (proc(5), lease-break-time), and a disk may take longer than that."""
+    add = gate.sink.add
+    taken: list[int] = []
+
+    def slow(batch: Sequence[Addition], accepted: Sequence[Accepted] = ()) -> None:
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            try:
+                fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+                taken.append(fd)
+            except OSError:
+                pass  # it has none
+        add(batch, accepted)
+
+    monkeypatch.setattr(gate.sink, "add", slow)
+    for name in ("a.yaml", "b.yaml"):
+        gate.drop(name, SPEC)
+        until(lambda name=name: name in gate.sink.sources)  # type: ignore[misc]
+    taken_in(gate, "a.yaml", "b.yaml")
+    assert len(taken) == 2
 
 
 # -- where the kernel cannot say -----------------------------------------------------------------

@@ -59,8 +59,17 @@ class Opened:
 
     def close(self) -> None:
         if self.leased:  # by hand: a forked child may have a copy of the descriptor, which would keep it
-            fcntl(self.fd, F_SETLEASE, F_UNLCK)
+            _let_go(self.fd)
         os.close(self.fd)
+
+
+def _let_go(fd: int) -> None:
+    """Give a lease back, if it is still ours: when a writer has waited for too long the kernel takes it away, and
+    says EAGAIN then (fcntl(2), ``/proc/sys/fs/lease-break-time``)."""
+    try:
+        fcntl(fd, F_SETLEASE, F_UNLCK)
+    except OSError:
+        pass
 
 
 @dataclass(slots=True)
@@ -188,7 +197,7 @@ def _settled(fd: int, path: bytes, key: bytes, later: Later, settle_time: float,
         rest = settle_time - later.unchanged(key, stat)
         if rest > 0:
             if leased:
-                fcntl(fd, F_SETLEASE, F_UNLCK)
+                _let_go(fd)
             return rest
     if linked:
         # Without that protection anybody can link any file of this file system into the spool, and have us

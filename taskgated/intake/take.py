@@ -143,9 +143,8 @@ class Taker:
 
     def abandon(self) -> None:
         """Let go of the files of the batch; those whose jobs are not in the store are found by recovery."""
-        for opened in self._open:
-            opened.close()
-        self._open = []
+        while self._open:
+            self._open.pop().close()
 
     # -- files in the spool ----------------------------------------------------------------------
 
