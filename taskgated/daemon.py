@@ -110,9 +110,9 @@ class Daemon:
         self._sink.intake = self._intake
         self._sink.damage = lambda: self._store.damage or self._reader.damage
         self.engine.release = self._intake.release
-        self._helper = Helper(self._loop, "helper")
-        self.engine.given = LastId(layout, self._helper, store.last_id()).given
-        self._retention = Retention(layout, self._loop, self._store, self._journal, self._helper, self.config)
+        self.helper = Helper(self._loop, "helper")
+        self.engine.given = LastId(layout, self.helper, store.last_id()).given
+        self._retention = Retention(layout, self._loop, self._store, self._journal, self.helper, self.config)
         self._outputs = Outputs(self._loop)
         self._health = Health(self)
         interface = GateInterface(
@@ -158,7 +158,7 @@ class Daemon:
         self._supervisor.start(self.config.workers)
         self.workforce.recover(self._before, boot_id(), self._left)
         self._intake.start()
-        self._helper.start()
+        self.helper.start()
         self._retention.start()
         self.engine.wake_at(0)
         self._health.start()
@@ -330,7 +330,7 @@ class Daemon:
         self._health.stop()
         self._intake.stop()
         self._intake.join(0.1 if self._failed else ENOUGH)  # it may wait for a store that is no more
-        self._helper.stop(LITTLE)
+        self.helper.stop(LITTLE)
         self._control.close()
         self._outputs.stop(LITTLE)
         self._dispatch.close()

@@ -195,6 +195,8 @@ class Health:
             self._daemon.give_up("the thread that reads the store has ended")
         if not self._daemon.stopping and not self._intake.is_alive():
             self._daemon.give_up("the thread that takes files in has ended")
+        if not (self._outputs.alive and self._daemon.helper.alive):
+            self._daemon.give_up("a thread that reads or removes outputs has ended")
         if not self._store.responsive():
             found.append("the store does not answer")
         if not self._reader.responsive():

@@ -24,6 +24,10 @@ class Helper:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def do(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
         """Call ``work``, which raises nothing, on the thread, and then ``done`` with its result on the loop."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gate_env import GateEnv, until
+from gate_env import REPOSITORY, GateEnv, until
 from taskgated.control import outputs
 from taskgated.control.outputs import HUNG, Outputs
 from taskgated.ctl.client import CallError
@@ -119,3 +119,33 @@ def test_a_hung_disk_of_the_outputs_is_named_and_all_else_goes_on(gate: GateEnv)
     until(lambda: gate.status()["ready"], "it is well again")
     assert answer(gate, 1) == "eAo="
     until(lambda: "answers again" in gate.log(), "it is said")
+
+
+ENDING = """\
+import sys
+if "taskgated" in sys.orig_argv:
+    from taskgated import retention
+    from taskgated.control import gate
+    def want(*args):
+        raise MemoryError
+    if %r == "removes":
+        retention.remove, retention.EVERY = want, 0.2
+    else:
+        gate.read = want
+"""
+
+
+@pytest.mark.parametrize("what", ["reads", "removes"])
+def test_a_thread_that_has_ended_is_not_passed_over(make_gate: Callable[..., GateEnv], what: str) -> None:
+    """It does not come back (for want of memory, say), and nothing would tell of that; the next daemon has one."""
+    gate = make_gate("workers: 1\nretention: {count: 0}\n" if what == "removes" else "workers: 1\n", start=False)
+    hook = gate.scratch / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(ENDING % what)
+    gate.start({"PYTHONPATH": f"{hook}:{REPOSITORY}", "WATCHDOG_USEC": "400000"})
+    gate.drop("a.yaml", "name: a\ncommand: echo x\n")
+    if what == "reads":
+        gate.until_over(1)
+        gate.ctl("logs", "1")
+    assert gate.wait(120) == os.EX_IOERR
+    assert "a thread that reads or removes outputs has ended" in gate.log()

@@ -61,6 +61,10 @@ class Outputs:
         self._helper.stop(timeout)
 
     @property
+    def alive(self) -> bool:
+        return self._helper.alive
+
+    @property
     def trouble(self) -> str:
         """What is wrong, in words; "" when nothing is."""
         began = self._began
