@@ -3,11 +3,15 @@ place of an output."""
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import shutil
+import signal
+import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from gate_env import OVER, GateEnv, until
@@ -69,6 +73,51 @@ def database(name: str, rng: random.Random) -> Row:
                     notes.append(f"{job['name']} is shown with {said!r}")
             given |= {job["id"]: job["name"] for job in env.jobs()}
     return Row(name, tries, notes=tuple(notes))
+
+
+_ALONE = """\
+for pid in $(cat {job} 2>{job}.none); do grep '^State:.[^ZX]' /proc/$pid/status >>twice; done
+echo $$ >>{job}
+sleep 0.5
+"""
+
+
+def under_work(name: str, rng: random.Random) -> Row:
+    """It is put back while workers run what it does not know yet, and some of them cannot come back to say so."""
+    jobs = 8
+    with _gate() as env:
+        env.configure("workers: 4\nqueues: {two: {limit: 2}}\n")
+        env.ctl("reload")
+        specs = [
+            {"name": f"j{n}", "queue": "two", "cwd": str(env.scratch), "command": _ALONE.format(job=f"j{n}")}
+            for n in range(jobs)
+        ]
+        env.drop("jobs.json", json.dumps(specs))
+        until(lambda: len(env.jobs()) == jobs, "they are taken in")
+        for _ in range(rng.randint(2, 4)):
+            copy = env.root / "copy"
+            with closing(sqlite3.connect(env.layout.database)) as db, closing(sqlite3.connect(copy)) as to:
+                db.backup(to)
+            some = len(_begun(env, jobs)) + rng.randint(1, 3)
+            until(lambda some=some: len(_begun(env, jobs)) >= some or _idle(env), "some start")  # type: ignore[misc]
+            busy = [worker["pid"] for worker in env.status()["workers"] if worker["state"] == "running"]
+            for pid in rng.sample(busy, rng.randint(0, len(busy))):
+                os.kill(pid, rng.choice((signal.SIGSTOP, signal.SIGKILL)))
+            env.kill()
+            for path in env.layout.state.glob("jobs.sqlite*"):
+                path.unlink()
+            copy.rename(env.layout.database)
+            env.start()
+        until(lambda: _idle(env), "they are over", 120)
+        return Row(name, jobs, twice=len(env.lines("twice")))
+
+
+def _idle(env: GateEnv) -> bool:
+    return all(job["state"] in OVER for job in env.jobs())
+
+
+def _begun(env: GateEnv, jobs: int) -> list[str]:
+    return [pid for n in range(jobs) for pid in env.lines(f"j{n}")]
 
 
 def in_the_way(name: str, rng: random.Random) -> Row:

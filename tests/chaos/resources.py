@@ -458,6 +458,7 @@ def attacks() -> dict[str, Callable[[random.Random, bool], Row]]:
         "hung log: standard error": messages.unread,
         "hung log: journal": messages.hung,
         "old disk: database put back": putback.database,
+        "old disk: database put back under work": putback.under_work,
         "blocked disk: directories for outputs": putback.in_the_way,
         **stuck.TRIALS,
     }
