@@ -399,3 +399,29 @@ def test_lost_events_are_made_good_by_the_rescan(tmp_path: Path, monkeypatch: py
         gate.drop("a.yaml", SPEC)
         gate.drop("lines/b", "line\n")
         until(lambda: sorted(gate.sink.sources) == ["a.yaml", "b"])
+
+
+def test_without_room_for_a_thread_a_directory_is_only_looked_through(
+    watch: Watch, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that forks without end takes all processes (pids.max); intake goes on, and loses no descriptor."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    for name in ("a", "b"):
+        (spool / name).mkdir()
+    watched = watch.adopt(b"b")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        place = watch.adopt(b"a")
+        assert place.unwatched == "cannot be watched: can't start new thread"
+        before = len(os.listdir("/proc/self/fd"))
+        watch.watch_again()
+        assert len(os.listdir("/proc/self/fd")) == before
+        (spool / "b").rename(spool / "c")
+        watch.drop(b"b")
+    watch.watch_again()
+    assert not place.unwatched
+    assert watched.emitter is not None
+    watched.emitter.stop()

@@ -11,6 +11,7 @@ Sources: inotify(7), inotify_init1(2), inotify_add_watch(2), eventfd(2).
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import select
 import struct
@@ -92,6 +93,13 @@ class Emitter(EventEmitter):
             self.inotify = -1
             raise
 
+    def start(self) -> None:
+        try:
+            super().start()
+        except RuntimeError as error:  # no more processes (pthread_create(3), EAGAIN)
+            self._close()
+            raise OSError(errno.EAGAIN, str(error), self.watch.path) from None
+
     def on_thread_stop(self) -> None:
         self.ping()
 
@@ -107,10 +115,13 @@ class Emitter(EventEmitter):
         try:
             super().run()
         finally:
-            with self._guard:
-                inotify, alarm, self.inotify, self._alarm = self.inotify, self._alarm, -1, -1
-                os.close(inotify)
-                os.close(alarm)
+            self._close()
+
+    def _close(self) -> None:
+        with self._guard:
+            inotify, alarm, self.inotify, self._alarm = self.inotify, self._alarm, -1, -1
+            os.close(inotify)
+            os.close(alarm)
 
     def queue_events(self, timeout: float) -> None:
         poll = select.poll()

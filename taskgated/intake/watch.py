@@ -36,7 +36,7 @@ SHARE = 25
 COST, KEPT = 3, 256
 """Descriptors that a place takes, and those that are left for everything else: the bound on configured queues."""
 UNBOUNDED = 2**31
-_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM)
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM, errno.EAGAIN)
 CANARY = b".canary"
 _TAKEN = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 PATIENCE = 5.0
@@ -160,7 +160,10 @@ class Watch:
         """A new observer; open and watch the spool. ``OSError`` when it is not there. Queue directories come
         by ``adopt``."""
         self._observer = BaseObserver(Emitter)
-        self._observer.start()
+        try:
+            self._observer.start()
+        except RuntimeError as error:
+            raise OSError(errno.EAGAIN, str(error), self.spool) from None
         self._open(ROOT, self.spool)
 
     def stop(self) -> None:
@@ -169,7 +172,7 @@ class Watch:
         except OSError:
             pass
         # Never waited for: a handler that hangs holds the observer's lock, and its stop() wants it.
-        threading.Thread(target=_quietly, args=(self._observer.stop,), daemon=True).start()
+        _apart(self._observer.stop)
         for place in self.places.values():
             os.close(place.fd)
         self.places.clear()
@@ -213,7 +216,7 @@ class Watch:
         self.hints.take(key)
         if place.watch is not None:
             # Waits for the observer's lock and the emitter's end, and nothing may make the intake wait.
-            threading.Thread(target=_quietly, args=(self._observer.unschedule, place.watch), daemon=True).start()
+            _apart(self._observer.unschedule, place.watch)
         os.close(place.fd)
 
     def health(self) -> list[str]:
@@ -367,6 +370,14 @@ def _deaf(place: Place) -> str:
     except OSError as error:  # no descriptors, say: then we do not know
         return f"the kernel cannot be asked whether it watches it: {error.strerror}"
     return "" if watched else "the kernel no longer watches it"
+
+
+def _apart(call: Callable[..., None], *args: ObservedWatch) -> None:
+    """On a thread of its own. Where none can be started it is left: what nobody listens to does no harm."""
+    try:
+        threading.Thread(target=_quietly, args=(call, *args), daemon=True).start()
+    except RuntimeError:
+        pass
 
 
 def _quietly(call: Callable[..., None], *args: ObservedWatch) -> None:
