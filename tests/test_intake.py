@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -20,7 +21,7 @@ import pytest
 from taskgated.config import QueueConfig
 from taskgated.core.job import to_text
 from taskgated.intake import settle
-from taskgated.intake.events import Accepted, FileRefused, FileStuck, Paused, Resumed
+from taskgated.intake.events import Accepted, Blind, FileRefused, FileStuck, Paused, Resumed
 from taskgated.store.contract import Addition
 from tests.intake_env import QUEUES, Gate, config, running, until
 
@@ -480,6 +481,26 @@ def test_leases_that_the_kernel_takes_away(gate: Gate, monkeypatch: pytest.Monke
         until(lambda name=name: name in gate.sink.sources)  # type: ignore[misc]
     taken_in(gate, "a.yaml", "b.yaml")
     assert len(taken) == 2
+
+
+def test_a_file_system_that_complains_when_a_file_is_closed(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As over a network, or of one user's making: close(2) says what went wrong before."""
+    close, files = os.close, []
+
+    def complain(fd: int) -> None:
+        regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        close(fd)
+        if regular and threading.current_thread() is gate.intake:
+            files.append(fd)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "close", complain)
+    for name in ("a.yaml", "b.yaml"):
+        gate.drop(name, SPEC)
+        until(lambda name=name: name in gate.sink.sources)  # type: ignore[misc]
+    taken_in(gate, "a.yaml", "b.yaml")
+    assert files
+    assert not gate.told(Blind), "it is no trouble with the spool"
 
 
 # -- where the kernel cannot say -----------------------------------------------------------------

@@ -60,7 +60,10 @@ class Opened:
     def close(self) -> None:
         if self.leased:  # by hand: a forked child may have a copy of the descriptor, which would keep it
             _let_go(self.fd)
-        os.close(self.fd)
+        try:
+            os.close(self.fd)
+        except OSError:
+            pass  # of what was only read nothing can be lost, and the descriptor is free all the same (close(2))
 
 
 def _let_go(fd: int) -> None:
