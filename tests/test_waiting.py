@@ -96,7 +96,7 @@ def test_the_numbers_of_the_status_line_agree(make_gate: MakeGate) -> None:
     until(lambda: len(gate.jobs()) == 8, "all are taken in")
     gate.kill_all()
     store = SqliteStore(gate.layout.database)
-    for job in store.list(0, 100, Filter()):
+    for job in store.list(0, 100, Filter()).records:
         if job.name == "h":
             store.hold(job.id)
     store.close()

@@ -124,7 +124,7 @@ def test_only_its_own_user_is_a_worker_not_even_root() -> None:
             except ConnectionResetError:
                 pass  # it was not even read
         assert own.pid not in [worker["pid"] for worker in arena.gate.status()["workers"]]
-        assert arena.gate.call("Reload") == {}, "root may"
+        assert "notes" in arena.gate.call("Reload"), "root may"
         assert arena.verdict() == []
     finally:
         assert arena.close() == []
