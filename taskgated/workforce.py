@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -250,6 +250,7 @@ class Workforce:
         seen to that itself. ``left``: the workers of which there are processes, see ``survivors``.
         """
         before = list(before)
+        reported: dict[str, Job] = {}  # who has put down how that job ended, and comes for another
         self._engine.forget_all_but({(entry.job.id, entry.job.attempt) for entry in before})
         for entry in before:
             job = entry.job
@@ -260,6 +261,7 @@ class Workforce:
                 self._ended(identity)
             elif (outcome := self._kept(job)) is not None:
                 self._nameless.pop((job.id, job.attempt), None)
+                reported[identity.key] = job
                 self._engine.do(self._gate.ended(outcome, None))
             elif (job.id, job.attempt) in self._nameless:
                 self._loop.after(NAMELESS, partial(self._nobody_came, identity, job))
@@ -268,12 +270,12 @@ class Workforce:
                 self._watch(identity)
             else:
                 self._bury(identity, _Dead(job))
-        self._end_strangers(left)
+        self._end_strangers(left, reported)
 
-    def _end_strangers(self, left: Iterable[Survivor]) -> None:
+    def _end_strangers(self, left: Iterable[Survivor], reported: Mapping[str, Job]) -> None:
         """Of those who are not at what the store knows of them nothing may be left when the first attempt starts: it
         may be of the same job. So no worker counts as idle until then."""
-        at_work = {key: job for key, (_, job) in self._absent.items()}
+        at_work = {**reported, **{key: job for key, (_, job) in self._absent.items()}}
         at_work |= {key: dead.job for key, dead in self._dead.items() if dead.job is not None}
         for survivor in left:
             identity, attempts = Identity(survivor.process, survivor.cgroup), survivor.attempts
