@@ -71,11 +71,16 @@ class Health:
         """Everything that somebody should see to, in words."""
         return self._hindrances() + self._sink.waiting
 
+    @property
+    def store_trouble(self) -> str:
+        """Why nothing can be written, and so nothing started, now; empty if it can."""
+        return f"the store cannot write: {self._store.trouble}" if self._store.trouble else ""
+
     def _hindrances(self) -> list[str]:
         """Everything that keeps the gate from working as it should."""
         found = list(self._problems)
-        if self._store.trouble:
-            found.append(f"the store cannot write: {self._store.trouble}")
+        if self.store_trouble:
+            found.append(self.store_trouble)
         if self._damage:
             found.append(self._damage)
         elif self._reader.trouble:
@@ -169,6 +174,7 @@ class Health:
             daemon.now_ready()
         if self._store.trouble != self._trouble:
             self._trouble = self._store.trouble
+            self._tell_soon()
             if self._trouble:
                 text = f"the store cannot write: {self._trouble}; nothing is lost, it is tried every second"
                 self._journal.event(Event.STORE_TROUBLE, text, Priority.CRITICAL)

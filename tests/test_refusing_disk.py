@@ -93,6 +93,26 @@ def trouble(gate: GateEnv) -> bool:
     return "disk is full" in " ".join(gate.status().get("problems", ()))
 
 
+def test_who_waits_for_the_disk_is_told_so(make_gate: MakeGate, disk: Disk) -> None:
+    """And not that nothing but its turn is missing, while workers are idle."""
+    gate = make_gate("workers: 2\n", start=False)
+    gate.start(disk.env)
+    gate.drop(
+        "a.yaml", "- {command: exit 1, retry: {attempts: 2, delay: 1s, jitter: 0}}\n- {command: 'true', delay: 2s}\n"
+    )
+    until(lambda: [job["attempt"] for job in gate.jobs()] == [1, 0], "the first attempt has begun")
+    disk.refuse()
+    until(lambda: trouble(gate), "the daemon says that it cannot write", 30)
+
+    def waits_for() -> list[str]:
+        return [reason["kind"] for id in (1, 2) for reason in gate.call("Show", id=id)["waits_for"]]
+
+    until(lambda: "store" in waits_for(), "it waits for the store")
+    assert "turn" not in waits_for()
+    disk.accept()
+    gate.until_over(2)
+
+
 def test_an_outcome_is_the_workers_until_it_is_on_the_disk(make_gate: MakeGate, disk: Disk) -> None:
     """It has put it down, for the daemon was gone; the next one reads it, but cannot write it; then comes the worker,
     which must not throw away what is nowhere else."""

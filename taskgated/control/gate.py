@@ -40,6 +40,8 @@ class Health(Protocol):
 
     def text(self, backlog: Backlog | None = None) -> str: ...
 
+    @property
+    def store_trouble(self) -> str: ...
     def problems(self) -> list[str]: ...
 
     def notes(self) -> list[str]: ...
@@ -169,6 +171,8 @@ class GateInterface:
         if details.record.state not in (State.QUEUED, State.HELD):
             return []
         found = list(reasons(details.job, self._engine.gate.situation(self._steady(), wall())))
+        if trouble := self._health.store_trouble:
+            found.append(Reason("store", trouble))
         return found or [Reason("turn", "nothing but its turn: better or older jobs come first")]
 
     def _logs(self, call: Call) -> None:
