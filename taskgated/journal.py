@@ -97,7 +97,7 @@ class Journal:
             except OSError:
                 pass
         if self._native is None or not _stderr_is_the_journal():
-            self._to_stderr = Outlet("standard error", lambda data: os.write(2, data), _missing_line)
+            self._to_stderr = Outlet("standard error", _to_stderr, _missing_line, joined=True)
 
     def event(
         self,
@@ -167,6 +167,10 @@ class _Native:
             self._sock.sendmsg([b""], [rights], 0, self._path)
         finally:
             os.close(fd)
+
+
+def _to_stderr(data: bytes) -> int:
+    return os.write(2, data)
 
 
 def _line(message: str) -> bytes:
