@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from taskgated import users
 from taskgated.core.job import Output, Result, Spec
+from taskgated.errors import Trouble
 from taskgated.outcomes import Outcomes
 from taskgated.output import pieces
+from taskgated.worker.attempt import clean_env
 from worker_env import DAEMON, HOPPERS, Env, WorkerPeer, alive, proof, python, wait_until, written_pid
 
 WAIT = "until [ -e go ]; do sleep 0.01; done"
@@ -87,6 +90,21 @@ def test_the_environment_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             b"TASKGATE_ATTEMPT": b"3",
             b"TASKGATE_COOKIE": env.settings.cookie(7, 3).encode(),
         }
+
+
+def test_a_user_database_that_is_away_makes_nobody_homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked once for all the jobs of a worker server must not be wrong for as long as that lives."""
+
+    def away(uid: int) -> users.User | None:
+        raise Trouble("the user database does not answer")
+
+    monkeypatch.setattr(users, "user", away)
+    monkeypatch.setenv("HOME", "/var/lib/taskgate/home")
+    monkeypatch.setenv("USER", "taskgate")
+    env = clean_env()
+    assert (env[b"HOME"], env[b"USER"], env[b"LOGNAME"]) == (b"/var/lib/taskgate/home", b"taskgate", b"taskgate")
+    monkeypatch.setattr(users, "user", lambda uid: None)
+    assert clean_env()[b"HOME"] == b"/", "whom nobody knows has no home, whatever the daemon's own is"
 
 
 def test_arguments_are_exact(plain: Env, worker: WorkerPeer) -> None:

@@ -13,16 +13,16 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import pwd
 import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
 from math import inf
 
+from taskgated import users
 from taskgated.clock import boottime, wall
 from taskgated.core.job import Outcome, Result, Spec, to_bytes
-from taskgated.errors import printable
+from taskgated.errors import Trouble, printable
 from taskgated.output import Writer
 from taskgated.worker import sweep
 from taskgated.worker.cgroup import Cgroup
@@ -53,13 +53,18 @@ class Host:
 
 
 def clean_env() -> dict[bytes, bytes]:
-    """What every job finds in its environment, whatever the daemon's own is: like login(1) sets it."""
+    """What every job finds in its environment, whatever the daemon's own is: like login(1) sets it.
+
+    Asked once for all the jobs of a server. So where the user database cannot be asked now, what the service manager
+    has set (systemd.exec(5), ``User=``) is better than nobody's home.
+    """
     uid = os.getuid()
+    name, home = str(uid), "/"
     try:
-        user = pwd.getpwuid(uid)
-        name, home = user.pw_name, user.pw_dir
-    except KeyError:
-        name, home = str(uid), "/"
+        if known := users.user(uid):
+            name, home = known.name, known.home
+    except Trouble:
+        name, home = os.environ.get("USER", name), os.environ.get("HOME", home)
     return {
         b"PATH": b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         b"HOME": os.fsencode(home),
