@@ -41,6 +41,12 @@ if "taskgated" in sys.orig_argv:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         make(path, *args, **keys)
     pathlib.Path.mkdir = mkdir
+    open_ = os.open
+    def opened(path, *args, **keys):
+        if "/outcomes/" in str(path) and os.path.exists(os.environ["REFUSE"] + ".read"):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return open_(path, *args, **keys)
+    os.open = opened
     if "IMPATIENT" in os.environ:
         from taskgated import starting
         starting.PATIENCE = 2.0
@@ -48,7 +54,8 @@ if "taskgated" in sys.orig_argv:
 
 
 class Disk:
-    """Refuses between ``refuse`` and ``accept``: what is to be committed, or with ``.open`` to be opened."""
+    """Refuses between ``refuse`` and ``accept``: what is to be committed, or with ``.open`` to be opened, or with
+    ``.read`` to be read of the outcomes that were put down."""
 
     def __init__(self, directory: Path) -> None:
         (directory / "sitecustomize.py").write_text(HOOK)
@@ -136,16 +143,14 @@ def test_an_outcome_is_the_workers_until_it_is_on_the_disk(make_gate: MakeGate, 
 def test_an_outcome_that_cannot_be_read_is_not_taken_for_none(make_gate: MakeGate, disk: Disk) -> None:
     """Else the job would be called lost, and run again."""
     gate = make_gate("workers: 1\n", start=False)
-    worker, kept, runs = put_down(gate, disk)
+    worker, _, runs = put_down(gate, disk)
     os.kill(worker, signal.SIGKILL)
-    aside = kept.rename(gate.scratch / "aside")
-    kept.mkdir()  # what a read of it says is an error, and not that there is none
+    disk.refuse(".read")
     gate.start(disk.env)
     until(lambda: "cannot be read, trying again" in gate.log(), "the daemon says so")
     (job,) = gate.jobs()
     assert (job["state"], job["attempt"]) == ("running", 1)
-    kept.rmdir()
-    aside.rename(kept)
+    disk.accept(".read")
     (job,) = gate.until_over(1)
     assert (job["state"], job["attempt"]) == ("succeeded", 1)
     assert runs.read_text() == "1\n"
