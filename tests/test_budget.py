@@ -62,9 +62,10 @@ def waiting(gate: GateEnv) -> GateEnv:
 def test_who_hangs_up_waits_no_more(waiting: GateEnv) -> None:
     """Three thousand have waited for these jobs, and left."""
     ids = list(range(1, 501))
-    for _ in range(10):  # what a daemon needs once, for the first of them
-        with clients(waiting, 1) as (sock,):
-            sock.sendall(frame("Wait", ids=ids))
+    for _ in range(30):  # what a daemon needs once, for the first of them
+        with clients(waiting, 10) as socks:
+            for sock in socks:
+                sock.sendall(frame("Wait", ids=ids))
             assert waiting.call("Status")["ready"]
     before = anonymous(waiting)
     for _ in range(300):

@@ -391,7 +391,7 @@ def test_damage_is_told_and_nothing_more_is_taken_in(make_gate: MakeGate, tmp_pa
             gate.call(method, **parameters)
     until(lambda: "is damaged" in " ".join(gate.status()["problems"]), "status names it")
     assert not gate.status()["ready"]
-    assert gate.log().count("nothing more is taken in") == 1
+    until(lambda: gate.log().count("nothing more is taken in") == 1, "the journal has it, once")
     gate.drop("a.yaml", "command: 'true'\n")
     until(lambda: "cannot be worked on" in gate.log(), "intake says that it does not take it")
     until(lambda: gate.status()["counts"]["succeeded"] == 101, "what was there has run")

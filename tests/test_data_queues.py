@@ -37,7 +37,7 @@ def test_a_drop_in_with_a_handler_is_removed(make_gate: Callable[..., GateEnv], 
     gate.drop("b.txt", f"touch {gate.scratch}/ran\n", "lines")
     gate.drop("c", f"#!/bin/sh\ntouch {gate.scratch}/ran\n", "lines")
     (problem,) = until(lambda: gate.status().get("problems"), "it is said that files wait")
-    assert problem.startswith("files for queue lines wait: they are data for a handler")
+    assert problem.startswith("files for queue lines wait: they are data, and the configuration has no handler")
     assert b"handler: none" in gate.ctl("status").stdout
     gate.drop("a.yaml", "command: 'true'\n")
     gate.until_over(2)

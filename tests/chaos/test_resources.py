@@ -127,11 +127,11 @@ def test_an_outcome_that_cannot_be_read_now_is_not_taken_for_none(
     outcome = Outcome(1, 1, Result.SUCCEEDED, exit_code=0)
     outcomes.write(outcome)
 
-    def fail(path: Path) -> bytes:
+    def fail(path: Path, flags: int) -> int:
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as short:
-        short.setattr(Path, "read_bytes", fail)
+        short.setattr(os, "open", fail)
         with pytest.raises(OSError, match="Too many"):
             outcomes.read(1, 1)
     assert outcomes.read(1, 1) == outcome
