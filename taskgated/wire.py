@@ -70,14 +70,8 @@ class Channel:
 
     def receive(self) -> Iterator[Message]:
         """Messages that are here now. Raises ``ProtocolError`` on garbage or on a message over the limit."""
-        try:
-            data = self.sock.recv(_CHUNK)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
+        data = self._read()
         if not data:
-            self.closed = True
             return
         if not self._in and data[-1] == 0 and data.count(b"\0") == 1:  # the usual case: exactly one message
             yield decode(data[:-1])
@@ -91,17 +85,21 @@ class Channel:
     def keep(self) -> Iterator[Message]:
         """Only read, of a peer whose next message has to wait, so that its end is seen; yields nothing. Raises
         ``ProtocolError`` when that is more than the limit."""
-        try:
-            data = self.sock.recv(_CHUNK)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
-        self.closed = self.closed or not data
-        self._in += data
+        self._in += self._read()
         if len(self._in) > self._limit:
             raise ProtocolError(f"more than {self._limit} bytes, before the last message was answered")
         yield from ()
+
+    def _read(self) -> bytes:
+        """What is here now, a chunk of it; nothing also at the end, which sets ``closed``."""
+        try:
+            data = self.sock.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return b""
+        except OSError:
+            data = b""
+        self.closed = self.closed or not data
+        return data
 
     def kept(self) -> Iterator[Message]:
         """Messages that have been read already. Raises ``ProtocolError`` on garbage."""
