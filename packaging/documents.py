@@ -1,7 +1,8 @@
 """What documents say of keys, commands, options and events comes from the code: this writes it there.
 
-In a manual page it stands between two comments, ``BEGIN GENERATED name`` and ``END GENERATED``; all around is
-written by hand. In the README it is the table of a job's keys. The JSON Schemas are generated as a whole.
+In manual pages and completions it stands between two comments, ``BEGIN GENERATED name`` and ``END GENERATED``; all
+around is written by hand. In the README it is the table of a job's keys, and the line with the commands. The JSON
+Schemas are generated as a whole.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,26 +18,35 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))  # the code beside this file, whatever else is installed
 
+import dialects  # noqa: E402
+import shells  # noqa: E402
+from declared import commands as sub_commands  # noqa: E402
+from declared import flags, help_of, own_flags, positionals, text_of  # noqa: E402
+
 from taskgated.__main__ import parser as daemon_parser  # noqa: E402
-from taskgated.config import KEYS  # noqa: E402
 from taskgated.ctl.__main__ import parser as ctl_parser  # noqa: E402
-from taskgated.formats.declare import schema_of  # noqa: E402
-from taskgated.formats.keys import JOB, LATER  # noqa: E402
-from taskgated.formats.schema import config_schema, dump, job_schema  # noqa: E402
-from taskgated.journal import Event  # noqa: E402
+from taskgated.events import Event  # noqa: E402
+from taskgated.language.configkeys import KEYS  # noqa: E402
+from taskgated.language.declare import schema_of  # noqa: E402
+from taskgated.language.keys import JOB, LATER  # noqa: E402
+from taskgated.language.schema import config_schema, dump, job_schema  # noqa: E402
 
 MAN = REPOSITORY / "packaging" / "man"
+COMPLETIONS = REPOSITORY / "packaging" / "completions"
 README = REPOSITORY / "README.md"
 CATALOG = REPOSITORY / "systemd" / "taskgated.catalog"
 
 TABLE_HEAD = "| key | meaning (default) |\n|---|---|\n"
 TABLE_END = "| `after`"
+COMMAND_LINE = re.compile(r"^(    taskgatectl \[.*\] )\w+ \|.*$", re.MULTILINE)
 NAME = "NAME"
 """Stands for the name of a queue."""
 ELSEWHERE = ("defaults",)
 """Keys whose own keys are described in another manual page."""
 
-_BLOCK = re.compile(r'(^\.\\" BEGIN GENERATED (\S+)\n)(.*?)(^\.\\" END GENERATED\n)', re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r'(^([ ]*)(?:\.\\"|#) BEGIN GENERATED (\S+)\n)(.*?)(^[ ]*(?:\.\\"|#) END GENERATED\n)', re.MULTILINE | re.DOTALL
+)
 _SPECIAL = str.maketrans(
     {"\\": "\\e", "-": "\\-", "'": "\\(aq", "`": "\\(ga", "^": "\\(ha", "~": "\\(ti", '"': "\\(dq"}
 )
@@ -115,29 +126,27 @@ def options(parser: argparse.ArgumentParser) -> str:
 
 def commands(parser: argparse.ArgumentParser) -> str:
     """Every sub-command of a program, with the options that it alone has."""
-    (found,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    help_of = {action.dest: action.help or "" for action in found._choices_actions}
-    common = {name for action in flags(parser) for name in action.option_strings}
     out = ""
-    for name, inner in found.choices.items():
-        own = [action for action in flags(inner) if not common & set(action.option_strings)]
+    for name, inner in sub_commands(parser).items():
+        own = own_flags(parser, inner)
         usage = [bold(name), *(f"[{head(action)}]" for action in own), *map(positional, positionals(inner))]
-        out += f".TP\n{' '.join(usage)}\n{sentence(help_of[name])}\n"
+        out += f".TP\n{' '.join(usage)}\n{sentence(help_of(parser)[name])}\n"
         if own:
             out += f".RS\n{''.join(option(action, inner) for action in own)}.RE\n"
     return out
 
 
-def flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    return [action for action in parser._actions if action.option_strings and action.help is not argparse.SUPPRESS]
-
-
-def positionals(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    return [action for action in parser._actions if not action.option_strings]
+def synopsis(parser: argparse.ArgumentParser) -> str:
+    """Every sub-command of a program with its arguments, in one line."""
+    out = []
+    for name, inner in sub_commands(parser).items():
+        words = [str(a.metavar or a.dest).upper() + "..." * (a.nargs in ("+", "*")) for a in positionals(inner)]
+        out.append(" ".join((name, *words)))
+    return " | ".join(out)
 
 
 def option(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
-    text = (action.help or "") % {**vars(action), "prog": parser.prog}
+    text = text_of(action, parser)
     if action.choices is not None:
         text += f": {', '.join(map(str, action.choices))}"
     return f".TP\n{head(action)}\n{sentence(text)}\n"
@@ -192,30 +201,37 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "taskgatectl.1": {"options": lambda: options(ctl_parser()), "commands": lambda: commands(ctl_parser())},
     "taskgated.yaml.5": {"keys": config_keys},
     "taskgate-job.5": {"keys": job_keys},
+    "taskgate-foreign.5": dialects.parts(bold, escape),
 }
 
 
 def page(path: Path, parts: Mapping[str, Callable[[], str]]) -> str:
-    """A manual page with its generated parts made anew."""
+    """A manual page, or a completion, with its generated parts made anew."""
     text = path.read_text("utf-8")
-    names = [match[2] for match in _BLOCK.finditer(text)]
+    names = [match[3] for match in _BLOCK.finditer(text)]
     if sorted(names) != sorted(parts):
         raise Incomplete(f"{path.name}: it has places for {names}, and is to have them for {list(parts)}")
-    return _BLOCK.sub(lambda match: match[1] + parts[match[2]]() + match[4], text)
+    return _BLOCK.sub(lambda match: match[1] + textwrap.indent(parts[match[3]](), match[2]) + match[5], text)
 
 
 def readme(text: str) -> str:
-    """The README with the rows of its table made anew; the row of later keys ends them."""
+    """The README with the rows of its table made anew, which the row of later keys ends, and the commands."""
     before, head, rest = text.partition(TABLE_HEAD)
     _, end, after = rest.partition(TABLE_END)
     if not (head and end):
         raise Incomplete(f"README.md: there is no table from {TABLE_HEAD.splitlines()[0]!r} to {TABLE_END!r}")
-    return before + head + "".join(f"{row}\n" for row in table()) + end + after
+    made = before + head + "".join(f"{row}\n" for row in table()) + end + after
+    made, found = COMMAND_LINE.subn(lambda match: match[1] + synopsis(ctl_parser()), made)
+    if not found:
+        raise Incomplete(f"README.md: there is no line {COMMAND_LINE.pattern!r}")
+    return made
 
 
 def documents() -> dict[Path, str]:
     """Every document with something generated in it, as it is to be."""
     made = {MAN / name: page(MAN / name, parts) for name, parts in PAGES.items()}
+    shell_files = shells.files(daemon_parser(), ctl_parser())
+    made |= {COMPLETIONS / name: page(COMPLETIONS / name, parts) for name, parts in shell_files.items()}
     made[README] = readme(README.read_text("utf-8"))
     made[REPOSITORY / "taskgated" / "job.schema.json"] = dump(job_schema())
     made[REPOSITORY / "taskgated" / "config.schema.json"] = dump(config_schema())

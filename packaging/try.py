@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from taskgated.ctl import show
+from taskgated.ctl import columns
 from taskgated.ctl.client import Client, Unreachable
-from taskgated.paths import Layout
+from taskgated.host.paths import Layout
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROOT = REPOSITORY / ".taskgate"
@@ -103,7 +103,7 @@ def follow(layout: Layout, daemon: subprocess.Popen[bytes]) -> list[dict[str, An
 
 def report(layout: Layout, jobs: list[dict[str, Any]]) -> bool:
     print("\n$ taskgatectl --root .taskgate list")
-    print("\n".join(show.table(show.JOB_HEAD, map(show.job_row, jobs))))
+    print("\n".join(columns.table(columns.JOB_HEAD, map(columns.job_row, jobs))))
     print("\nRefused, in .taskgate/spool/rejected/:")
     print((layout.rejected / "broken.yaml.reason").read_text())
     print("Output, in .taskgate/log/ (or: taskgatectl --root .taskgate logs ID):")

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskgated.errors import TaskgateError
-    from taskgated.paths import Layout
+    from taskgated.host.paths import Layout
 
 
 def parser() -> argparse.ArgumentParser:
     import argparse
     from pathlib import Path
 
-    from taskgated.paths import add_options
+    from taskgated.host.paths import add_options
 
     top = argparse.ArgumentParser("taskgated", description="The gate that all heavy jobs of a host pass.")
     add_options(top)
@@ -34,8 +34,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     early.hold_signals()
-    from taskgated.errors import CannotStart, TaskgateError, printable
-    from taskgated.paths import Layout
+    from taskgated.errors import CannotStart, TaskgateError
+    from taskgated.host.paths import Layout
+    from taskgated.text import printable
 
     options = parser().parse_args(argv)
     layout = Layout.chosen(options)
@@ -43,10 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.check:
             return _check(layout, options.config)
         if options.check_store:
-            from taskgated.store.check import check
+            from taskgated.store.sqlite.check import check
 
             return check(layout.database, print)
-        from taskgated.daemon import Daemon
+        from taskgated.daemon.daemon import Daemon
 
         try:
             daemon = Daemon(layout, options.config)
@@ -64,10 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(layout: Layout, main: Path | None) -> int:
     """Says what the daemon would, of what the daemon can read. Touches nothing."""
-    from taskgated.config import load, unreadable
     from taskgated.errors import ConfigError
-    from taskgated.identity import become, service_user
-    from taskgated.paths import Layout
+    from taskgated.host.identity import become, service_user
+    from taskgated.host.paths import Layout
+    from taskgated.language.configfiles import load, unreadable
 
     config = load(layout, main)
     if layout == Layout.system() and os.geteuid() == 0:

@@ -1,7 +1,7 @@
 """Every error that taskgated raises on purpose.
 
-A message says what was wrong, where, and what to do about it. Whoever catches one of these may print
-``str(error)`` to a person as it stands; anything that is not a ``TaskgateError`` is a bug.
+A message says what was wrong, where, and what to do about it. ``str(error)`` may be shown to a person as it stands.
+An exception that is no ``TaskgateError``, and that nothing expects, is a bug.
 """
 
 from __future__ import annotations
@@ -9,26 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from taskgated.text import printable
+
 
 class TaskgateError(Exception):
     """Root of all errors that are meant for people."""
-
-
-def printable(text: str) -> str:
-    """Nothing that somebody wrote, names of files as well, moves a cursor or ends a line of a message; and any
-    encoding can say it."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with a file that somebody wrote.
 
-    ``line`` and ``column`` count from 1; 0 means that the whole file (or line) is meant. ``text`` is the
-    line at fault, for the caret; ``hint`` is what to do about it. ``caret``: the column in ``text``, if that does not
-    begin where the line does. Each of them may quote what somebody wrote; as text nothing of that ends a line.
+    ``where`` is the name of the file. ``line`` and ``column`` count from 1; a line of 0 means the whole file, a
+    column of 0 the whole line. ``hint`` is what to do about it. ``text`` is the line at fault, or the part of it
+    around the fault, and is shown above a caret; ``caret`` is the fault's column in ``text`` where that is a part.
+
+    Each of these may quote what somebody wrote, so ``str`` escapes it: a problem has one line, or three with a caret.
     """
 
     where: str
@@ -61,13 +57,18 @@ class Refused(TaskgateError):
         self.problems = tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems))
 
+    def alone(self) -> Refused:
+        """The same, to be kept: without its traceback, which keeps alive all that was being read when it was raised
+        (and itself, when it is kept by one of the frames: then only the garbage collector frees them)."""
+        return Refused(self.problems)
+
 
 class Unexplained(TaskgateError):
-    """What was dropped as data has no handler that could work on it; a later configuration may have one."""
+    """A file was dropped as data, and its queue has no handler for it; a later configuration may have one."""
 
 
 class Trouble(TaskgateError):
-    """What is beside a file keeps it from being judged now: its disk, the user database, memory. It may pass."""
+    """A file cannot be judged now, for a reason beside it: its disk, the user database, memory. It may pass."""
 
 
 class ConfigError(Refused):
@@ -86,6 +87,16 @@ class NoSuchJob(TaskgateError):
         super().__init__(f"no job {job}")
 
 
+class NoSuchArray(TaskgateError):
+    """No array has that id. ``of``: the array of the job with that id; None: there is none, or it is of none."""
+
+    def __init__(self, array: int, of: int | None = None) -> None:
+        self.array = array
+        self.of = of
+        text = f"there is no array {array}: an array is called by the id of its first job"
+        super().__init__(text if of is None else f"{text}; {array} is of array {of}")
+
+
 class StoreError(TaskgateError):
     """The store cannot be opened or used."""
 
@@ -100,6 +111,10 @@ class DiskTrouble(StoreError):
 
 class Damaged(StoreError):
     """The database is not what was written: no waiting mends that."""
+
+
+class Impossible(StoreError):
+    """The store cannot do that, or keep that value, now or later; all else it can."""
 
 
 class UnreadableRow(TaskgateError):

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
-from gate_env import GateEnv
+from tests.env.gate import GateEnv
 
 LIMIT = 600.0
 """Seconds for each phase of a test (setup, call, teardown), if nothing else is said: far more than any takes."""
@@ -29,10 +31,41 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"limit(seconds): for each phase of a test, instead of {LIMIT:.0f} s")
 
 
+def in_parallel() -> bool:
+    """Whether this process is one of several that share the tests (pytest-xdist)."""
+    return "PYTEST_XDIST_WORKER" in os.environ
+
+
+def group(nodeid: str) -> str:
+    """Tests of a group run in one process, in their order.
+
+    A machine of the lab is one group. A file is one, too, because its tests may share what they build. But each trial
+    and each test of a whole daemon or of a tool has all that it needs for itself.
+    """
+    file = nodeid.partition("::")[0]
+    if "/system/" in file:
+        return f"{file.rpartition('/')[0]} {re.findall(r'bookworm|trixie|$', nodeid)[0]}"
+    return nodeid if any(part in file for part in ("/chaos/", "/daemon/", "/tools/")) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return Groups(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The quick tests first. The lab last: its machines are children of this process until the very end."""
+    """The quick tests first, and the lab last. But of processes that share the tests none shall begin with what takes
+    long when all others are done, so there the order is the other way round."""
     slow = ("/chaos/", "/system/")
-    items.sort(key=lambda item: [part in str(item.path) for part in reversed(slow)])
+    if in_parallel():
+        slow = ("/daemon/", "/test_packages.py", "/chaos/", "/system/")
+    items.sort(key=lambda item: [part in str(item.path) for part in reversed(slow)], reverse=in_parallel())
 
 
 # -- every test ends -----------------------------------------------------------------------------

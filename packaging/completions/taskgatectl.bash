@@ -1,6 +1,42 @@
 # bash completion for taskgatectl(1)
 # shellcheck shell=bash
 
+# What each command (-: none yet) and each option takes. Parts between BEGIN and END are made by packaging/documents.
+# BEGIN GENERATED tables
+declare -gA _taskgatectl_options=(
+    [-]='-h --help --root --user --json --version'
+    [status]='-h --help --root --user --json'
+    [list]='-h --help --root --user --json --state --queue --array --after --limit'
+    [show]='-h --help --root --user --json --before'
+    [logs]='-h --help --root --user --json --attempt -f --follow --patience'
+    [wait]='-h --help --root --user --json --array --patience'
+    [reload]='-h --help --root --user --json'
+    [cancel]='-h --help --root --user --json --array'
+    [check]='-h --help --root --user --json --queue --config'
+)
+declare -gA _taskgatectl_values=(
+    [--root]='directory'
+    [--state]='words queued held running succeeded failed cancelled'
+    [--queue]='queue'
+    [--array]=''
+    [--after]=''
+    [--limit]=''
+    [--before]=''
+    [--attempt]=''
+    [--patience]=''
+    [--config]='file'
+)
+declare -gA _taskgatectl_arguments=(
+    [-]='words status list show logs wait reload cancel check'
+    [show]='job all'
+    [logs]='jobs all'
+    [wait]='jobs open'
+    [cancel]='jobs open'
+    [check]='file'
+)
+_taskgatectl_open=(--state queued --state held --state running)
+# END GENERATED
+
 # Ids of jobs, the newest first, at most 50: _taskgatectl_jobs open|all COMMAND [OPTION]...
 # The gate lists the oldest first. All of a long list would take too long: then those that are not over have to do.
 _taskgatectl_jobs() {
@@ -8,7 +44,7 @@ _taskgatectl_jobs() {
     local -a options=()
     shift
     if [[ $which == open ]]; then
-        most=50 options=(--state queued --state held --state running)
+        most=50 options=("${_taskgatectl_open[@]}")
     fi
     "$@" list "${options[@]}" --limit $most 2>/dev/null | awk -v which="$which" -v most=$most '
         NR > 1 { id[NR - 1] = $1 }
@@ -24,7 +60,7 @@ _taskgatectl_queues() {
 
 _taskgatectl() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local command='' arguments=0 i word value words=''
+    local command='' arguments=0 i word value takes words=''
     local -a gate=("${1/#\~\//$HOME/}")
     COMPREPLY=()
     # The = of --option=value is a word of its own (COMP_WORDBREAKS).
@@ -38,14 +74,15 @@ _taskgatectl() {
     for ((i = 1; i < ${#COMP_WORDS[@]}; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-            --root | --state | --queue | --after | --limit | --attempt | --before | --patience | --config)
+            --*)
+                [[ $word == --user ]] && gate+=(--user)
+                [[ ${_taskgatectl_values[$word]+takes one} ]] || continue
                 [[ ${COMP_WORDS[i + 1]-} == = ]] && ((i++))
                 ((i++))
                 value=${COMP_WORDS[i]-}
                 value=${value//[\"\'\\]/}
                 [[ $word == --root ]] && gate+=(--root "${value/#\~\//$HOME/}")
                 ;;
-            --user) gate+=(--user) ;;
             -*) ;;
             *)
                 if ((i >= COMP_CWORD)); then
@@ -59,46 +96,26 @@ _taskgatectl() {
         esac
     done
 
-    case $prev in
-        --root)
+    if [[ $prev == *[\<\>] ]]; then
+        takes='file'
+    elif [[ $prev == --* && ${_taskgatectl_values[$prev]+takes one} ]]; then
+        takes=${_taskgatectl_values[$prev]}
+    elif [[ $cur == -* ]]; then
+        takes="words ${_taskgatectl_options[${command:--}]-}"
+    else
+        takes=${_taskgatectl_arguments[${command:--}]-}
+        [[ $command ]] && compopt -o nosort 2>/dev/null
+    fi
+    case $takes in
+        directory | file) # compgen -d, compgen -f
             compopt -o filenames 2>/dev/null
-            mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+            mapfile -t COMPREPLY < <(compgen -"${takes:0:1}" -- "$cur")
             return
             ;;
-        --config | *[\<\>])
-            compopt -o filenames 2>/dev/null
-            mapfile -t COMPREPLY < <(compgen -f -- "$cur")
-            return
-            ;;
-        --state) words='queued held running succeeded failed cancelled' ;;
-        --queue) words=$(_taskgatectl_queues "${gate[@]}") ;;
-        --after | --limit | --attempt | --before | --patience) return ;;
-        *)
-            if [[ $cur == -* ]]; then
-                words='-h --help --root --user --json'
-                case $command in
-                    '') words+=' --version' ;;
-                    list) words+=' --state --queue --after --limit' ;;
-                    show) words+=' --before' ;;
-                    logs) words+=' --attempt -f --follow --patience' ;;
-                    wait) words+=' --patience' ;;
-                    check) words+=' --queue --config' ;;
-                esac
-            else
-                case $command in
-                    '') words='status list show logs wait cancel reload check' ;;
-                    show | logs) ((arguments)) || words=$(_taskgatectl_jobs all "${gate[@]}") ;;
-                    cancel) ((arguments)) || words=$(_taskgatectl_jobs open "${gate[@]}") ;;
-                    wait) words=$(_taskgatectl_jobs open "${gate[@]}") ;;
-                    check)
-                        compopt -o filenames 2>/dev/null
-                        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
-                        return
-                        ;;
-                esac
-                [[ $command ]] && compopt -o nosort 2>/dev/null
-            fi
-            ;;
+        queue) words=$(_taskgatectl_queues "${gate[@]}") ;;
+        'job '*) ((arguments)) || words=$(_taskgatectl_jobs "${takes#* }" "${gate[@]}") ;;
+        'jobs '*) words=$(_taskgatectl_jobs "${takes#* }" "${gate[@]}") ;;
+        *) words=${takes#words} ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }

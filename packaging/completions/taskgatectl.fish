@@ -1,9 +1,11 @@
-# fish completion for taskgatectl(1)
+# fish completion for taskgatectl(1). Parts between BEGIN and END are made by packaging/documents.
 
 # The command on the line, before the cursor; nothing if there is none yet.
 function __fish_taskgatectl_command
     set -l words (commandline -opc)
+    # BEGIN GENERATED before
     argparse -s h/help root= user json version -- $words[2..] 2>/dev/null
+    # END GENERATED
     and echo $argv[1]
 end
 
@@ -14,7 +16,9 @@ end
 # Whether the command on the line has no argument yet.
 function __fish_taskgatectl_first
     set -l words (commandline -opc)
-    argparse -i root= attempt= before= patience= -- $words[2..] 2>/dev/null
+    # BEGIN GENERATED valued
+    argparse -i root= state= queue= array= after= limit= before= attempt= patience= config= -- $words[2..] 2>/dev/null
+    # END GENERATED
     and test (count (string match -v -- '-*' $argv)) = 1
 end
 
@@ -32,11 +36,14 @@ end
 # Ids of jobs, the newest first, at most 50: __fish_taskgatectl_jobs open|all
 # The gate lists the oldest first. All of a long list would take too long: then those that are not over have to do.
 function __fish_taskgatectl_jobs
+    # BEGIN GENERATED open
+    set -l open --state queued --state held --state running
+    # END GENERATED
     set -l lines
     test $argv[1] = all
     and set lines (__fish_taskgatectl_ask list --limit 5000)
     if test $argv[1] = open -o (count $lines) -gt 5000
-        set lines (__fish_taskgatectl_ask list --state queued --state held --state running --limit 50)
+        set lines (__fish_taskgatectl_ask list $open --limit 50)
     end
     # ID  QUEUE  STATE  ATTEMPT  EXIT  TOOK  SOURCE  NAME, with two blanks or more between.
     set lines $lines[-1..2]
@@ -59,43 +66,38 @@ function __fish_taskgatectl_directories
     __fish_complete_directories (commandline -ct | string replace -- --root= '')
 end
 
+# BEGIN GENERATED options
 complete -c taskgatectl -f
-complete -c taskgatectl -s h -l help -d 'Show help and exit'
-complete -c taskgatectl -l root -x -a '(__fish_taskgatectl_directories)' -d 'The gate below a directory'
+complete -c taskgatectl -s h -l help -d 'Show this help message and exit'
+complete -c taskgatectl -l root -x -a '(__fish_taskgatectl_directories)' -d 'The gate under DIR (default: $TASKGATE_ROOT)'
 complete -c taskgatectl -l user -d 'Your own gate, in your home directory'
 complete -c taskgatectl -l json -d 'Print JSON, as the control socket has it'
-
-set -l none '__fish_taskgatectl_using ""'
-complete -c taskgatectl -n $none -l version -d 'Show the version and exit'
-complete -c taskgatectl -n $none -a status -d 'What the gate does now'
-complete -c taskgatectl -n $none -a list -d 'Jobs, oldest first'
-complete -c taskgatectl -n $none -a show -d 'All about one job, and everything it waits for'
-complete -c taskgatectl -n $none -a logs -d 'The output of a job'
-complete -c taskgatectl -n $none -a wait -d 'Until jobs are over'
-complete -c taskgatectl -n $none -a cancel -d 'End a job, or see to it that it never starts'
-complete -c taskgatectl -n $none -a reload -d 'Put the configuration in force'
-complete -c taskgatectl -n $none -a check -d 'What the daemon would say of files'
-
-set -l list '__fish_taskgatectl_using list'
-set -l states queued held running succeeded failed cancelled
-complete -c taskgatectl -n $list -l state -x -a "$states" -d 'Only in this state'
-complete -c taskgatectl -n $list -l queue -x -a '(__fish_taskgatectl_queues)' -d 'Only of this queue'
-complete -c taskgatectl -n $list -l after -x -d 'Only with a higher id'
-complete -c taskgatectl -n $list -l limit -x -d 'At most so many jobs'
-
-complete -c taskgatectl -n '__fish_taskgatectl_using show' -l before -x -d 'Attempts before this one (default: the last)'
-
-set -l logs '__fish_taskgatectl_using logs'
-complete -c taskgatectl -n $logs -l attempt -x -d 'Of this attempt (default: the last)'
-complete -c taskgatectl -n $logs -s f -l follow -d 'Until the job is over'
-complete -c taskgatectl -n '__fish_taskgatectl_using logs wait' -l patience -x -d 'How long the daemon may be away'
-
-set -l check '__fish_taskgatectl_using check'
-complete -c taskgatectl -n $check -l queue -x -a '(__fish_taskgatectl_queues)' -d 'As if dropped for this queue'
-complete -c taskgatectl -n $check -l config -r -F -d 'With this configuration'
-complete -c taskgatectl -n $check -F
-
-set -l first '; and __fish_taskgatectl_first'
-complete -c taskgatectl -n "__fish_taskgatectl_using show logs $first" -k -a '(__fish_taskgatectl_jobs all)'
-complete -c taskgatectl -n "__fish_taskgatectl_using cancel $first" -k -a '(__fish_taskgatectl_jobs open)'
+complete -c taskgatectl -n '__fish_taskgatectl_using ""' -l version -d 'Show program\'s version number and exit'
+complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a status -d 'What the gate does now'
+complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a list -d 'Jobs, oldest first'
+complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a show -d 'All about one job, and everything it waits for'
+complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a logs -d 'The output of jobs'
+complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a wait -d 'Until jobs are over'
+complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a reload -d 'Put the configuration in force'
+complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a cancel -d 'End jobs, or see to it that they never start'
+complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a check -d 'What the daemon would say of these files'
+complete -c taskgatectl -n '__fish_taskgatectl_using list' -l state -x -a 'queued held running succeeded failed cancelled' -d 'Only in this state'
+complete -c taskgatectl -n '__fish_taskgatectl_using list' -l queue -x -a '(__fish_taskgatectl_queues)' -d 'Only of this queue'
+complete -c taskgatectl -n '__fish_taskgatectl_using list' -l array -x -d 'Only of the array whose first job has that id'
+complete -c taskgatectl -n '__fish_taskgatectl_using list' -l after -x -d 'Only with a higher id'
+complete -c taskgatectl -n '__fish_taskgatectl_using list' -l limit -x -d 'At most N jobs'
+complete -c taskgatectl -n '__fish_taskgatectl_using show' -l before -x -d 'Attempts before N (default: the last)'
+complete -c taskgatectl -n '__fish_taskgatectl_using show; and __fish_taskgatectl_first' -k -a '(__fish_taskgatectl_jobs all)'
+complete -c taskgatectl -n '__fish_taskgatectl_using logs' -l attempt -x -d 'Of attempt N (default: the last)'
+complete -c taskgatectl -n '__fish_taskgatectl_using logs' -s f -l follow -d 'Until the job is over, with all attempts to come'
+complete -c taskgatectl -n '__fish_taskgatectl_using logs' -l patience -x -d 'How long the daemon may be away meanwhile, as in a restart (default: for ever)'
+complete -c taskgatectl -n '__fish_taskgatectl_using logs' -k -a '(__fish_taskgatectl_jobs all)'
+complete -c taskgatectl -n '__fish_taskgatectl_using wait' -l array -x -d 'All jobs of the array whose first has that id'
+complete -c taskgatectl -n '__fish_taskgatectl_using wait' -l patience -x -d 'How long the daemon may be away meanwhile, as in a restart (default: for ever)'
 complete -c taskgatectl -n '__fish_taskgatectl_using wait' -k -a '(__fish_taskgatectl_jobs open)'
+complete -c taskgatectl -n '__fish_taskgatectl_using cancel' -l array -x -d 'All jobs of the array whose first job has that id'
+complete -c taskgatectl -n '__fish_taskgatectl_using cancel' -k -a '(__fish_taskgatectl_jobs open)'
+complete -c taskgatectl -n '__fish_taskgatectl_using check' -l queue -x -a '(__fish_taskgatectl_queues)' -d 'As if dropped for this queue'
+complete -c taskgatectl -n '__fish_taskgatectl_using check' -l config -r -F -d 'With this configuration'
+complete -c taskgatectl -n '__fish_taskgatectl_using check' -F
+# END GENERATED

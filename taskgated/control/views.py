@@ -1,20 +1,23 @@
-"""What whom is shown of a job: one rule for every answer.
+"""What a caller is shown of a job: one rule for every answer.
 
 Everybody who may use the socket sees that a job is there and how it fares: what ``job`` and ``attempt`` have, with
 its name, and the name of its file. What it is to run, what it wrote, and what is said in words of its failures, which
-may quote both, only those see whom ``access.see`` means. Who may not is given ``HIDDEN`` instead.
+may quote both, are for those whom ``access.see`` means; all others are given ``HIDDEN`` instead.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from taskgated.clock import rfc3339
-from taskgated.config import Access
-from taskgated.control.varlink import Call
-from taskgated.core.job import State
-from taskgated.paths import Layout
+from taskgated.attempts import outputs
+from taskgated.core.state import State
+from taskgated.host.clock import rfc3339
+from taskgated.host.paths import Layout
+from taskgated.language.config import Access
+from taskgated.protocol.replies import ShownAttempt, ShownJob
+from taskgated.protocol.strict import name_bytes
+from taskgated.protocol.varlink import Call
+from taskgated.store.arrays import Group
 from taskgated.store.contract import Attempt, Details, Record
 
 HIDDEN = "(not yours to see)"
@@ -22,22 +25,23 @@ HIDDEN = "(not yours to see)"
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Somebody who asks, and what the configuration lets members do."""
+    """Whoever calls, and what the configuration lets members of the group do."""
 
     call: Call
     access: Access
 
     def sees(self, record: Record) -> bool:
+        """Whether what the job runs and writes may be shown."""
         return self._may(self.access.see, record)
 
-    def ends(self, record: Record) -> bool:
+    def ends(self, record: Record | Group) -> bool:
+        """Whether the job, or the array, may be cancelled."""
         return self._may(self.access.cancel, record)
 
-    def _may(self, whom: str, record: Record) -> bool:
+    def _may(self, whom: str, record: Record | Group) -> bool:
         return self.call.privileged or whom == "members" or record.owner == self.call.uid
 
-    def job(self, record: Record) -> dict[str, Any]:
-        """A job as every program sees it; documented in the interface description."""
+    def job(self, record: Record) -> ShownJob:
         # While a job is not over, and of one that was cancelled, it is the gate that speaks, in words of its own.
         quotes = record.state is State.FAILED and record.reason and not self.sees(record)
         return {
@@ -53,14 +57,16 @@ class Viewer:
             "result": None if record.result is None else record.result.word,
             "reason": HIDDEN if quotes else record.reason,
             "source": record.source,
+            "source_bytes": name_bytes(record.source),
             "owner": record.owner,
             "submitted": rfc3339(record.submitted),
             "started": rfc3339(record.started),
             "finished": rfc3339(record.finished),
             "due": rfc3339(record.due),
+            "array": record.array,
         }
 
-    def attempt(self, layout: Layout, record: Record, attempt: Attempt) -> dict[str, Any]:
+    def attempt(self, layout: Layout, record: Record, attempt: Attempt) -> ShownAttempt:
         return {
             "number": attempt.number,
             "started": rfc3339(attempt.started),
@@ -74,12 +80,13 @@ class Viewer:
             "output": attempt.output,
             "omitted": attempt.omitted,
             "message": HIDDEN if attempt.message and not self.sees(record) else attempt.message,
-            "log": layout.output_path(record.id, attempt.number),
+            "log": outputs.path(layout.log, record.id, attempt.number),
         }
 
-    def spec(self, details: Details) -> dict[str, Any] | None:
+    def spec(self, details: Details) -> dict[str, object] | None:
+        """What the job is to run; None when that may not be shown, or cannot be read."""
         return details.job.spec.to_json() if self.sees(details.record) and not details.job.unreadable else None
 
     def unreadable(self, details: Details) -> str | None:
-        """Why there is no spec for who may see it: what the database has of it cannot be read."""
+        """Why there is no spec, though it may be shown: what the database has of it cannot be read."""
         return details.job.unreadable or None if self.sees(details.record) else None

@@ -1,39 +1,25 @@
-"""What flows through the gate: specs, jobs, attempts and outcomes.
+"""What flows through the gate: specs, jobs and outcomes.
 
 Frozen: a changed job is a new object. Durations are seconds, sizes bytes, times microseconds since the
-epoch. Text that came from bytes that are not UTF-8 carries them as surrogates (PEP 383); ``to_bytes``
-gives the bytes back.
+epoch. Text may hold bytes that are not UTF-8, see ``taskgated.text``.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
 
-from taskgated.errors import printable
+from taskgated.core import plain
+from taskgated.core.fixed import DEFAULT_QUEUE
+from taskgated.core.state import State
+from taskgated.core.streams import Stdin, Stream
+from taskgated.text import printable
 
 LONGEST = 1000
 """Characters of what an outcome says in words."""
-
-
-class State(enum.StrEnum):
-    """Where a job is in its life; the words that ``list --json`` prints."""
-
-    QUEUED = "queued"
-    HELD = "held"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def final(self) -> bool:
-        return self in FINAL
-
-
-FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+NEVER_RAN = "cannot "
+"""How these words begin, and no others, where the program of the attempt was never started."""
 
 
 class Result(enum.StrEnum):
@@ -43,7 +29,7 @@ class Result(enum.StrEnum):
     FAILED = "failed"  # it ran and its exit was not one of success, or it could not be started
     TIMED_OUT = "timed out"
     KILLED = "killed"  # taskgated ended it: cancelled, or the gate was shut
-    LOST = "lost"  # nobody can say: its worker died, or the power went
+    LOST = "lost"  # how it ended is not known: its worker died, or the power went
 
     @property
     def word(self) -> str:
@@ -58,8 +44,16 @@ class Interrupted(enum.StrEnum):
     FAIL = "fail"
 
 
+class Dialect(enum.StrEnum):
+    """Another batch system, for which a script has directives, and whose variables it expects."""
+
+    SLURM = "slurm"
+    PBS = "pbs"
+    SGE = "sge"
+
+
 class Clock(enum.StrEnum):
-    """Which clock a due time is meant in: a date somebody wrote, or a delay that no clock step may change."""
+    """Which clock a due time is meant in: that of a date, or that of a delay, which no clock step may change."""
 
     WALL = "wall"
     STEADY = "steady"
@@ -76,6 +70,37 @@ class Retry:
     jitter: float = 0.1
 
 
+class Signal(enum.StrEnum):
+    """A signal that a program can handle (signal(7)), without the SIG."""
+
+    USR1 = "USR1"
+    USR2 = "USR2"
+    HUP = "HUP"
+    INT = "INT"
+    QUIT = "QUIT"
+    ALRM = "ALRM"
+    TERM = "TERM"
+    CONT = "CONT"
+    URG = "URG"
+    XCPU = "XCPU"
+
+
+class Receiver(enum.StrEnum):
+    """What gets it: the main process, or all of its process group."""
+
+    MAIN = "main"
+    GROUP = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """A signal ``before`` (seconds) the timeout, or before a stop of the gate ends the attempt; 0: none."""
+
+    signal: Signal = Signal.USR1
+    before: float = 0.0
+    to: Receiver = Receiver.MAIN
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What is kept of stdout and stderr: at most ``max_size`` bytes of each attempt, beginning and end; with
@@ -87,24 +112,40 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Element:
+    """Which job of an array it is. ``index``: its own; ``place``: that in the array, from 0; ``count``: how many jobs
+    the array has, 0: it is none of an array; ``at_most``: how many of them may run at once; ``line``: what it is
+    about, of an array of lines."""
+
+    index: int = 0
+    place: int = 0
+    count: int = 0
+    at_most: int | None = None
+    line: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """What to run and how. Exactly one of ``command`` and ``script`` is set.
 
-    ``command``: argv, or one string for ``/bin/sh -c``. ``script``: the text of a file with ``#!``, run
+    ``command``: argv, or one string, the last argument of ``shell``. ``script``: the text of a file with ``#!``, run
     from a private copy. ``file``: the claimed file that a handler queue's job works on; it lives as long
-    as the job is not over. ``not_before``: microseconds since the epoch.
+    as the job is not over. ``not_before``: microseconds since the epoch. ``dialect``: the directives that the script
+    has, and so the variables that it finds; ``notes``: what of them was passed over, in words.
     """
 
     command: tuple[str, ...] | str | None = None
     script: str | None = None
     file: str | None = None
     name: str = ""
-    queue: str = "default"
+    queue: str = DEFAULT_QUEUE
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str = "/"
     priority: int = 50
     timeout: float | None = None
     kill_after: float = 10.0
+    linger: float = 5.0
+    warn: Warn = Warn()
     retry: Retry = Retry()
     success_exit_codes: tuple[int, ...] = (0,)
     not_before: int | None = None
@@ -112,78 +153,28 @@ class Spec:
     expires: float | None = None
     interrupted: Interrupted = Interrupted.RERUN
     output: Output = Output()
+    dialect: Dialect | None = None
+    notes: tuple[str, ...] = ()
+    shell: tuple[str, ...] = ("/bin/sh", "-c")
+    stdin: Stdin | None = None
+    stdout: Stream | None = None
+    stderr: Stream | None = None
+    tty: bool = False
+    array: Element = Element()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Only what differs from the defaults, as JSON's types; ``from_json`` is the inverse. So a worker of an
         earlier version is told of a newer key by those jobs alone that have it."""
-        return _differing(self, _USUAL)
+        return plain.differing(self, _USUAL)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Spec:
+    def from_json(cls, data: object) -> Spec:
         """Raises ``ValueError`` when it is none that this version can have written."""
-        if not isinstance(data, Mapping):
-            raise ValueError("it is no mapping")
-        values = dict(data)
-        _check(values, _SPEC, "")
-        if isinstance(values.get("command"), list):
-            values["command"] = tuple(values["command"])
-        if "success_exit_codes" in values:
-            values["success_exit_codes"] = tuple(values["success_exit_codes"])
-        if "retry" in values:
-            values["retry"] = Retry(**values["retry"])
-        if "output" in values:
-            values["output"] = Output(**values["output"])
-        if "interrupted" in values:
-            values["interrupted"] = Interrupted(values["interrupted"])
-        return cls(**values)
+        return plain.read(cls, data)
 
 
-_USUAL = Spec()
-
-_NUMBER, _WHOLE, _TEXT = (int, float), (int,), (str,)
-_SPEC: dict[str, tuple[type, ...]] = {
-    "command": (list, tuple, str), "script": _TEXT, "file": _TEXT, "name": _TEXT, "queue": _TEXT, "env": (dict,),
-    "cwd": _TEXT, "priority": _WHOLE, "timeout": _NUMBER, "kill_after": _NUMBER, "retry": (dict,),
-    "success_exit_codes": (list, tuple), "not_before": _WHOLE, "delay": _NUMBER, "expires": _NUMBER,
-    "interrupted": (str, Interrupted), "output": (dict,),
-}  # fmt: skip
-_RETRY: dict[str, tuple[type, ...]] = {
-    "attempts": _WHOLE, "delay": _NUMBER, "factor": _NUMBER, "max_delay": _NUMBER, "jitter": _NUMBER,
-}  # fmt: skip
-_OUTPUT: dict[str, tuple[type, ...]] = {"max_size": _WHOLE, "journal": (bool,), "journal_rate": _WHOLE}
-
-
-def _check(values: Mapping[str, Any], known: Mapping[str, tuple[type, ...]], where: str) -> None:
-    """``ValueError`` for a key that this version does not have, or a value that no key of that name can have."""
-    if unknown := sorted(values.keys() - known.keys()):
-        raise ValueError(f"it has keys that this version does not know: {printable(where + ', '.join(unknown))}")
-    for name, value in values.items():
-        kinds = known[name]
-        if type(value) not in kinds or (kinds is _NUMBER and not abs(value) < 2**63):  # NaN as well
-            raise ValueError(f"{where}{name} has no value that it can have")
-        if kinds == (dict,):
-            if name == "env":
-                _all_text(value.values(), name)
-            else:
-                _check(value, _RETRY if name == "retry" else _OUTPUT, f"{name}.")
-        elif name == "command" and not isinstance(value, str):
-            _all_text(value, name)
-        elif name == "success_exit_codes" and not all(type(code) is int for code in value):
-            raise ValueError(f"{name} has no value that it can have")
-
-
-def _all_text(values: Iterable[object], name: str) -> None:
-    if not all(type(value) is str for value in values):
-        raise ValueError(f"{name} has no value that it can have")
-
-
-def _differing(value: Spec | Retry | Output, default: Spec | Retry | Output) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for f in fields(value):
-        mine, usual = getattr(value, f.name), getattr(default, f.name)
-        if mine != usual:
-            out[f.name] = _differing(mine, usual) if isinstance(mine, Retry | Output) else mine
-    return out
+_USUAL = Spec.from_json({})
+"""What holds when nothing is said. (Reading it here has the fields looked at before a worker server forks.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +182,11 @@ class Job:
     """One unit of work as the store has it, with what the gate needs to decide about it.
 
     ``attempt`` is the number of the last start (0: never); it only grows. ``failures`` counts attempts
-    that failed or timed out, ``crashes`` those that took their worker with them. ``unreadable``: why the store could
-    read only a part of it; such a job must not start.
+    that failed or timed out, ``crashes`` those that took their worker with them. ``source``: the name of its file;
+    ``nested``: whether that lay in the directory of its queue, and not in the spool itself; None: nobody knows, as of
+    what an earlier version took in. ``array``: the array that it belongs to, by the id of that one's first job;
+    ``parked``: as many of that array as may run at once have come before it, and are not over. ``unreadable``: why
+    the store could read only a part of it; such a job must not start.
     """
 
     id: int
@@ -209,6 +203,9 @@ class Job:
     due_clock: Clock = Clock.STEADY
     expires: int | None = None  # in the steady clock; until it has started
     claim: str | None = None  # the claimed file that must live until the job is over
+    array: int | None = None
+    parked: bool = False
+    nested: bool | None = None
     unreadable: str = ""
 
     @property
@@ -220,8 +217,8 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How an attempt ended, as its worker saw it. Exactly one of ``exit_code`` and ``signal`` is set for
-    a process that ran. ``user``, ``system``: CPU seconds; ``max_rss``: bytes; ``output``: bytes written by
-    the job; ``omitted``: how many of those were not kept."""
+    a process that ran. ``started``, ``finished``: by the wall clock; ``user``, ``system``: CPU seconds; ``max_rss``:
+    bytes; ``output``: bytes written by the job; ``omitted``: how many of those were not kept."""
 
     job: int
     attempt: int
@@ -237,12 +234,14 @@ class Outcome:
     omitted: int = 0
     message: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+    def from_json(cls, data: object) -> Outcome:
         """Raises ``KeyError``, ``TypeError`` or ``ValueError`` when it is none."""
+        if not isinstance(data, dict):
+            raise TypeError(f"{data!r} is no mapping")
         outcome = cls(**{**data, "result": Result(data["result"])})
         for name, kinds in _OUTCOME.items():
             value = getattr(outcome, name)
@@ -259,13 +258,3 @@ _OUTCOME: dict[str, tuple[type, ...]] = {
     "user": (int, float), "system": (int, float), "max_rss": (int,), "output": (int,), "omitted": (int,),
     "message": (str,),
 }  # fmt: skip
-
-
-def to_bytes(text: str) -> bytes:
-    """The bytes that ``text`` was read from, whatever the locale says (unlike ``os.fsencode``)."""
-    return text.encode("utf-8", "surrogateescape")
-
-
-def to_text(data: bytes) -> str:
-    """Text for any bytes; ``to_bytes`` is the inverse."""
-    return data.decode("utf-8", "surrogateescape")

@@ -8,15 +8,13 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from taskgated.core.job import Interrupted, Job, Outcome, Result, State
+from taskgated.core.job import Interrupted, Job, Outcome, Result
 from taskgated.core.retry import backoff
+from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
 
 POISON = 3
 """A job that took its worker with it this often is failed for good."""
-
-
-WHILE_RUNNING = "cancelled while it was running"
 
 
 class Verb(enum.StrEnum):
@@ -55,41 +53,92 @@ def step(state: State, verb: Verb) -> State:
 
 
 @dataclass(frozen=True, slots=True)
+class WasCancelled:
+    """It was cancelled while it ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class WasEnded:
+    """Its attempt was ended, or never began, for the gate's sake."""
+
+
+@dataclass(frozen=True, slots=True)
+class WasInterrupted:
+    """Its attempt was lost, and ``policy`` says what follows from that."""
+
+    policy: Interrupted
+
+
+@dataclass(frozen=True, slots=True)
+class Poisonous:
+    """It took its worker with it ``crashes`` times."""
+
+    crashes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """It has failed ``number`` times of the ``attempts`` that it may take."""
+
+    number: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class LastFailure:
+    """It may fail no more. ``message``: what its last outcome says."""
+
+    message: str
+
+
+Cause = WasCancelled | WasEnded | WasInterrupted | Poisonous | Failure | LastFailure
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What follows from an outcome: the transition, when the job may run again, the counters, and why."""
+    """What follows from an outcome: the transition, when the job may run again, the counters, and why (None: the
+    outcome says it all)."""
 
     verb: Verb
     delay: float | None = None  # seconds until the next attempt; None: at once, or never
     failures: int = 0
     crashes: int = 0
-    reason: str = ""
+    cause: Cause | None = None
 
 
 def judge(job: Job, outcome: Outcome, *, cancelled: bool, crashed: bool, chance: float) -> Verdict:
     """What becomes of ``job`` now that its attempt ended.
 
-    ``cancelled``: somebody asked to cancel it while it ran. ``crashed``: the attempt was lost because its
+    ``cancelled``: it was to be cancelled while it ran. ``crashed``: the attempt was lost because its
     worker died, not because the host did. ``chance``: a random number in [0, 1) for the jitter.
     """
     failures, crashes = job.failures, job.crashes
     if outcome.result is Result.SUCCEEDED:
         return Verdict(Verb.SUCCEED, None, failures, crashes)
     if cancelled:
-        return Verdict(Verb.CANCEL, None, failures, crashes, WHILE_RUNNING)
+        return Verdict(Verb.CANCEL, None, failures, crashes, WasCancelled())
     if outcome.result is Result.KILLED:
-        return Verdict(Verb.REQUEUE, None, failures, crashes, "put back")
+        return Verdict(Verb.REQUEUE, None, failures, crashes, WasEnded())
     if outcome.result is Result.LOST:
         crashes += crashed
         if crashes >= POISON:
-            return Verdict(Verb.FAIL, None, failures, crashes, f"poison: its worker died {crashes} times")
+            return Verdict(Verb.FAIL, None, failures, crashes, Poisonous(crashes))
         if job.spec.interrupted is Interrupted.FAIL:
-            return Verdict(Verb.FAIL, None, failures, crashes, "interrupted, and its policy is to fail")
-        return Verdict(Verb.REQUEUE, None, failures, crashes, "interrupted, and its policy is to run again")
+            return Verdict(Verb.FAIL, None, failures, crashes, WasInterrupted(Interrupted.FAIL))
+        return Verdict(Verb.REQUEUE, None, failures, crashes, WasInterrupted(Interrupted.RERUN))
     failures += 1
     if failures < job.spec.retry.attempts:
         delay = backoff(job.spec.retry, failures, chance)
-        return Verdict(Verb.RETRY, delay, failures, crashes, f"failure {failures} of {job.spec.retry.attempts}")
-    return Verdict(Verb.FAIL, None, failures, crashes, outcome.message)
+        return Verdict(Verb.RETRY, delay, failures, crashes, Failure(failures, job.spec.retry.attempts))
+    return Verdict(Verb.FAIL, None, failures, crashes, LastFailure(outcome.message))
+
+
+def cancelled_meanwhile(verdict: Verdict) -> Verdict:
+    """What becomes of a verdict that did not know that the job was to be cancelled: it does not go back to its
+    queue."""
+    if step(State.RUNNING, verdict.verb).final:
+        return verdict
+    return Verdict(Verb.CANCEL, None, verdict.failures, verdict.crashes, WasCancelled())
 
 
 def diagram() -> str:

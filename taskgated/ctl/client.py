@@ -5,18 +5,17 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from taskgated.errors import TaskgateError
-from taskgated.sockets import connect
-from taskgated.wire import Message, decode, encode
-
-INTERFACE = "io.taskgate.Gate"
-
+from taskgated.core.fixed import INTERFACE
+from taskgated.errors import ProtocolError, TaskgateError
+from taskgated.protocol.channel import Message, decode, encode
+from taskgated.protocol.replies import LOGS, RELOAD, Operation, R
+from taskgated.protocol.sockets import connect
+from taskgated.protocol.standard import INVALID_PARAMETER, PERMISSION_DENIED
 
 _DENIED = "you may not do that: it takes the job's owner, or root (access: in taskgated.yaml(5))"
-_DENIED_OF = {"Reload": "you may not do that: it takes root, or the user as whom taskgated runs"}
-"""Where it is not about somebody's job."""
+_DENIED_OF = {RELOAD.name: "you may not do that: it takes root, or the user as whom taskgated runs"}
+"""Of methods that are not about a job."""
 
 
 class Unreachable(TaskgateError):
@@ -24,26 +23,33 @@ class Unreachable(TaskgateError):
 
 
 class Gone(Unreachable):
-    """The daemon that answered does so no more: it has ended, and another may come."""
+    """The daemon has answered before, and does not now: it has ended, and another may come."""
 
 
-class CallError(TaskgateError):
+class NotSo(TaskgateError):
+    """What was asked for is not so."""
+
+
+class CallError(NotSo):
     """The daemon answered the call of ``method`` with an error; ``kind`` is its name without the interface."""
 
     def __init__(self, method: str, name: str, parameters: Message) -> None:
         self.kind = name.rpartition(".")[2]
         self.parameters = parameters
         text = parameters.get("message")
-        if self.kind == "PermissionDenied":
+        if self.kind == PERMISSION_DENIED:
             text = _DENIED_OF.get(method, _DENIED)
-        elif (method, self.kind, parameters.get("parameter")) == ("Logs", "InvalidParameter", "attempt"):
+        elif (method, self.kind, parameters.get("parameter")) == (LOGS.name, INVALID_PARAMETER, "attempt"):
             text = "the job has no such attempt"
         super().__init__(str(text or f"{name} {parameters}"))
 
 
 class Client:
-    """``with Client(path) as gate: gate.call("Status")``. Raises ``Unreachable`` (``Gone``) and
-    ``CallError``."""
+    """``with Client(path) as gate: gate.ask(STATUS)``.
+
+    It connects when it is made. That and ``reconnect`` raise ``Unreachable``; calls raise ``Gone`` and ``CallError``,
+    and ``ProtocolError`` when what answers does not speak as a daemon of ours.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -59,7 +65,7 @@ class Client:
             raise Unreachable(f"no taskgated answers at {self._path}: {error.strerror}; is it running?") from None
 
     def reconnect(self) -> None:
-        """What was asked and not answered is forgotten."""
+        """Connect anew; what was asked and not answered is forgotten."""
         self._sock.close()
         self._sock = self._connect()
         self._buffer.clear()
@@ -70,13 +76,19 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._sock.close()
 
-    def call(self, method: str, **parameters: Any) -> Message:
+    def ask(self, operation: Operation[R], **parameters: object) -> R:
+        """The one reply of a method."""
+        return _typed(operation, self.call(operation.name, **parameters))
+
+    def stream(self, operation: Operation[R], **parameters: object) -> Iterator[R]:
+        """All the replies of a method that was asked for ``more``."""
+        for reply in self._call(operation.name, parameters, more=True):
+            yield _typed(operation, reply)
+
+    def call(self, method: str, **parameters: object) -> Message:
+        """The one reply of a method, as it comes in; the method is named as in the interface: ``"Status"``."""
         (reply,) = self._call(method, parameters, more=False)
         return reply
-
-    def stream(self, method: str, **parameters: Any) -> Iterator[Message]:
-        """All the replies of a method that was asked for ``more``."""
-        return self._call(method, parameters, more=True)
 
     def _call(self, method: str, parameters: Message, *, more: bool) -> Iterator[Message]:
         message: Message = {"method": f"{INTERFACE}.{method}", "parameters": parameters}
@@ -86,9 +98,12 @@ class Client:
             self._sock.sendall(encode(message))
             while True:
                 reply = decode(self._frame())
+                told = reply.get("parameters", {})
+                if not isinstance(told, dict):
+                    raise ProtocolError(f"not a Varlink reply: {told!r}")
                 if "error" in reply:
-                    raise CallError(method, reply["error"], reply.get("parameters", {}))
-                yield reply.get("parameters", {})
+                    raise CallError(method, str(reply["error"]), told)
+                yield told
                 if not reply.get("continues"):
                     return
         except OSError as error:
@@ -105,3 +120,9 @@ class Client:
         frame = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return frame
+
+
+def _typed(operation: Operation[R], reply: Message) -> R:
+    if not operation.is_reply(reply):
+        raise ProtocolError(f"not a reply of {operation.name}: {', '.join(reply)}")
+    return reply

@@ -1,12 +1,13 @@
-"""Whoever waits for a job hears its end: over restarts, upgrades and crashes of the daemon."""
+"""The wait for a job goes on over restarts, upgrades and crashes of the daemon, until the job is over."""
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 
 from taskgated.ctl.client import CallError, Client, Gone, Unreachable
-from taskgated.ctl.show import say
+from taskgated.ctl.terminal import warn
+from taskgated.protocol.replies import UNAVAILABLE
 
 AGAIN = 0.5
 """Seconds between attempts to reach the daemon again."""
@@ -14,16 +15,31 @@ STEADY = 10.0
 """Seconds that a connection has to last before the next loss is another one."""
 
 
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """``--patience``, for each verb that waits."""
+    what = "how long the daemon may be away meanwhile, as in a restart (default: for ever)"
+    parser.add_argument("--patience", type=_duration, metavar="DURATION", help=what)
+
+
+def _duration(text: str) -> float:
+    from taskgated.language.units import duration  # most commands need none of the formats
+
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def passes(error: Unreachable | CallError) -> bool:
     """Whether the same may well be answered later: the daemon has gone, or what it would have to read cannot be read
     now."""
-    return isinstance(error, Gone) or (isinstance(error, CallError) and error.kind == "Unavailable")
+    return isinstance(error, Gone) or (isinstance(error, CallError) and error.kind == UNAVAILABLE)
 
 
 class Patience:
     """How long a daemon that was there may be away: ``limit`` seconds, or for ever (None).
 
-    For ever is right for most: the jobs are not lost, and whoever does not hear the end of one would do it again.
+    For ever is right for most: the jobs are not lost, and people who do not hear of its end would submit one again.
     """
 
     def __init__(self, gate: Client, limit: float | None) -> None:
@@ -45,7 +61,7 @@ class Patience:
         if self._lost_at is None or now - self._back_at > STEADY:
             self._lost_at = now
             self._said = True
-            say(f"taskgatectl: {error}; trying again", file=sys.stderr)
+            warn(f"{error}; trying again")
         while True:
             if self._limit is not None and time.monotonic() - self._lost_at >= self._limit:
                 raise error
@@ -63,4 +79,4 @@ class Patience:
     def _say_back(self) -> None:
         if self._said:
             self._said = False
-            say("taskgatectl: the daemon answers again", file=sys.stderr)
+            warn("the daemon answers again")

@@ -1,107 +1,56 @@
-"""How things are shown to people: plain columns, local times, no colours where nobody looks."""
+"""``taskgatectl show``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any, TextIO
+import argparse
+from collections.abc import Mapping
+from typing import Protocol
 
-from taskgated.errors import printable
-from taskgated.wire import Message
-
-
-def say(*lines: str, file: TextIO | None = None) -> None:
-    """The one place where text meets a terminal: each of these is one line, whatever somebody wrote into it."""
-    print("\n".join(map(printable, lines)), file=file, flush=True)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    """Lines of left-aligned columns; None is a dash."""
-    cells = [list(head), *([_cell(value) for value in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+from taskgated.ctl.array import Named, id_of, named_job
+from taskgated.ctl.client import Client
+from taskgated.ctl.columns import exit_of, moment, output_removed, seconds, table
+from taskgated.ctl.terminal import answer
+from taskgated.ctl.verb import Exit, Verb, positive
+from taskgated.protocol.replies import SHOW, ShownJob, ShowReply
+from taskgated.text import counted
 
 
-def _cell(value: Any) -> str:
-    """As wide as it is when it is said."""
-    return "-" if value is None or value == "" else printable(str(value))
+class Options(Protocol):
+    json: bool
+    id: Named
+    before: int | None
 
 
-def moment(text: str | None) -> str | None:
-    """An RFC 3339 time in the local zone, to the second."""
-    if text is None:
-        return None
-    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", type=named_job)
+    parser.add_argument("--before", type=positive, metavar="N", help="attempts before N (default: the last)")
 
 
-def seconds(start: str | None, end: str | None) -> str | None:
-    if start is None or end is None:
-        return None
-    return f"{(datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds():.2f}s"
+def run(gate: Client, options: Options) -> int:
+    earlier = {} if options.before is None else {"before": options.before}  # an older daemon does not know it
+    reply = gate.ask(SHOW, id=id_of(gate, options.id), **earlier)
+    answer(options.json, reply, _lines(reply))
+    return Exit.OK
 
 
-def exit_of(job: Message) -> str | None:
-    """``0``, ``3``, or ``signal 9``."""
-    if job["signal"] is not None:
-        return f"signal {job['signal']}"
-    return None if job["exit_code"] is None else str(job["exit_code"])
-
-
-JOB_HEAD = ("ID", "QUEUE", "STATE", "ATTEMPT", "EXIT", "TOOK", "SOURCE", "NAME")
-
-
-def job_row(job: Message) -> tuple[Any, ...]:
-    return (
-        job["id"],
-        job["queue"],
-        job["state"],
-        job["attempt"],
-        exit_of(job),
-        seconds(job["started"], job["finished"]),
-        job["source"],
-        job["name"],
-    )
-
-
-def status(reply: Message) -> list[str]:
-    counts = ", ".join(f"{number} {state}" for state, number in reply["counts"].items() if number)
-    lines = [
-        f"taskgated {reply['version']} (pid {reply['pid']}): {'ready' if reply['ready'] else 'not ready'}",
-        f"  {reply['text']}",
-        f"  jobs: {counts or 'none'}",
-    ]
-    if reply["oldest"]:
-        lines.append(f"  waiting longest: since {moment(reply['oldest'])}")
-    lines += [f"  problem: {problem}" for problem in reply["problems"]]
-    lines += [f"  note: {note}" for note in reply.get("notes") or ()]  # an older daemon has none
-    workers = [(w["pid"], w["state"], w["job"]) for w in reply["workers"]]
-    lines += ["", *table(("WORKER", "STATE", "JOB"), workers)]
-    queues = [(q["name"], q["limit"], q["queued"], q["running"], q["failed"]) for q in reply["queues"]]
-    more = reply.get("more_queues")  # not from a daemon of before
-    rest = [f"and {more} more queues with jobs: taskgatectl list --queue QUEUE"] if more else []
-    return [*lines, "", *table(("QUEUE", "LIMIT", "QUEUED", "RUNNING", "FAILED"), queues), *rest]
-
-
-def _runs(reply: Message) -> str:
-    if reply["spec"] is not None:
-        return _what(reply["spec"])
-    unreadable = reply.get("unreadable")  # not from a daemon of before
-    return f"(cannot be read: {unreadable})" if unreadable else "(not yours to see)"
-
-
-def details(reply: Message) -> list[str]:
+def _lines(reply: ShowReply) -> list[str]:
     job = reply["job"]
     rows = [
         ("job", f"{job['id']} ({job['name']})"),
         ("queue", f"{job['queue']}, priority {job['priority']}"),
         ("state", job["state"] + (f": {job['reason']}" if job["reason"] else "")),
         ("exit", exit_of(job)),
+        ("array", _array(job, reply["spec"])),
         ("source", job["source"]),
+        ("file", _kept(reply)),
         ("submitted", f"{moment(job['submitted'])} by uid {job['owner']}"),
         ("started", moment(job["started"])),
         ("finished", moment(job["finished"])),
         ("due", moment(job["due"])),
         ("runs", _runs(reply)),
+        ("output", output_removed(reply.get("output_removed"))),
+        *_streams(reply),
+        *(("note", note) for note in _notes(reply)),
         *(("waits for", reason["text"]) for reason in reply["waits_for"]),
     ]
     lines = [f"{name:>10}  {value}" for name, value in rows if value is not None]
@@ -125,7 +74,50 @@ def details(reply: Message) -> list[str]:
     return [*lines, "", *table(head, attempts), *more] if attempts else lines
 
 
-def _what(spec: Message) -> str:
+def _array(job: ShownJob, spec: Mapping[str, object] | None) -> str | None:
+    """The array's id, and which of its jobs this is, as far as that may be seen."""
+    if (array := job.get("array")) is None:
+        return None
+    element = {} if spec is None else spec.get("array")
+    if not isinstance(element, dict) or "count" not in element:
+        return str(array)
+    bound = f", at most {element['at_most']} at once" if "at_most" in element else ""
+    return f"{array}, index {element.get('index', 0)} of {counted(element['count'], 'job')}{bound}"
+
+
+def _kept(reply: ShowReply) -> str | None:
+    kept = reply.get("kept")  # an older daemon does not say it
+    return f"kept in {kept}" if kept else None
+
+
+def _runs(reply: ShowReply) -> str:
+    if reply["spec"] is not None:
+        return _command(reply["spec"])
+    unreadable = reply.get("unreadable")  # an older daemon does not say it
+    return f"(cannot be read: {unreadable})" if unreadable else "(not yours to see)"
+
+
+def _streams(reply: ShowReply) -> list[tuple[str, str]]:
+    """The files of its last attempt, or of the first if it has had none."""
+    from taskgated.core.job import Spec  # not for the help
+    from taskgated.core.places import stream_paths
+
+    try:
+        spec = Spec.from_json(reply["spec"])
+    except ValueError:  # none, or that of a daemon of another version
+        return []
+    job = reply["job"]
+    paths = stream_paths(spec, job["id"], job["attempt"] or 1, job.get("array"))
+    return list(paths.items())
+
+
+def _notes(reply: ShowReply) -> list[str]:
+    """What of it was passed over, or may not be meant so."""
+    notes = (reply["spec"] or {}).get("notes")
+    return [str(note) for note in notes] if isinstance(notes, list) else []
+
+
+def _command(spec: Mapping[str, object]) -> str:
     command = spec.get("command")
     if isinstance(command, list):
         import shlex
@@ -134,3 +126,6 @@ def _what(spec: Message) -> str:
     if command is not None:
         return str(command)
     return "a script, from a private copy"
+
+
+VERB = Verb("all about one job, and everything it waits for", arguments, run)

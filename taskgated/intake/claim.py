@@ -1,13 +1,15 @@
 """Files taken out of the spool: each in a directory of its own under ``.claims``, until it is done with.
 
 A claim is one rename, so that a file is either in the spool or claimed, whenever the power goes. The name of
-its directory is the claim's id: a time that only grows, something random, what kind of file it is, and the queue.
+its directory is the claim's id: a time that only grows, something random, what kind of file it is, and the queue;
+of one from a directory with the name of the default queue, for which files are mostly taken from the spool itself, it
+says that as well.
 The store knows by that id what has been added. The kind is decided when the file is claimed, and is in the name so
 that nothing which happens later, to us or to the configuration, makes anything else of the file.
 
-The file alone is in that directory; nobody but us puts anything there. Only a file that a handler works on lies one
+The file alone is in that directory; only intake puts anything there. But a file that a handler works on lies one
 level deeper, in a directory that is its job's: what the job puts beside its file is there, and the name of the file
-is kept above, as the text of a symbolic link that nobody follows.
+is kept above, as the text of a symbolic link that is never followed.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 
-from taskgated import directories
-from taskgated.formats.jobfile import Kind
+from taskgated.core.fixed import DEFAULT_QUEUE
+from taskgated.faultpoints import point
+from taskgated.host import directories
 from taskgated.intake.litter import Litter
-from taskgated.trace import point
+from taskgated.language.kinds import Kind
 
 SPARE = 256
 """Empty directories kept for the next claims: to make and remove one takes as long as all the rest."""
@@ -31,7 +34,9 @@ _NAME, _WORK = b"name", b"work"
 _KINDS = {kind: kind.name.lower() for kind in Kind}
 _KIND_OF = {word: kind for kind, word in _KINDS.items()}
 # Version 0.2.0 did not write down the kind.
-_ID = re.compile(rf"[0-9a-f]{{16}}-[0-9a-f]{{8}}(?:-({'|'.join(_KIND_OF)}))?\.([A-Za-z0-9_.-]+)")
+_ID = re.compile(
+    rf"[0-9a-f]{{16}}-[0-9a-f]{{8}}(?:-(?P<kind>{'|'.join(_KIND_OF)})(?P<nested>-nested)?)?\.(?P<queue>[A-Za-z0-9_.-]+)"
+)
 
 
 def _parts(claim: str) -> re.Match[str]:
@@ -43,12 +48,18 @@ def _parts(claim: str) -> re.Match[str]:
 
 def queue_of(claim: str) -> str:
     """The queue that a claimed file was dropped for."""
-    return _parts(claim)[2]
+    return _parts(claim)["queue"]
+
+
+def directory_of(claim: str) -> str:
+    """The name of the directory in the spool from which it was taken; "" for the spool itself."""
+    parts = _parts(claim)
+    return parts["queue"] if parts["queue"] != DEFAULT_QUEUE or parts["nested"] else ""
 
 
 def kind_of(claim: str) -> Kind | None:
     """What kind of file was claimed; None if version 0.2.0 claimed it."""
-    return _KIND_OF.get(_parts(claim)[1])
+    return _KIND_OF.get(_parts(claim)["kind"])
 
 
 class Claims:
@@ -72,7 +83,7 @@ class Claims:
             try:
                 os.rmdir(path, dir_fd=self.fd)
             except OSError:
-                pass  # found as a claim that was put by, when we are back
+                pass  # the next session finds it, as a claim that was put by
         self.litter.close()
         os.close(self.fd)
 
@@ -84,10 +95,11 @@ class Claims:
             return False
         return os.path.samestat(there, os.fstat(self.fd))
 
-    def make(self, queue: str, kind: Kind, name: bytes) -> str:
-        """A new claim for a file of that name."""
+    def make(self, queue: str, kind: Kind, name: bytes, *, nested: bool = False) -> str:
+        """A new claim for a file of that name. ``nested``: it lies in a directory of the queue's name."""
         self._last = max(self._last + 1, time.time_ns())
-        claim = f"{self._last:016x}-{secrets.token_hex(4)}-{_KINDS[kind]}.{queue}"
+        of = f"{_KINDS[kind]}-nested" if nested and queue == DEFAULT_QUEUE else _KINDS[kind]
+        claim = f"{self._last:016x}-{secrets.token_hex(4)}-{of}.{queue}"
         path = claim.encode("ascii")
         if kind is Kind.FILE:
             os.mkdir(path, 0o700, dir_fd=self.fd)
@@ -135,7 +147,7 @@ class Claims:
             self.litter.put(path)
 
     def put_by(self, claim: str) -> None:
-        """The claim is done with: nobody takes it up any more, but the store still knows it."""
+        """The claim is done with: it is not taken up any more, but the store still knows it."""
         try:
             os.rename(claim.encode("ascii"), (_DONE + claim).encode("ascii"), src_dir_fd=self.fd, dst_dir_fd=self.fd)
         except FileNotFoundError:
@@ -178,7 +190,7 @@ class Claims:
                     yield claim, claim != name
 
     def sync(self) -> None:
-        """What was made or put by is so after a power cut, too."""
+        """Put on stable storage what was made and what was put by."""
         os.fsync(self.fd)
 
 

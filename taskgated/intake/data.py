@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from taskgated.config import Config, QueueConfig
-from taskgated.intake.events import Sink
-from taskgated.intake.taken import Taken
+from taskgated.intake.claimed import Claimed
+from taskgated.intake.events import HandlersMissing, Sink, Tell
+from taskgated.language.config import Config, QueueConfig
 
 
 class DataQueues:
     """For the intake thread."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, tell: Tell) -> None:
         self._sink = sink
+        self._tell = tell
         self._queues: frozenset[str] = frozenset()
+        self._told: tuple[str, ...] = ()  # why files wait
 
     def learn(self, config: Config) -> None:
         """Remember what the configuration says of its queues."""
@@ -35,10 +37,21 @@ class DataQueues:
         """Whether what is dropped for this queue has to wait."""
         return queue.handler is None and queue.name in self._queues
 
+    def tell_waiting(
+        self, config: Config, queues: Iterable[str], unexplained: Iterable[Claimed], *, more: bool
+    ) -> None:
+        """Say why files wait, if that is news. ``queues``: where some were seen to wait; ``unexplained``: claimed
+        ones. While there is ``more`` to look at, it is not known yet that none is left."""
+        lacking = [queue for queue in queues if self.lacks_handler(config.queue(queue))]
+        why = tuple(reasons(config, lacking, unexplained))
+        if set(why) - set(self._told) or (why != self._told and not more):
+            self._told = why
+            self._tell(HandlersMissing(why))
 
-def reasons(config: Config, waiting: Iterable[str], unexplained: Iterable[Taken]) -> Iterator[str]:
+
+def reasons(config: Config, waiting: Iterable[str], unexplained: Iterable[Claimed]) -> Iterator[str]:
     """Why files wait, in words. ``waiting``: the queues in which some do; ``unexplained``: claimed ones."""
-    claimed = {taken.queue: taken.kind for taken in unexplained}
+    claimed = {file.queue: file.kind for file in unexplained}
     for name in sorted({*waiting, *claimed}):
         mark = config.queue(name).mark
         if mark:

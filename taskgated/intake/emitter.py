@@ -11,15 +11,15 @@ Sources: inotify(7), inotify_init1(2), inotify_add_watch(2), eventfd(2).
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import select
 import struct
 import threading
-from typing import Any
 
 from watchdog.events import FileSystemEvent
 from watchdog.observers.api import EventEmitter
+
+from taskgated.intake import shortage
 
 # The ends of writing (a file is closed, or comes by rename), the birth of a name (link(2) gives nothing but
 # this), and the end of the directory itself.
@@ -48,15 +48,22 @@ class Look(FileSystemEvent):
     """One message of an emitter: look at ``names`` in the directory, or at ``everything``.
 
     ``gone``: the directory was removed, moved or unmounted. Without all three it is the answer to a ping.
+    ``renamed``: those of the names whose last event was a rename to it.
     """
 
     def __init__(
-        self, path: bytes, names: tuple[bytes, ...] = (), everything: bool = False, gone: bool = False
+        self,
+        path: bytes,
+        names: tuple[bytes, ...] = (),
+        everything: bool = False,
+        gone: bool = False,
+        renamed: frozenset[bytes] = frozenset(),
     ) -> None:
         super().__init__(path)
         self.names = names
         self.everything = everything
         self.gone = gone
+        self.renamed = renamed
 
     # The library's queue drops an event that equals the one before it, so equality must mean all of it.
     def __eq__(self, other: object) -> bool:
@@ -65,8 +72,8 @@ class Look(FileSystemEvent):
     def __hash__(self) -> int:
         return hash(self._key())
 
-    def _key(self) -> tuple[Any, ...]:
-        return (self.src_path, self.names, self.everything, self.gone)
+    def _key(self) -> tuple[object, ...]:
+        return (self.src_path, self.names, self.everything, self.gone, self.renamed)
 
 
 class Emitter(EventEmitter):
@@ -82,7 +89,7 @@ class Emitter(EventEmitter):
     _alarm = -1
 
     def on_thread_start(self) -> None:
-        self._guard = threading.Lock()  # a closed descriptor's number may already be somebody else's
+        self._guard = threading.Lock()  # a closed descriptor's number may already be that of another file
         path = self.watch.path
         self.inotify = _check(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), path)
         try:
@@ -96,9 +103,9 @@ class Emitter(EventEmitter):
     def start(self) -> None:
         try:
             super().start()
-        except RuntimeError as error:  # no more processes (pthread_create(3), EAGAIN)
+        except RuntimeError as error:
             self._close()
-            raise OSError(errno.EAGAIN, str(error), self.watch.path) from None
+            raise shortage.no_thread(error, self.watch.path) from None
 
     def on_thread_stop(self) -> None:
         self.ping()
@@ -142,21 +149,22 @@ class Emitter(EventEmitter):
         except BlockingIOError:
             return
         seen = 0
-        names: dict[bytes, None] = {}
+        names: dict[bytes, bool] = {}  # and whether it was renamed to that
         offset = 0
         while offset < len(data):
             _, mask, _, length = _HEADER.unpack_from(data, offset)
             offset += _HEADER.size
             seen |= mask
             if length:
-                names[data[offset : offset + length].rstrip(b"\0")] = None
+                names[data[offset : offset + length].rstrip(b"\0")] = bool(mask & IN_MOVED_TO)
                 offset += length
         if seen & _GONE:
             self.queue_event(Look(self._path, everything=True, gone=True))
         elif seen & IN_Q_OVERFLOW or self._event_queue.qsize() > BEHIND:
             self.queue_event(Look(self._path, everything=True))
         else:
-            self.queue_event(Look(self._path, tuple(names)))
+            renamed = frozenset(name for name, so in names.items() if so)
+            self.queue_event(Look(self._path, tuple(names), renamed=renamed))
 
     @property
     def _path(self) -> bytes:

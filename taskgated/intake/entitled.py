@@ -1,4 +1,4 @@
-"""Who may use a queue is who may drop into its directory, also for a file that names it from elsewhere."""
+"""The users of a queue are those who may drop into its directory, also for a file that names it from elsewhere."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import errno
 import os
 from collections.abc import Iterable
 
-from taskgated import acl
-from taskgated.core.job import to_text
+from taskgated.core.fixed import DEFAULT_QUEUE
+from taskgated.host import acl
 from taskgated.intake.settle import unfit
+from taskgated.text import to_text
 
-_SOMEBODYS_OWN = (errno.EACCES, errno.EPERM, errno.ENOTCONN, errno.EINVAL)
-"""What a file system in user space says to whoever is not its owner, when nobody serves it, and when it talks
-nonsense of permissions (mount.fuse(8)). That may stay so for ever, and is no trouble of ours."""
+_KEEPS_US_OUT = (errno.EACCES, errno.EPERM, errno.ENOTCONN, errno.EINVAL)
+"""What a file system in user space answers to other users than its owner, when no process serves it, and when what it
+says of permissions is nonsense (mount.fuse(8)). That may stay so for ever, and is no trouble of ours."""
 
 
 def check_queues(spool: bytes, name: bytes, owner: int, queues: Iterable[str]) -> None:
     """Raises ``Refused`` when the owner of the file may not use one of the queues that it names; ``OSError`` and
     ``Trouble`` when that cannot be told now."""
     for queue in queues:
-        directory = spool if queue == "default" else spool + b"/" + queue.encode("ascii")
+        directory = spool if queue == DEFAULT_QUEUE else spool + b"/" + queue.encode("ascii")
         try:
             allowed = acl.may_enter(os.fsdecode(directory), owner)
         except FileNotFoundError:
             continue  # nobody has made that queue anything special
         except OSError as error:
-            if error.errno not in _SOMEBODYS_OWN:
+            if error.errno not in _KEEPS_US_OUT:
                 raise
             message = f"the queue {queue} cannot be used: its directory is that of a file system that keeps us out"
             raise unfit(name, message, f"unmount {to_text(directory)}, or name another queue") from None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from taskgated.core.job import State
-from taskgated.store.contract import Addition
+from taskgated.core.state import State
+from taskgated.store.contract import Addition, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +104,46 @@ class Repaired:
 
 
 @dataclass(frozen=True, slots=True)
+class Unwatched:
+    """For so many directories the host has no watch left: they are looked through now and then, and all else is as
+    ever; empty: all are watched."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class WrongOwners:
-    """Directories in the spool that are somebody else's, so that we cannot work there; empty: none any more."""
+    """Directories of the spool that belong to another user: intake cannot work there; empty: none any more."""
 
     problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stays:
+    """Files of one queue that stay in the spool. ``waiting``: so many have no companion yet, whose name ends in
+    ``ending``, the first since ``oldest`` (microseconds since the epoch); ``hint``: what may be wrong with that.
+    ``alone``: so many are left alone for their names."""
+
+    queue: str
+    waiting: int
+    ending: str
+    oldest: int | None
+    hint: str
+    alone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Staying:
+    """What stays in the spool, by queue; empty: nothing."""
+
+    queues: tuple[Stays, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MisnamedQueues:
+    """Directories that may be a slip for a configured queue, in words; empty: none any more."""
+
+    notes: tuple[str, ...]
 
 
 IntakeEvent = (
@@ -123,12 +159,29 @@ IntakeEvent = (
     | Uncrowded
     | Blind
     | Repaired
+    | Unwatched
     | WrongOwners
+    | Staying
+    | MisnamedQueues
 )
 
 
+Tell = Callable[[IntakeEvent], None]
+"""Called on intake's thread, with each event once; it must not block."""
+
+
 class Sink(Protocol):
-    """The store as intake sees it. The calls block; what ``add`` was given is durable when it returns."""
+    """The store as intake sees it; called on intake's thread alone. All but ``room`` wait for the store, for as long
+    as it takes, and what they change is on stable storage when they return.
+
+    Raises ``StoreClosed`` when the daemon stops, ``OSError`` when nothing can be taken in now, and ``StoreError``
+    when the store can never keep one of the jobs that it is to ``add``: then none was added.
+    """
+
+    @property
+    def waits(self) -> bool:
+        """Whether a call is under way; for another thread. Intake that waits for the store is alive. Whether the
+        store is, is asked of the store."""
 
     def room(self) -> int:
         """How many more jobs may be queued."""
@@ -142,8 +195,18 @@ class Sink(Protocol):
     def known(self, claim: str) -> int | None:
         """How many parts of a claimed file were added; None when it was never heard of."""
 
+    def plan(self, claim: str) -> str:
+        """What all parts of a claimed file are of which some were added; "" of a list, and of what an earlier version
+        added."""
+
+    def known_to_earlier(self, claim: str) -> bool:
+        """Whether a version that counted the lines of a list otherwise began to take it in."""
+
     def keeper(self, claim: str) -> State | None:
         """The state of the job that works on this claimed file; None if there is none."""
+
+    def worked_on(self, claim: str) -> Record | None:
+        """The job that works, or worked, on this claimed file; None if there is none."""
 
     def data_queues(self) -> Sequence[str]:
         """The queues that take data for a handler, as they were kept last."""
@@ -151,5 +214,5 @@ class Sink(Protocol):
     def keep_data_queues(self, queues: Sequence[str]) -> None:
         """These queues, and no others, take data for a handler."""
 
-    def settle(self, claims: Sequence[str]) -> None:
-        """These claimed files are gone for good and need not be known any more."""
+    def forget_claims(self, claims: Sequence[str]) -> None:
+        """These claimed files do not come back; how many of their parts were added need not be known any more."""

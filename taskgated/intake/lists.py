@@ -2,6 +2,9 @@
 
 Parts are numbered by the jobs that the file yields, from its first line on; lines are only ever added at
 its end, so the same part is the same line each time the file is read.
+
+That holds across versions, too. What an earlier one took in as a job and this one would refuse is counted as the part
+that it is. Until 0.3.0 a byte order mark was a part of the first line: a comment behind one, or nothing, was a job.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Callable, Iterator
 from taskgated.core.job import Spec
 from taskgated.errors import Problem, Refused, Unexplained
 from taskgated.intake.understand import read_at
+from taskgated.language.source import BOM
 
 CHUNK = 256 * 1024
 """Bytes read at once. A line longer than this is refused: no program takes such an argument (execve(2))."""
@@ -28,13 +32,15 @@ class Lines:
     """How far one list has been read. ``parts`` of it are known to the store; ``skip`` of these were not
     read since the daemon started."""
 
-    def __init__(self, name: str, known: int) -> None:
+    def __init__(self, name: str, known: int, earlier: bool = False) -> None:
+        """``earlier``: the first of its parts were counted by a version to which the mark was text."""
         self.name = name
         self.parts = known
         self.refused: Refused | None = None
         self.checked = known > 0
         """All lines are good, or some are jobs already."""
         self._skip = known
+        self._earlier = earlier
         self._offset = self._number = 0
         self._check_offset = self._check_number = 0
 
@@ -56,7 +62,7 @@ class Lines:
     def read(self, fd: int, parse: Parse, room: int, final: bool) -> tuple[list[Spec], bool]:
         """The next jobs, at most ``room``, and whether that was all that can be read now.
 
-        The end of a file without a newline is a line only if nobody can still be writing it: ``final``. A
+        The end of a file without a newline is a line only if no process can still be writing it: ``final``. A
         bad line sets ``refused`` and is the last that is read: what came before it is good. When anything else is
         raised, nothing was read.
         """
@@ -67,12 +73,16 @@ class Lines:
                 try:
                     spec = parse(self._number + 1, line)
                 except Refused as error:
-                    self.refused = error
-                    return specs, True
+                    if not self._skip or line.removeprefix(BOM).lstrip().startswith(b"#"):
+                        self.refused = error.alone()
+                        return specs, True
+                    spec = KNOWN  # an earlier version did not refuse it, and took it in
                 except Unexplained:
                     if not self._skip:
                         raise
-                    spec = KNOWN  # whatever it was
+                    spec = KNOWN  # it is in the store, whatever it was
+                if spec is None and self._skip and self._earlier and self._number == 0 and line.startswith(BOM):
+                    spec = KNOWN
                 if spec is not None and not self._skip:
                     if len(specs) >= room:
                         return specs, False

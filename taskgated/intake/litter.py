@@ -1,9 +1,9 @@
 """What is left of claims that are done with, whatever it is: it goes away a little at a time.
 
-A handler may leave anything beside its file: a million files, directories a thousand deep, what not even we may
-write to. One rename puts all of it here. From then on it costs each round of intake a bounded number of steps, and
-no memory: a directory that lies in another is first moved up here, so that nothing is ever deeper than one level, and
-no path is followed. What cannot be removed (somebody else's directory, a mount) is said once, and in nobody's way.
+A handler may leave anything beside its file: a million files, directories a thousand deep, some that not even
+we may write to. One rename puts all of it here. From then on it costs each round of intake a bounded number of steps,
+and no memory: a directory that lies in another is first moved up here, so that nothing is ever deeper than one level,
+and no path is followed. What cannot be removed (another user's directory, a mount) is told of once, and left.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import os
 import secrets
 from collections.abc import Callable
 
-from taskgated import directories
-from taskgated.trace import point
+from taskgated.faultpoints import point
+from taskgated.host import directories
 
 STEP = 500
 """Entries that are removed, or moved up, in one go: some ten milliseconds."""
@@ -95,6 +95,7 @@ class Litter:
         return 1
 
     def _empty(self, name: bytes, most: int) -> int:
+        """Remove a directory, or lift some of what is in it; returns how many steps that took."""
         try:
             os.rmdir(name, dir_fd=self._fd)
             point("litter.removed")
@@ -102,7 +103,7 @@ class Litter:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        _make_ours(self._fd, name)
+        make_ours(self._fd, name)
         steps = gone = 0
         failed: OSError | None = None
         directory = os.open(name, _OPEN, dir_fd=self._fd)
@@ -126,7 +127,7 @@ class Litter:
         return steps + 1
 
     def _lift(self, directory: int, name: bytes) -> None:
-        """Take an entry out of a directory: a file is gone then, a directory is with us."""
+        """Take an entry out of a directory: a file is gone then, a directory lies up here."""
         try:
             os.unlink(name, dir_fd=directory)
         except IsADirectoryError:
@@ -137,14 +138,14 @@ class Litter:
         try:
             os.rename(name, new, src_dir_fd=directory, dst_dir_fd=self._fd)
         except PermissionError:  # a directory that moves is written to, for its ".." (rename(2))
-            _make_ours(directory, name)
+            make_ours(directory, name)
             os.rename(name, new, src_dir_fd=directory, dst_dir_fd=self._fd)
 
 
-def _make_ours(directory: int, name: bytes) -> None:
-    """Whatever a job did to the permissions of its directory: we may look into it, and empty it."""
+def make_ours(directory: int, name: bytes) -> None:
+    """Whatever a job did to the permissions of its directory, it can be looked into and emptied from then on."""
     fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
-        os.chmod(f"/proc/self/fd/{fd}", 0o700)  # the directory itself, whoever changes the name (openat(2), O_PATH)
+        os.chmod(f"/proc/self/fd/{fd}", 0o700)  # the directory itself, even if its name is given to another
     finally:
         os.close(fd)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from taskgated import directories
-from taskgated.intake.events import IntakeEvent, WrongOwners
-from taskgated.paths import Layout
+from taskgated.host import directories
+from taskgated.host.paths import Layout
+from taskgated.intake.events import Tell, WrongOwners
 
 
 class Owners:
-    def __init__(self, layout: Layout, tell: Callable[[IntakeEvent], None]) -> None:
+    """Tells of directories that belong to another user, each time that they change."""
+
+    def __init__(self, layout: Layout, tell: Tell) -> None:
         self._layout = layout
         self._tell = tell
         self._wrong: tuple[str, ...] = ()
 
-    def look(self, queues: Iterable[str]) -> bool:
+    def check(self, queues: Iterable[str]) -> bool:
         """Tell of what is wrong now, or of its end; whether that is news."""
         wrong = tuple(directories.wrong_owners(self._layout, queues))
         if wrong == self._wrong:

@@ -6,12 +6,12 @@ import errno
 import os
 from collections.abc import Callable
 
-from taskgated import acl, directories
-from taskgated.clock import rfc3339, wall
-from taskgated.core.job import to_bytes
-from taskgated.trace import point
+from taskgated.faultpoints import point
+from taskgated.host import acl, directories
+from taskgated.host.clock import rfc3339, wall
+from taskgated.text import to_bytes
 
-_REASON = b".reason"
+REASON = b".reason"
 _NAME_MAX = 255
 
 
@@ -19,27 +19,27 @@ def put_aside(rejected: bytes, directory: int, path: bytes, name: bytes, queue: 
     """Move ``path`` (relative to the open ``directory``) to ``rejected`` and say why; returns its name there, or None
     if there is no such file any more.
 
-    The reason comes first: if we die in between, the file is refused once more and takes the same name, for
-    a reason without a file is nobody's. A disk too full for the reason does not keep the file in the spool.
+    The reason comes first: after a crash in between, the file is refused once more and takes the same name, for
+    a reason without a file belongs to none. A disk too full for the reason does not keep the file in the spool.
     ``OSError`` when the file cannot be moved, also for want of a place to move it to.
     """
-    directories.make_rejected(os.fsdecode(rejected))
-    if _leads_back(rejected):
+    directories.make_shared(os.fsdecode(rejected))
+    if leads_back(rejected):
         raise OSError(errno.ELOOP, "it is a link into the spool, from where it would be refused again and again")
     owner = _owner(directory, path)
     if owner is None:
         return None
-    new = _free(name, lambda name: _taken(rejected, name))
+    new = free(name, lambda name: _taken(rejected, name))
     text = f"{reason}\n\nRefused {rfc3339(wall())}, queue {queue}.\n"
     try:
-        _write(rejected + b"/" + new + _REASON, to_bytes(text), owner)
+        write_reason(rejected + b"/" + new + REASON, to_bytes(text), owner)
     except OSError:
         pass  # it is in the journal
     point("reject.reason")
     try:
         os.rename(path, rejected + b"/" + new, src_dir_fd=directory)
     except OSError as error:
-        _take_back(rejected + b"/" + new + _REASON)
+        _take_back(rejected + b"/" + new + REASON)
         # ENOENT speaks of either path (rename(2)): only without the file itself is there nothing left to move.
         if isinstance(error, FileNotFoundError) and _owner(directory, path) is None:
             return None
@@ -48,11 +48,11 @@ def put_aside(rejected: bytes, directory: int, path: bytes, name: bytes, queue: 
     return new
 
 
-def _leads_back(rejected: bytes) -> bool:
+def leads_back(directory: bytes) -> bool:
     """Whether it is a link to a place in the spool that is not its own."""
-    if not os.path.islink(rejected):
+    if not os.path.islink(directory):
         return False
-    place, spool = os.path.realpath(rejected), os.path.realpath(os.path.dirname(rejected))
+    place, spool = os.path.realpath(directory), os.path.realpath(os.path.dirname(directory))
     return place == spool or place.startswith(spool + b"/")
 
 
@@ -65,17 +65,17 @@ def _owner(directory: int, path: bytes) -> int | None:
 
 
 def _take_back(reason: bytes) -> None:
-    """Nobody shall read of a refused file that is not there."""
+    """Remove a reason that speaks of a refused file which is not there."""
     try:
         os.unlink(reason)
     except OSError:
         pass
 
 
-def sync(rejected: bytes) -> None:
-    """What was moved there stays there, whatever becomes of the place it came from."""
+def sync(directory: bytes) -> None:
+    """Put on stable storage which names it has; nothing to do if it is not there."""
     try:
-        fd = os.open(rejected, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
@@ -89,10 +89,10 @@ def _taken(rejected: bytes, name: bytes) -> bool:
     if os.path.lexists(path):
         return True
     # NAME.reason alone is a leftover to be written again, unless it is itself a refused file of that name.
-    return os.path.lexists(path + _REASON + _REASON)
+    return os.path.lexists(path + REASON + REASON)
 
 
-def _free(name: bytes, taken: Callable[[bytes], bool]) -> bytes:
+def free(name: bytes, taken: Callable[[bytes], bool]) -> bytes:
     """``name``, or the name with the next number; cut so that its reason's name is not too long.
 
     Found by doubling and halving: the same file may have been refused every minute for a year.
@@ -100,7 +100,7 @@ def _free(name: bytes, taken: Callable[[bytes], bool]) -> bytes:
 
     def numbered(number: int) -> bytes:
         suffix = b".%d" % number if number else b""
-        return name[: _NAME_MAX - len(_REASON) - len(suffix)] + suffix
+        return name[: _NAME_MAX - len(REASON) - len(suffix)] + suffix
 
     if not taken(numbered(0)):
         return numbered(0)
@@ -113,11 +113,11 @@ def _free(name: bytes, taken: Callable[[bytes], bool]) -> bytes:
     return numbered(high)
 
 
-def _write(path: bytes, data: bytes, owner: int) -> None:
-    """For the owner of the refused file alone, where that can be said: it quotes from it."""
+def write_reason(path: bytes, data: bytes, owner: int) -> None:
+    """Write the reason: for the owner of the refused file alone, from which it quotes, where that can be said."""
     temporary = os.path.dirname(path) + b"/.reason.tmp"
     try:
-        os.unlink(temporary)  # whatever it is: a job may have put it there, for us to wait for (fifo(7))
+        os.unlink(temporary)  # whatever it is: a FIFO that a job put there would keep us waiting (fifo(7))
     except FileNotFoundError:
         pass
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)

@@ -1,9 +1,9 @@
-"""Is somebody still writing to this file?
+"""A file is settled when no process writes to it any more; only then is it read.
 
-The kernel knows: it grants a read lease (``F_SETLEASE``, fcntl(2)) only on a file that nobody has open for
-writing, by whatever name, inherited descriptor or shared mapping. While the lease is held, whoever opens the
-file for writing waits. Where leases cannot be had (not the owner and no CAP_LEASE, or a file system
-without them) a file counts as written when it has not changed for a while.
+The kernel knows: it grants a read lease (``F_SETLEASE``, fcntl(2)) only on a file that no process has open for
+writing, by whatever name, inherited descriptor or shared mapping. While the lease is held, a process that opens the
+file for writing waits. Where leases cannot be had (they take the owner or CAP_LEASE, and not every file system has
+them) a file counts as settled when it has not changed for a while.
 """
 
 from __future__ import annotations
@@ -13,19 +13,25 @@ import os
 import shlex
 import signal
 import stat as modes
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fcntl import F_GETLEASE, F_RDLCK, F_SETLEASE, F_SETSIG, F_UNLCK, fcntl
 
-from taskgated.core.job import to_text
-from taskgated.errors import Problem, Refused, Trouble, printable
-from taskgated.identity import how_to_drop, user_name
+from taskgated.errors import Problem, Refused, Trouble
+from taskgated.host.identity import how_to_drop, user_name
+from taskgated.intake.later import Later
+from taskgated.text import printable, to_text
 
 BUSY = 1.0
 """Seconds until a file that is open for writing is looked at again. Its close is heard of at once, unless it
 was opened by another name than that in our directory: a hard link, or none at all (``O_TMPFILE``)."""
 
-# No device, FIFO or terminal may hold us up or become ours, whoever puts one there between lstat and open.
+MOMENT = 0.25
+"""Seconds that a file which was written in the spool itself rests after its last change, unless ``settle_time`` is
+less: so long has ``cp FILE SPOOL; chmod +x SPOOL/FILE`` for its second half. What is renamed in is finished."""
+LONGEST = 2.0
+"""Seconds after which a file has rested enough that changes all the time: crons may add to a list again and again."""
+
+# No device, FIFO or terminal may hold us up or become ours, even if one is put there between lstat and open.
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 _WHAT = {
@@ -42,14 +48,14 @@ _ITS_OWN = (errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV, errno.EOVERFLO
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A file that nobody writes to; if ``leased``, nobody can begin to until ``close``."""
+    """A file that no process writes to; if ``leased``, none can begin to until ``close``."""
 
     fd: int
     stat: os.stat_result
     leased: bool
 
     def undisturbed(self) -> bool:
-        """Nobody waits for us to let the file go, and it is as it was when it was opened.
+        """No writer waits for us to let the file go, and it is as long as when it was opened.
 
         While a lease is being broken ``F_GETLEASE`` already says what it will become: none.
         """
@@ -59,75 +65,20 @@ class Opened:
 
     def close(self) -> None:
         if self.leased:  # by hand: a forked child may have a copy of the descriptor, which would keep it
-            _let_go(self.fd)
+            _give_back(self.fd)
         try:
             os.close(self.fd)
         except OSError:
             pass  # of what was only read nothing can be lost, and the descriptor is free all the same (close(2))
 
 
-def _let_go(fd: int) -> None:
+def _give_back(fd: int) -> None:
     """Give a lease back, if it is still ours: when a writer has waited for too long the kernel takes it away, and
     says EAGAIN then (fcntl(2), ``/proc/sys/fs/lease-break-time``)."""
     try:
         fcntl(fd, F_SETLEASE, F_UNLCK)
     except OSError:
         pass
-
-
-@dataclass(slots=True)
-class _Memory:
-    signature: tuple[int, int, int, int]
-    since: float
-    due: float
-
-
-@dataclass(slots=True)
-class Later:
-    """Names to look at again, and how they looked; beyond ``limit``, ``due`` asks for a look at all names."""
-
-    limit: int = 4096
-    _names: dict[bytes, _Memory] = field(default_factory=dict)
-    _overflow: float | None = None
-
-    def unchanged(self, name: bytes, stat: os.stat_result) -> float:
-        """For how many seconds the file has looked like this whenever it was looked at."""
-        now = time.monotonic()
-        signature = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-        memory = self._names.get(name)
-        if memory is None or memory.signature != signature:
-            self._names[name] = _Memory(signature, now, now)
-            return 0.0
-        return now - memory.since
-
-    def again(self, name: bytes, seconds: float) -> None:
-        due = time.monotonic() + seconds
-        memory = self._names.get(name)
-        if memory is None:
-            memory = self._names[name] = _Memory((0, 0, 0, 0), due, due)
-        memory.due = due
-        if len(self._names) > self.limit:
-            del self._names[name]
-            self._overflow = min(self._overflow or due, due)
-
-    def forget(self, name: bytes) -> None:
-        self._names.pop(name, None)
-
-    def due(self, most: int | None = None) -> tuple[list[bytes], bool]:
-        """Names whose time has come, at most ``most``, and whether there are some that were forgotten."""
-        now = time.monotonic()
-        names = [name for name, memory in self._names.items() if memory.due <= now][:most]
-        for name in names:
-            self._names[name].due = now + BUSY
-        overflow = self._overflow is not None and self._overflow <= now
-        if overflow:
-            self._overflow = None
-        return names, overflow
-
-    def next(self) -> float:
-        """When ``due`` has something to say (monotonic clock); infinity if never."""
-        first = min((memory.due for memory in self._names.values()), default=float("inf"))
-        return first if self._overflow is None else min(first, self._overflow)
 
 
 def hard_links_protected() -> bool:
@@ -140,22 +91,33 @@ def hard_links_protected() -> bool:
 
 
 def open_settled(
-    directory: int, path: bytes, key: bytes, later: Later, settle_time: float, any_link: bool
+    directory: int,
+    path: bytes,
+    key: bytes,
+    later: Later,
+    settle_time: float,
+    any_link: bool,
+    as_of: float | None = None,
 ) -> Opened | float | None:
-    """Open a regular file that nobody writes to.
+    """Open a regular file that no process writes to.
 
-    Returns in how many seconds to look again if somebody still does, or None if there is no such file.
+    Returns in how many seconds to look again if one still does, or None if there is no such file.
     Raises ``Refused`` for what is not a regular file or may not be read, ``Trouble`` for what cannot be read now, and
-    ``OSError`` when nothing can. ``any_link``: files with several names are welcome.
+    ``OSError`` when nothing can. ``any_link``: files with several names are welcome. ``as_of``: now, in
+    seconds since the epoch, for a file that may have been written where it is: that has to rest for ``MOMENT``.
     """
     status = None
     try:
         status = os.stat(path, dir_fd=directory, follow_symlinks=False)
         _check_type(status.st_mode, path)
+        if as_of is not None:
+            rest = min(MOMENT, settle_time) - rested(status, key, later, as_of)
+            if (rest := min(rest, LONGEST - later.known(key))) > 0:
+                return rest
         fd = os.open(path, _OPEN, dir_fd=directory)
     except FileNotFoundError:
         return None
-    except BlockingIOError:  # somebody else holds a write lease on it
+    except BlockingIOError:  # another process holds a write lease on it
         return BUSY
     except OSError as error:
         if error.errno in OURS_TO_SOLVE:
@@ -180,6 +142,16 @@ def open_settled(
     return found
 
 
+def rested(status: os.stat_result, key: bytes, later: Later, as_of: float) -> float:
+    """For how many seconds the file has not changed, and its name neither, as of that ``time.time()``.
+
+    Its change time tells that also of files that were there before us, and of any number without memory. After a step
+    of the clock it may lie ahead; then it counts how long we have seen no change.
+    """
+    age = as_of - status.st_ctime_ns / 1e9
+    return age if age >= 0 else later.unchanged(key, status)
+
+
 def _how_to_drop(directory: int, path: bytes, status: os.stat_result) -> str:
     """What its owner may type to have it read. (The ways in taskgate-job(5), of which each is tried by a test.)"""
     place = os.readlink(f"/proc/self/fd/{directory}").removesuffix("/.claims")
@@ -200,7 +172,7 @@ def _settled(fd: int, path: bytes, key: bytes, later: Later, settle_time: float,
         rest = settle_time - later.unchanged(key, stat)
         if rest > 0:
             if leased:
-                _let_go(fd)
+                _give_back(fd)
             return rest
     if linked:
         # Without that protection anybody can link any file of this file system into the spool, and have us
@@ -210,7 +182,7 @@ def _settled(fd: int, path: bytes, key: bytes, later: Later, settle_time: float,
 
 
 def _lease(fd: int) -> bool | None:
-    """True: ours. None: somebody has the file open for writing. False: there are no leases here."""
+    """True: the lease is ours. None: a process has the file open for writing. False: there are no leases here."""
     try:
         # A writer that has to wait makes the kernel send a signal: SIGIO, which kills. SIGURG is ignored
         # by default, so no handler is needed and no job inherits one.

@@ -1,8 +1,8 @@
 """How much of the backlog may still be filled, by all and by each user: a flood by one leaves room for the others.
 
-What a user has queued is asked of the store only when what was left at the last answer is used up: until then it
-grows by what intake itself takes in, and by nothing else but a job that is put back. Who has used up the share is
-*held back*: nothing more of that user is taken out of the spool until a part of the share is free again.
+The store is asked what a user has queued only when what was left at its last answer is used up: until then that
+grows by what intake itself takes in, and by nothing else but a job that is put back. A user who has used up the share
+is *held back*: nothing more of that user's is taken out of the spool until a part of the share is free again.
 """
 
 from __future__ import annotations
@@ -10,26 +10,27 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
-from taskgated.intake.events import Crowded, IntakeEvent, Paused, Resumed, Sink, Uncrowded
+from taskgated.intake.events import Crowded, Paused, Resumed, Sink, Tell, Uncrowded
 
 UNLIMITED = 2**62
 ASK = 1.0
 """Seconds between two questions to the store about the same user."""
 PART = 8
 """One such part of a share has to be free before a user who was held back may go on: each time, the whole spool is
-looked through for what was passed over. And one of the backlog before a pause is told to be over."""
+looked through for what was passed over. One such part of the backlog has to be free before a pause is over."""
 
 
 class Shares:
     """For the intake thread. ``exempt``: users who are not held back, the administrators of the gate."""
 
-    def __init__(self, sink: Sink, tell: Callable[[IntakeEvent], None], exempt: Collection[int]) -> None:
+    def __init__(self, sink: Sink, tell: Tell, exempt: Collection[int]) -> None:
         self._sink = sink
         self._tell = tell
         self._exempt = exempt
         self._backlog = self._share = UNLIMITED
+        self._room = 0
         self._paused = False
         self._left: dict[int, int] = {}  # at the last answer, less what was taken in since
         self._ask_at: dict[int, float] = {}  # not before that, in monotonic seconds
@@ -43,17 +44,26 @@ class Shares:
             self._left.clear()
             self._ask_at.clear()
 
-    def tell_room(self, room: int, *, more: bool) -> None:
+    @property
+    def room(self) -> int:
+        """How many more jobs all may have queued: as the store said at ``count``, less what was taken in since."""
+        return self._room
+
+    def count(self) -> None:
+        """Ask the store how much room there is."""
+        self._room = self._sink.room()
+
+    def tell_room(self, *, more: bool) -> None:
         """Say that intake pauses, or goes on, if that is news. ``more``: there is something to take in. A backlog
         that is filled up again with each job that ends stays full, and is told of once."""
-        if room <= 0 and more and not self._paused:
+        if self._room <= 0 and more and not self._paused:
             self._paused = True
             self._tell(Paused(self._backlog))
-        elif self._paused and room > 0 and (not more or room >= self._backlog // PART):
+        elif self._paused and self._room > 0 and (not more or self._room >= self._backlog // PART):
             self._paused = False
             self._tell(Resumed())
 
-    def room(self, owner: int, wanted: int = 1) -> int:
+    def room_of(self, owner: int, wanted: int = 1) -> int:
         """How many more jobs of that user may be queued; asked anew, now and then, when fewer than ``wanted``."""
         if owner in self._exempt:
             return UNLIMITED
@@ -64,6 +74,7 @@ class Shares:
 
     def spend(self, owner: int, jobs: int) -> None:
         """So many of that user's were taken in."""
+        self._room -= jobs
         if owner not in self._exempt:
             self._unstored[owner] += jobs
             self._left[owner] = self._left.get(owner, 0) - jobs
@@ -73,8 +84,8 @@ class Shares:
         self._unstored.clear()
 
     def admits(self, owner: int) -> bool:
-        """Whether there is room for that user; who has none is held back from now on."""
-        if self.room(owner) > 0:
+        """Whether there is room for that user, who is held back from now on if not."""
+        if self.room_of(owner) > 0:
             return True
         if owner not in self._held:
             self._held.add(owner)
@@ -82,7 +93,7 @@ class Shares:
         return False
 
     def passes_over(self, directory: int, name: bytes) -> bool:
-        """Whether a file is of somebody who is held back; there is a look at everything when that is over."""
+        """Whether a file is of a user who is held back; there is a look at everything when that is over."""
         if not self._held:
             return False
         try:
@@ -90,10 +101,10 @@ class Shares:
         except OSError:
             return False
 
-    def let_go(self) -> bool:
-        """Whether somebody who was held back has room again; then the spool is to be looked through."""
+    def readmit(self) -> bool:
+        """Whether a user who was held back has room again; then the spool is to be looked through."""
         enough = max(1, self._share // PART)
-        gone = {owner for owner in self._held if self.room(owner, enough) >= enough}
+        gone = {owner for owner in self._held if self.room_of(owner, enough) >= enough}
         for owner in gone:
             self._held.discard(owner)
             self._tell(Uncrowded(owner))
@@ -101,5 +112,5 @@ class Shares:
 
     @property
     def next(self) -> float:
-        """When ``let_go`` may have something to say (monotonic clock); infinity if never."""
+        """When ``readmit`` may have something to say (monotonic clock); infinity if never."""
         return min((self._ask_at.get(owner, 0.0) for owner in self._held), default=float("inf"))

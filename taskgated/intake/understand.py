@@ -1,19 +1,21 @@
-"""Reading what somebody dropped, whatever it is: it is understood, or the file is refused, or it has to wait because
+"""Reading a file that was dropped, whatever it is: it is understood, or it is refused, or it has to wait because
 something beside it is in trouble. Nothing else comes out."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from taskgated.config import Config
-from taskgated.core.job import Spec, to_text
+from taskgated.core.job import Spec
 from taskgated.errors import Problem, Refused, Trouble, Unexplained
-from taskgated.formats import jobfile
-from taskgated.formats.jobfile import Kind
 from taskgated.intake import settle
 from taskgated.intake.settle import Opened
+from taskgated.language import jobfile, scripts
+from taskgated.language.config import Config
+from taskgated.language.kinds import HEAD, Kind, check_script
+from taskgated.language.source import BOM
+from taskgated.text import to_text
 
 T = TypeVar("T")
 
@@ -38,14 +40,14 @@ def understand(name: bytes, read: Callable[[], T]) -> T:
         raise Refused([problem]) from error
 
 
-def specs_of(kind: Kind, name: bytes, queue: str, opened: Opened, config: Config) -> list[Spec]:
-    """The jobs of a spec or a script."""
+def specs_of(kind: Kind, name: bytes, queue: str, opened: Opened, config: Config) -> Sequence[Spec]:
+    """The jobs of a spec or a script; ``Jobs`` if there are arrays."""
     source = to_text(name)
     if kind is Kind.SCRIPT:
-        jobfile.check_script(source, understand(name, lambda: read_at(opened.fd, 256, 0)), queue)
+        check_script(source, understand(name, lambda: read_at(opened.fd, len(BOM) + HEAD, 0)), queue)
     data = read_all(name, opened, config.max_file_size)
     if kind is Kind.SCRIPT:
-        return [understand(name, lambda: jobfile.read_script(source, data, queue, config))]
+        return understand(name, lambda: scripts.read_script(source, data, queue, config))
     return understand(name, lambda: jobfile.read_specs(source, data, queue, config))
 
 
@@ -73,5 +75,6 @@ def read_at(fd: int, size: int, offset: int) -> bytes:
 
 
 def check_size(name: bytes, opened: Opened, limit: int) -> None:
+    """Raises ``Refused`` for a file of more than ``limit`` bytes."""
     if (size := opened.stat.st_size) > limit:
         raise settle.unfit(name, f"is too large: {size} bytes, the limit is {limit}", "split it")

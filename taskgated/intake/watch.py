@@ -2,120 +2,32 @@
 
 Events are hints and a rescan is the truth: whatever is lost, late or too much ends as "look at everything".
 So nothing here needs to be complete, but it must notice when it is blind; ``health`` finds that out and
-``stop`` and ``start`` begin anew. All methods of ``Watch`` are for the intake thread; ``Hints`` is what it
-shares with the observer thread.
+``stop`` and ``start`` begin anew. All methods are for the intake thread; ``Hints`` is what it shares with the
+observer thread.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import resource
 import secrets
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
-from taskgated.intake import scan
+from taskgated.intake import quota, shortage
 from taskgated.intake.emitter import Emitter, Look
+from taskgated.intake.hints import Hints
+from taskgated.intake.place import ROOT, Place, deaf, moved
+from taskgated.text import printable, to_text
 
-ROOT = b""
-"""The key of the spool itself; a queue directory's key is its name."""
-HINTS = 4096
-"""Names remembered for one directory; one more, and the whole directory is to be looked at instead."""
-PLACES = 100
-"""Queue directories that nobody has configured are used up to this, together with the configured ones: each costs a
-thread and an inotify instance, of which a user has 128 (inotify(7))."""
-SHARE = 25
-"""Of these, what one user may have who is neither root nor ourselves."""
-COST, KEPT = 3, 256
-"""Descriptors that a place takes, and those that are left for everything else: the bound on configured queues."""
-UNBOUNDED = 2**31
-_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM, errno.EAGAIN)
 CANARY = b".canary"
 _TAKEN = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 PATIENCE = 5.0
 """Seconds in which the answer of an emitter must have come all the way to us."""
-
-
-class Hints:
-    """Names worth a look, by directory: thread-safe, bounded, each name once, in order of first mention."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
-        self._lock = threading.Lock()
-        self._names: dict[bytes, dict[bytes, None]] = {}
-        self._everything: set[bytes] = set()
-        self._gone: set[bytes] = set()
-
-    def names(self, key: bytes, names: tuple[bytes, ...]) -> None:
-        worth = [name for name in names if not scan.ignored(name)]
-        if not worth:
-            return
-        with self._lock:
-            if key in self._everything:
-                return
-            known = self._names.setdefault(key, {})
-            known.update(dict.fromkeys(worth))
-            if len(known) > HINTS:
-                del self._names[key]
-                self._everything.add(key)
-        self._wake()
-
-    def everything(self, key: bytes) -> None:
-        with self._lock:
-            self._names.pop(key, None)
-            self._everything.add(key)
-        self._wake()
-
-    def gone(self, key: bytes) -> None:
-        with self._lock:
-            self._gone.add(key)
-        self._wake()
-
-    def take(self, key: bytes) -> tuple[list[bytes], bool]:
-        """The names said since the last call, and whether everything is to be looked at."""
-        with self._lock:
-            names = list(self._names.pop(key, ()))
-            everything = key in self._everything
-            self._everything.discard(key)
-        return names, everything
-
-    def take_gone(self) -> set[bytes]:
-        """Directories that are no longer where they were."""
-        with self._lock:
-            gone, self._gone = self._gone, set()
-        return gone
-
-    def pending(self, key: bytes) -> bool:
-        return key in self._names or key in self._everything
-
-
-@dataclass(slots=True, eq=False)
-class Place:
-    """One directory that files come to. ``fd`` is open; ``blind``: why it is not watched, if it is not;
-    ``unwatched``: the same of a queue directory for which the kernel has no watch left."""
-
-    key: bytes
-    path: bytes
-    fd: int
-    identity: tuple[int, int]
-    handler: FileSystemEventHandler | None = None
-    watch: ObservedWatch | None = None
-    emitter: Emitter | None = None
-    blind: str = ""
-    unwatched: str = ""
-    asked: float | None = None  # when the emitter was asked for a sign of life that has not come
-    heard: float = field(default_factory=time.monotonic)
-
-    @property
-    def owner(self) -> int:
-        return os.fstat(self.fd).st_uid
 
 
 class _Handler(FileSystemEventHandler):
@@ -132,7 +44,7 @@ class _Handler(FileSystemEventHandler):
             if not isinstance(event, Look) or event.everything:
                 self._hints.everything(key)
             elif event.names:
-                self._hints.names(key, event.names)
+                self._hints.names(key, event.names, event.renamed)
             if isinstance(event, Look) and event.gone:
                 self._hints.gone(key)
         except Exception:
@@ -163,7 +75,9 @@ class Watch:
         try:
             self._observer.start()
         except RuntimeError as error:
-            raise OSError(errno.EAGAIN, str(error), self.spool) from None
+            missing = shortage.no_thread(error, self.spool)
+            text = f"{missing.strerror}; {shortage.helps(errno.EAGAIN, -1)}"
+            raise OSError(errno.EAGAIN, text, self.spool) from None
         self._open(ROOT, self.spool)
 
     def stop(self) -> None:
@@ -185,7 +99,7 @@ class Watch:
         (EXDEV), for nothing could be renamed out of it, or there are too many (EDQUOT). One may make room for
         itself: then another is no longer among ``places``, but in ``evicted``."""
         place = self.places.get(name)
-        if place is not None and _moved(place):
+        if place is not None and moved(place):
             self.drop(name)
             place = None
         return place or self._open(name, self.spool + b"/" + name)
@@ -197,7 +111,7 @@ class Watch:
 
     def displaced(self) -> list[bytes]:
         """The queue directories that are not, or are not to be seen, where they were."""
-        return [place.key for place in self.places.values() if place.key and _moved(place)]
+        return [place.key for place in self.places.values() if place.key and moved(place)]
 
     def watch_again(self) -> None:
         """There may be watches again for those that got none."""
@@ -206,6 +120,7 @@ class Watch:
                 self._schedule(place)
                 if place.unwatched:
                     return  # nor is there one for the next
+                self.hints.everything(place.key)  # that came while nothing was heard of
 
     def drop(self, key: bytes) -> None:
         """Forget a directory that is gone."""
@@ -228,15 +143,15 @@ class Watch:
         if not self._observer.is_alive():
             problems.append("the observer thread is dead")
         if ROOT not in self.places:
-            problems.append(f"{_show(self.spool)} is not there")
+            problems.append(f"{printable(to_text(self.spool))} is not there")
         for place in self.places.values():
-            if place.unwatched:
-                continue
             # What becomes of a queue directory is no trouble of the spool: see ``displaced``.
-            moved = _moved(place) if place.key == ROOT else ""
-            problem = moved or place.blind or _deaf(place) or self._mute(place)
+            gone = moved(place) if place.key == ROOT else ""
+            if place.unwatched and not gone:
+                continue
+            problem = gone or place.blind or deaf(place) or self._mute(place)
             if problem:
-                problems.append(f"{_show(place.path)}: {problem}")
+                problems.append(f"{printable(to_text(place.path))}: {problem}")
         return problems
 
     def _open(self, key: bytes, path: bytes) -> Place:
@@ -265,13 +180,13 @@ class Watch:
         assert place.handler is not None
         # The library knows a watch by its path; what was there before may not be quite forgotten yet.
         spelled = self.spool + b"/." * (self._openings % 8) + b"/" + place.key
-        place.blind = place.unwatched = ""
+        place.blind = place.unwatched = place.helps = ""
         try:
             place.watch = self._observer.schedule(place.handler, spelled)  # type: ignore[arg-type]
-        except OSError as error:
-            why = f"cannot be watched: {error.strerror}"
-            if place.key and error.errno in _SHORT:
-                place.unwatched = why
+        except (OSError, MemoryError) as error:
+            why = f"cannot be watched: {getattr(error, 'strerror', None) or 'there is not enough memory'}"
+            if (short := shortage.of(error)) is not None:
+                place.unwatched, place.helps = why, shortage.helps(short, place.fd)
             else:
                 place.blind = why
             return
@@ -280,34 +195,14 @@ class Watch:
             place.emitter = emitters[0]
 
     def _make_room(self, place: Place) -> None:
-        """What is configured is bound by the descriptors that there are, the rest by ``PLACES``; and of that rest
-        the administrators' come first, and no user has more than a share. Raises ``OSError`` (EDQUOT)."""
-        configured = place.key in self._configured
-        if configured and len(self.places) >= most():
-            raise _too_many(place, f"the descriptors (LimitNOFILE=) do for {most()} of them")
-        if configured and (len(self.places) < PLACES or not self._others):
-            return
-        others = list(self._others.values())
-        theirs = [other for other in others if not _administrators(other.owner)]
-        if configured:
-            leaves = others
-        elif _administrators(place.owner):
-            leaves = theirs
-        elif sum(other.owner == place.owner for other in theirs) >= SHARE:
-            raise _too_many(place, f"its owner has {SHARE} of them already")
-        else:
-            leaves = []
-        if len(self.places) < PLACES:
-            return
-        if not leaves:
-            raise _too_many(place, f"there are {PLACES} of them already")
-        have = Counter(other.owner for other in leaves)  # whoever has most of them, and of these the last one
-        last = max(enumerate(leaves), key=lambda it: (it[1] in theirs, have[it[1].owner], it[0]))[1]
-        self.drop(last.key)
-        self.evicted.append(last.key)
+        """As ``quota`` has it: another directory may be given up, or ``OSError`` says why this one is not used."""
+        other = quota.given_up(place, place.key in self._configured, len(self.places), list(self._others.values()))
+        if other is not None:
+            self.drop(other.key)
+            self.evicted.append(other.key)
 
     def _mute(self, place: Place) -> str:
-        """Ask an emitter for a sign of life, and miss the one asked for before."""
+        """Ask an emitter for a sign of life; returns what is wrong if the one asked for before has not come."""
         now = time.monotonic()
         if place.asked is not None:
             if place.heard < place.asked:
@@ -328,20 +223,6 @@ class Watch:
         return ""
 
 
-def most() -> int:
-    """How many directories can be open, watched and unwatched."""
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return UNBOUNDED if descriptors == resource.RLIM_INFINITY else max(PLACES, (descriptors - KEPT) // COST)
-
-
-def _administrators(owner: int) -> bool:
-    return owner in (0, os.geteuid())
-
-
-def _too_many(place: Place, why: str) -> OSError:
-    return OSError(errno.EDQUOT, why, place.path)
-
-
 def _evict(directory: int) -> None:
     """Move what is not our canary out of the way; next time there is one. Names with a dot are nobody's jobs."""
     try:
@@ -350,30 +231,8 @@ def _evict(directory: int) -> None:
         pass  # the spool is not ours: looking at everything now and then must do
 
 
-def _moved(place: Place) -> str:
-    try:
-        stat = os.lstat(place.path) if place.key else os.stat(place.path)
-    except OSError as error:
-        return error.strerror or "gone"
-    return "" if (stat.st_dev, stat.st_ino) == place.identity else "another directory is there now"
-
-
-def _deaf(place: Place) -> str:
-    emitter = place.emitter
-    if emitter is None or not emitter.is_alive():
-        return "the thread that reads its events is dead"
-    try:
-        with open(f"/proc/self/fdinfo/{emitter.inotify}", "rb") as file:
-            watched = b"inotify wd:" in file.read()
-    except FileNotFoundError:
-        watched = False
-    except OSError as error:  # no descriptors, say: then we do not know
-        return f"the kernel cannot be asked whether it watches it: {error.strerror}"
-    return "" if watched else "the kernel no longer watches it"
-
-
 def _apart(call: Callable[..., None], *args: ObservedWatch) -> None:
-    """On a thread of its own. Where none can be started it is left: what nobody listens to does no harm."""
+    """Call it on a thread of its own. Where none can be started it is left: a watch that is not read does no harm."""
     try:
         threading.Thread(target=_quietly, args=(call, *args), daemon=True).start()
     except RuntimeError:
@@ -385,7 +244,3 @@ def _quietly(call: Callable[..., None], *args: ObservedWatch) -> None:
         call(*args)
     except (KeyError, RuntimeError):
         pass  # a second stop, or one before the start
-
-
-def _show(path: bytes) -> str:
-    return path.decode("utf-8", "backslashreplace")

@@ -1,1 +1,2 @@
-"""Where jobs live durably: the contract, and one file for each engine that keeps it."""
+"""Where jobs live durably: the contract, the client that other parts use, and a folder for each store that keeps the
+contract."""

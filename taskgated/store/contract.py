@@ -1,11 +1,24 @@
-"""What every store does, in verbs of the domain.
+"""What every store does, in verbs of the domain: ``Questions`` change nothing, the other verbs are those of
+``Store``.
 
 A verb is one transition that the state machine allows, or an error that changed nothing. ``begin`` and
 ``commit`` bracket verbs that arrived together: after ``commit`` returned, all of them are on stable storage.
-Outside this package nobody knows which engine it is, nor sees a row.
+Outside of a store's own folder nothing knows which one it is, nor sees a row.
 
-Times are microseconds since the epoch; ``steady`` ones come from ``clock``, which the store keeps the same
-for all daemons of one boot. Ages are counted in ``uptime``, which the store carries on from boot to boot.
+Times are microseconds since the epoch, and of three clocks, all of the host on which the store is:
+
+- the wall clock, for what people read, and for jobs that are due at a date; it may be stepped;
+- ``Store.clock``, the *steady* one, by which a job is due after a delay, or expires; the store keeps it the same for
+  all daemons of one boot, and no step of the wall clock moves it;
+- ``Store.uptime``, in which ages are counted; the store carries it on from boot to boot.
+
+Every verb and every question may raise these, and no other error of what is below the store:
+
+- ``DiskTrouble``: its disk refuses; that may pass. The group can be rolled back, and done again.
+- ``Damaged``: the database is not what was written.
+- ``Impossible``: that value, or that verb, never can be done. The group is half done, and has to be rolled back.
+
+What else a verb raises is said of it. ``IllegalTransition`` and ``NoSuchJob`` mean that nothing was changed.
 """
 
 from __future__ import annotations
@@ -14,10 +27,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from taskgated.clock import MICROSECONDS, Steady, Uptime
-from taskgated.core.job import Clock, Job, Outcome, Result, Spec, State
+from taskgated.core.job import Clock, Element, Job, Outcome, Result, Spec
 from taskgated.core.lifecycle import Verdict
-from taskgated.errors import Damaged
+from taskgated.core.state import State
+from taskgated.host.clock import MICROSECONDS, Steady, Uptime
+from taskgated.store.arrays import Group, Swept
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +40,9 @@ class Addition:
 
     Parts that are known already are left out, so that the same file can be added again after a crash.
     ``keep``: the claimed file itself is what the (only) job works on; it must stay until that job is over.
+    ``source``: the name that the file had, ``directory``: that of the directory in the spool in which it lay, "" for
+    the spool itself; None: nobody knows. ``plan``: what all parts of the file are, in a text of the caller's; that of
+    the first addition is kept.
     """
 
     claim: str
@@ -34,6 +51,14 @@ class Addition:
     source: str
     owner: int
     keep: bool = False
+    directory: str | None = None
+    plan: str = ""
+
+    @property
+    def coming(self) -> int:
+        """How many jobs of the array with which it ends come later."""
+        last = self.specs[-1].array if self.specs else Element()
+        return last.count - last.place - 1 if last.count else 0
 
     def job(self, spec: Spec, wall: int, steady: int) -> Job:
         """The job that one of its specs is from this moment on; its id is the store's to give."""
@@ -54,24 +79,26 @@ class Addition:
             due_clock=due_clock,
             expires=None if spec.expires is None else steady + int(spec.expires * MICROSECONDS),
             claim=self.claim if self.keep else None,
+            nested=False if self.directory == "" else True if self.directory == spec.queue else None,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
     """What an ``add`` brought: the new jobs' ids; per queue the best priority of those that may start at
-    once; those jobs themselves (``fresh``) if they are few, else none; and whether any new job has to do with
-    time."""
+    once; those jobs themselves (``fresh``) if they are few, else none; whether any new job has to do with
+    time; and those that are ``cancelled``, as their array was."""
 
     jobs: Sequence[int]
     best: Mapping[str, int]
     fresh: Sequence[Job]
     timed: bool
+    cancelled: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """A job that was running when the last daemon ended. ``worker``: who ran it, as ``start`` was told."""
+    """A job that was running when the last daemon ended. ``worker``: which worker ran it, as ``start`` was told."""
 
     job: Job
     worker: str
@@ -85,17 +112,19 @@ class Woken:
 
     best: Mapping[str, int]
     expired: Sequence[tuple[int, str, str]]  # id, queue, name
-    released: Sequence[str]
+    let_go: Sequence[str]
     next_steady: int | None
     next_wall: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What the end of an attempt, or a cancel, left: the state, and a kept file to let go."""
+    """What the end of an attempt, or a cancel, left: the state, and a kept file to let go. ``came``: queue and
+    priority of a job that may run now, as a place in its array came free."""
 
     state: State
-    released: str | None
+    let_go: str | None
+    came: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +167,7 @@ class Record:
     signal: int | None
     result: Result | None
     reason: str
+    array: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +183,20 @@ class Backlog:
     delayed: Mapping[str, int]
     oldest: int | None
     waited: float
+
+
+FIRST_OVER = (-1, 0)
+"""Before all jobs that are over."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverPage:
+    """Jobs that are over, in the order of that: ``jobs``, whose output was not noted to be removed, and ``noted``,
+    whose output was. ``next``: where to go on, also if none was found here; None: there are no more."""
+
+    jobs: Sequence[int]
+    next: tuple[int, int] | None
+    noted: Sequence[int] = ()
 
 
 DELAYED_COUNTED = 10_000
@@ -175,24 +219,111 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs a listing shows; empty means all."""
+    """Which jobs a listing shows; empty means all. ``array``: those of that one, by the id of its first job; of which
+    ``index``: the one with that."""
 
     states: Sequence[State] = ()
     queues: Sequence[str] = ()
+    array: int | None = None
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Everything about one job."""
+    """Everything about one job. ``output_removed``: when it was noted that its output goes, as there was too much."""
 
     record: Record
     job: Job
     attempts: Sequence[Attempt]
     cancelled: bool
+    output_removed: int | None = None
 
 
-class Store(Protocol):
-    """One database. Used by one thread at a time."""
+class Questions(Protocol):
+    """What can be asked of a store. Nothing here changes anything, or waits for what changes something elsewhere: a
+    view that is opened for reading alone has these, and no more. It sees what was committed.
+
+    One view, or store, is used by one thread at a time. A group (``Store.begin``) may hold questions: they see what
+    the verbs before them did.
+    """
+
+    def fetch(self, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:
+        """The best queued jobs that may run now, by the store's ``clock``: of each queue as many as wanted, less
+        those of them that the caller knows; and of all that are left the best ``most``. Fewer than that are all there
+        are. Those that are ``unreadable`` are for ``condemn``."""
+
+    def before(self) -> list[Before]:
+        """Jobs in state running; asked once, at the start. Of one that is ``unreadable`` there is what could be
+        read."""
+
+    def queues(self) -> list[str]:
+        """Queues that have queued jobs."""
+
+    def queued(self) -> int:
+        """How many jobs are queued; costs the same at any number of jobs."""
+
+    def queued_by(self, owner: int) -> int:
+        """How many queued jobs came from files of this user (uid); costs the same at any number of jobs."""
+
+    def counts(self) -> dict[str, dict[State, int]]:
+        """Jobs per queue and state; costs the same at any number of jobs."""
+
+    def last_id(self) -> int:
+        """The highest id that was given to a job; 0 when there was none."""
+
+    def known(self, claim: str) -> int | None:
+        """How many parts of a claimed file were added; None when it was never heard of."""
+
+    def plan(self, claim: str) -> str:
+        """The plan of a claimed file, of which parts were added; "" if none was told, also by earlier versions."""
+
+    def known_to_earlier(self, claim: str) -> bool:
+        """Whether the first parts of a claimed file were added by a version that counted the lines of a list
+        otherwise (``intake/lists.py``)."""
+
+    def keeper(self, claim: str) -> State | None:
+        """The state of the job that works on the file of this claim; None if there is none."""
+
+    def worked_on(self, claim: str) -> Record | None:
+        """The job that works, or worked, on the file of this claim; None if there is none."""
+
+    def data_queues(self) -> Sequence[str]:
+        """The queues that were given to ``keep_data_queues`` last."""
+
+    def show(self, job: int, before: int = 2**62, limit: int = ATTEMPTS) -> Details:
+        """One job, with its last ``limit`` attempts of those before attempt ``before``; ``NoSuchJob``."""
+
+    def records(self, jobs: Sequence[int]) -> Sequence[Record]:
+        """Those of these jobs that there are."""
+
+    def list(self, after: int, limit: int, only: Filter) -> Page:
+        """At most ``limit`` jobs with ids over ``after``, oldest first; fewer, where it would have to look at more
+        than ``SCANNED`` ids for them."""
+
+    def array(self, array: int) -> Group:
+        """The array that is called by that id; ``NoSuchArray``."""
+
+    def cancelling(self) -> Sequence[int]:
+        """Arrays of which ``cancel_array`` has not come to the end."""
+
+    def backlog(self, always: Sequence[str] = ()) -> Backlog:
+        """What waits, for people; costs about the same at any number of jobs. ``always``: queues to tell of in any
+        case."""
+
+    def prunable(self, age: float, count: int, limit: int) -> Sequence[int]:
+        """At most ``limit`` jobs that have been over for ``age`` seconds, or are beyond the newest ``count``: those
+        that were over first. Not those whose file is still to be let go. Ages are of the store's ``uptime``."""
+
+    def over(self, after: tuple[int, int], limit: int) -> OverPage:
+        """The next ``limit`` jobs that are over, those first that were over first. ``after``: ``next`` of the page
+        before, or ``FIRST_OVER``."""
+
+    def close(self) -> None:
+        """Nothing is asked any more."""
+
+
+class Store(Questions, Protocol):
+    """One database, to be changed. Every verb here writes; it belongs into a group."""
 
     clock: Steady
     uptime: Uptime
@@ -211,29 +342,14 @@ class Store(Protocol):
     def rollback(self) -> None:
         """None of the verbs since ``begin`` happened."""
 
-    def close(self) -> None: ...
-
     def add(self, additions: Sequence[Addition]) -> Added:
-        """New jobs, in order of arrival."""
-
-    def damage(self, error: Exception) -> Damaged | None:
-        """What an error that a verb raised says of the database itself; None if it says nothing against it."""
-
-    def last_id(self) -> int:
-        """The highest id that was given to a job; 0 when there was none."""
-
-    def skip_ids(self, last: int) -> None:
-        """New jobs get ids above this one, which is higher than any that was given. Asked for when the store is
-        opened; raises ``StoreError``."""
-
-    def fetch(self, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:
-        """The best queued jobs that may run now: of each queue as many as wanted, less those of them that the caller
-        knows; and of all that are left the best ``most``. Fewer than that are all there are. Those that are
-        ``unreadable`` are for ``condemn``."""
+        """New jobs, in order of arrival. Those of an array are known by the id of its first; of one that has an
+        ``at_most``, so many at most are ready or run at any time, and the others are parked until one is over."""
 
     def start(self, job: int, attempt: int, worker: str) -> int:
-        """Attempt number ``attempt`` of a queued job starts; returns the time. ``IllegalTransition`` if it is
-        not queued, has expired, or that is not its next attempt. What has started once does not expire any more."""
+        """Attempt number ``attempt`` of a queued job starts; returns the time, of the wall clock.
+        ``IllegalTransition`` if it is not queued, has expired, or that is not its next attempt. What has started once
+        does not expire any more."""
 
     def finish(self, outcome: Outcome, verdict: Verdict) -> Ended:
         """The running attempt ended. ``IllegalTransition`` when the outcome is not of the current attempt.
@@ -244,6 +360,10 @@ class Store(Protocol):
 
     def cancel(self, job: int) -> Ended:
         """End a job: at once if it does not run; else the wish is recorded and it stays ``running``."""
+
+    def cancel_array(self, array: int, after: int) -> Swept:
+        """Cancel a piece of an array: jobs with ids over ``after``, 0 at first. From then on none of it starts, and
+        what is still to come of it is cancelled as it comes."""
 
     def condemn(self, job: int, reason: str) -> Ended | None:
         """A job that can never run or end, because of what the store has of it: it failed, with that reason. None if
@@ -257,59 +377,24 @@ class Store(Protocol):
 
     def wake(self, wall: int) -> Woken:
         """Let due jobs run, end expired ones: ``WOKEN`` of them, the next call does the next. ``wall``: the wall
-        clock."""
+        clock as it is now; the other clock is the store's own."""
 
-    def before(self) -> list[Before]:
-        """Jobs in state running; asked once, at start. Of one that is ``unreadable`` there is what could be read."""
-
-    def queues(self) -> list[str]:
-        """Queues that have queued jobs."""
-
-    def queued(self) -> int:
-        """How many jobs are queued; costs the same at any number of jobs."""
-
-    def queued_by(self, owner: int) -> int:
-        """How many queued jobs came from files of this user (uid); costs the same at any number of jobs."""
-
-    def counts(self) -> dict[str, dict[State, int]]:
-        """Jobs per queue and state; costs the same at any number of jobs."""
-
-    def known(self, claim: str) -> int | None:
-        """How many parts of a claimed file were added; None when it was never heard of."""
-
-    def keeper(self, claim: str) -> State | None:
-        """The state of the job that works on the file of this claim; None if there is none."""
-
-    def data_queues(self) -> Sequence[str]:
-        """The queues that were given to ``keep_data_queues`` last."""
+    def forget_claims(self, claims: Sequence[str]) -> None:
+        """These claimed files are gone for good: they need no memory any more."""
 
     def keep_data_queues(self, queues: Sequence[str]) -> None:
         """These queues, and no others, take data for a handler."""
 
-    def settle(self, claims: Sequence[str]) -> None:
-        """These claimed files are gone for good: they need no memory any more."""
-
-    def show(self, job: int, before: int = 2**62, limit: int = ATTEMPTS) -> Details:
-        """One job, with its last ``limit`` attempts of those before attempt ``before``; ``NoSuchJob``."""
-
-    def records(self, jobs: Sequence[int]) -> Sequence[Record]:
-        """Those of these jobs that there are."""
-
-    def list(self, after: int, limit: int, only: Filter) -> Page:
-        """At most ``limit`` jobs with ids over ``after``, oldest first; fewer, where it would have to look at more
-        than ``SCANNED`` ids for them."""
-
-    def backlog(self, always: Sequence[str] = ()) -> Backlog:
-        """What waits, for people; costs about the same at any number of jobs. ``always``: queues to tell of in any
-        case."""
-
-    def prunable(self, age: float, count: int, limit: int) -> Sequence[int]:
-        """At most ``limit`` jobs that have been over for ``age`` seconds, or are beyond the newest ``count``: those
-        that were over first."""
-
-    def tick(self) -> None:
-        """Keep how far the clocks have come. That happens with everything that is written, now and then; who writes
-        nothing for long asks for it."""
-
     def prune(self, jobs: Sequence[int]) -> None:
         """Forget these jobs, as far as they are over; their output is gone already."""
+
+    def note_output(self, jobs: Sequence[int], *, removed: bool) -> None:
+        """The output of these jobs, as far as they are over, is removed to make room; or after all it is not."""
+
+    def skip_ids(self, last: int) -> None:
+        """New jobs get ids above this one, which is higher than any that was given. Asked for when the store is
+        opened; raises ``StoreError``."""
+
+    def tick(self) -> None:
+        """Keep how far the clocks have come. That happens with everything that is written, now and then; where
+        nothing is written for long, it is asked for."""

@@ -1,8 +1,9 @@
-"""Questions that change nothing, for people and for the status line: a view of the store on a thread of its own.
+"""Questions for people and for the status line, on a thread of its own with its own view of the store.
 
-Each question costs only so much, by what the store's verbs promise. They are taken one at a time, and in turns: of
-each *lane* (one user's listings, say) one, so that nobody's many questions hold up another's few. What the store
-cannot answer is answered with an error, at once: who asks can ask again. Who has left is not answered.
+Each question costs only so much, by what the store promises. They are taken one at a time, and in turns: of each
+*lane* (one user's listings, say) one, so that one user's many questions hold up nobody else's few. What the store
+cannot answer is answered with an error, at once: it can be asked again. A question is not asked, nor answered, when
+nobody waits for it any more.
 """
 
 from __future__ import annotations
@@ -10,39 +11,47 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from sqlite3 import Error as SqliteError
-from typing import Any
+from typing import Protocol, TypeVar
 
-from taskgated.errors import StoreError, TaskgateError
-from taskgated.store.contract import Store
-from taskgated.store.thread import QUESTIONS, Answer
+from taskgated.errors import Damaged, Impossible, StoreError, TaskgateError
+from taskgated.store.answer import Answer, AnyQuestion, Question
+from taskgated.store.client import ignore
+from taskgated.store.contract import Questions
 
-_NOTHING = ""
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    verb: str
-    args: tuple[Any, ...]
-    done: Callable[[Answer], None]
-    gone: Callable[[], bool]
+class _AnyWanted(AnyQuestion[Questions], Protocol):
+    @property
+    def gone(self) -> Callable[[], bool]: ...
+
+
+class _Wanted(Question[Questions, T]):
+    """A question that is asked as long as somebody wants the answer."""
+
+    __slots__ = ("gone",)
+
+    def __init__(
+        self, question: Callable[[Questions], T], done: Callable[[Answer[T]], None], gone: Callable[[], bool]
+    ) -> None:
+        super().__init__(question, done)
+        self.gone = gone
 
 
 class Reader:
-    """``submit`` returns at once; ``done`` is called with the answer by ``deliver``, which the owner of the loop
+    """``ask`` returns at once; ``done`` is called with the answer by ``deliver``, which the owner of the loop
     calls after ``wake`` was called.
 
-    ``damage``: what was found to be wrong with the database itself; ``trouble``: what its disk said last.
+    ``damage``: what was found first to be wrong with the database itself; ``trouble``: what its disk said last.
     """
 
-    def __init__(self, store: Store, wake: Callable[[], None]) -> None:
+    def __init__(self, store: Questions, wake: Callable[[], None]) -> None:
         self._store = store
         self._wake = wake
-        self._lanes: dict[Hashable, deque[_Question]] = {}  # the next to have its turn first
+        self._lanes: dict[Hashable, deque[_AnyWanted]] = {}  # the next to have its turn first
         self._asked = threading.Condition()
         self._stopping = False
-        self._answered: deque[tuple[Callable[[Answer], None], Answer]] = deque()
+        self._answered: deque[Callable[[], None]] = deque()
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
         self._progress = 1
         self._seen = 0
@@ -64,18 +73,18 @@ class Reader:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
-    def submit(
+    def ask(
         self,
-        verb: str,
-        *args: Any,
-        done: Callable[[Answer], None],
+        question: Callable[[Questions], T],
+        done: Callable[[Answer[T]], None],
+        *,
         lane: Hashable = None,
         gone: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Ask for one of ``QUESTIONS``. ``gone``: whether nobody wants the answer any more."""
-        assert verb in QUESTIONS
+        """``question`` is called on this thread, later: it looks only at values that its caller has bound. ``gone``:
+        whether nobody wants the answer any more."""
         with self._asked:
-            self._lanes.setdefault(lane, deque()).append(_Question(verb, args, done, gone))
+            self._lanes.setdefault(lane, deque()).append(_Wanted(question, done, gone))
             self._asked.notify()
 
     def responsive(self) -> bool:
@@ -86,25 +95,24 @@ class Reader:
         with self._asked:
             idle = not self._lanes
         if moved or idle:
-            self.submit(_NOTHING, done=lambda answer: None)
+            self.ask(ignore, ignore, gone=lambda: True)  # what nobody wants moves the thread on, and no more
         return moved and self._thread.is_alive()
 
     def deliver(self) -> None:
         """Hand out the answers that have come."""
         while self._answered:
-            done, answer = self._answered.popleft()
-            done(answer)
+            self._answered.popleft()()
 
     def _run(self) -> None:
         while (question := self._next()) is not None:
             if not question.gone():
-                answer = self._answer(question) if question.verb != _NOTHING else Answer()
-                self._answered.append((question.done, answer))
+                self._answer(question)
+                self._answered.append(question.tell)
                 self._wake()
             self._progress += 1
         self._store.close()
 
-    def _next(self) -> _Question | None:
+    def _next(self) -> _AnyWanted | None:
         with self._asked:
             self._asked.wait_for(lambda: self._lanes or self._stopping)
             if self._stopping:
@@ -116,18 +124,20 @@ class Reader:
                 self._lanes[lane] = questions  # behind all others
             return question
 
-    def _answer(self, question: _Question) -> Answer:
+    def _answer(self, question: _AnyWanted) -> None:
         try:
-            answer = Answer(getattr(self._store, question.verb)(*question.args))
-        except (SqliteError, StoreError, OSError) as error:
-            if damage := self._store.damage(error):
-                self.damage = str(damage)
-                return Answer(error=damage)
+            question.do(self._store)
+        except Damaged as error:
+            self.damage = self.damage or str(error)
+            question.fail(error)
+        except Impossible as error:
+            question.fail(error)
+        except StoreError as error:
             self.trouble = f"the store cannot be read: {error}"
-            return Answer(error=StoreError(self.trouble))
+            question.fail(StoreError(self.trouble))
         except TaskgateError as error:
-            return Answer(error=error)
-        except Exception as error:  # something that no statement and no value should do
-            return Answer(error=StoreError(f"the store cannot {question.verb} that: {error!r}"))
-        self.trouble = ""
-        return answer
+            question.fail(error)
+        except Exception as error:  # something that no question and no value should do
+            question.fail(Impossible(f"the store cannot do that: {error!r}"))
+        else:
+            self.trouble = ""

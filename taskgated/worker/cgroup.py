@@ -1,8 +1,8 @@
 """A control group for each worker, where one may be made.
 
 The jobs of a worker inherit its group, so it costs nothing per job. What it gives: all processes of an
-attempt can be killed in one stroke (``cgroup.kill``, kernel 5.14), however fast they fork and whoever they
-are children of by now. Everything works without it, too.
+attempt can be killed in one stroke (``cgroup.kill``, kernel 5.14), however fast they fork and whosever children
+they are by now. Everything works without it, too.
 
 Source: Documentation/admin-guide/cgroup-v2.rst, https://systemd.io/CGROUP_DELEGATION/.
 """
@@ -13,7 +13,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from taskgated.clock import ProcessId
+from taskgated.host.processes import ProcessId
 
 _PREFIX = "taskgate-worker-"
 _SUPERVISOR = "supervisor"
@@ -158,7 +158,7 @@ def kill(path: str) -> None:
     try:
         _write(f"{path}/cgroup.kill", "1")
     except OSError:
-        pass  # gone already, or not ours: whoever calls looks at what is left
+        pass  # gone already, or not ours: the caller looks at what is left
 
 
 def remove(path: str) -> bool:
@@ -174,10 +174,10 @@ def remove(path: str) -> bool:
 
 
 def undivide(group: str | None = None) -> None:
-    """Take back every controller that somebody (a job may) enabled inside the delegated group.
+    """Take back every controller that was enabled (a job may do that) inside the delegated group.
 
     While one is enabled no process may enter the group itself, and systemd before 254 starts the next daemon there:
-    it would fail with status 219 (CGROUP). Called by whoever outlives the daemon.
+    it would fail with status 219 (CGROUP). Called by the worker server, which outlives the daemon.
     """
     group = group or _divisible(own())
     if group is None or not _delegated(group):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import resource
 
-from taskgated.clock import ProcessId
+from taskgated.host.processes import ProcessId
 
 _LEAST = 1 << 62
 _START_BITS = 40  # of clock ticks since boot; a pid has at most 22 (proc_sys_kernel(5), pid_max)

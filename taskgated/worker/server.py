@@ -4,7 +4,7 @@ So a replacement for a dead worker is there within milliseconds, and all share t
 inherits what dead workers leave behind, and buries it. One thread, no state worth keeping: when it dies the
 daemon starts another, when the daemon goes it goes too. The workers live on by themselves in both cases.
 
-Messages, over stdin: see ``Server._obey`` and what it sends.
+Messages, over stdin: those of ``protocol.serving``.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ import traceback
 from math import inf
 from typing import NoReturn
 
-from taskgated.clock import ProcessId, boot_id
-from taskgated.errors import ProtocolError, printable
-from taskgated.wire import Channel, Message
-from taskgated.worker import cgroup, kernel, sweep
-from taskgated.worker.attempt import clean_env
-from taskgated.worker.spawn import Settings
+from taskgated.errors import ProtocolError
+from taskgated.host import kernel, processes
+from taskgated.host.clock import boot_id
+from taskgated.host.processes import Process, ProcessId
+from taskgated.protocol.channel import SHORTLY, Channel, Message
+from taskgated.protocol.messages import Ping, Pong, Said
+from taskgated.protocol.serving import Buried, Bury, Exited, Failed, Fork, Forked, HeldUp, Settings, for_server
+from taskgated.text import printable
+from taskgated.worker import cgroup, cookie, sweep
+from taskgated.worker.start import clean_env
 from taskgated.worker.worker import Worker
 
 # Between the steps of a burial, seconds: from the first to the longest pause. What dies wakes us anyway.
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 1.0
-SHORTLY = 0.1
-"""Seconds until the kernel is asked again to take what it had no memory for."""
 UNKILLABLE = 10.0
 """Seconds after its SIGKILL from which a process that lives on (state D, or another user's) is nobody's but those
 burials' that are under way: one that begins now must not wait for it."""
@@ -46,7 +48,7 @@ class Server:
         self._env = clean_env()
         self._workers: dict[int, ProcessId] = {}  # our children that are workers, by pid, until they are reaped
         self._burials: list[sweep.Burial] = []
-        self._struck: dict[sweep.Process, float] = {}  # killed, and lives on; since when (monotonic)
+        self._struck: dict[Process, float] = {}  # killed, and lives on; since when (monotonic)
         self._pause = _FIRST_PAUSE
         self._wakeup = kernel.catch_signals()
 
@@ -72,16 +74,16 @@ class Server:
             self._bury()
 
     def _obey(self, message: Message) -> None:
-        match message:
-            case {"fork": _}:
+        match for_server(message):
+            case Fork():
                 self._fork()
-            case {"bury": {"pid": int(), "start": int(), "boot": str()} as who}:
-                worker = ProcessId.from_json(who)
-                self._begin_burial(worker, who.get("cgroup"), who.get("job"), who.get("attempt"))
-            case {"ping": number}:
-                self._channel.send({"pong": number})
-            case _:
-                raise ProtocolError(f"unknown message: {', '.join(map(str, message))}")
+            case Bury() as bury:
+                self._begin_burial(bury)
+            case Ping(token):
+                self._say(Pong(token))
+
+    def _say(self, message: Said) -> None:
+        self._channel.send(message.to_json())
 
     # -- birth
 
@@ -89,13 +91,13 @@ class Server:
         try:
             pid = os.fork()
         except OSError as error:
-            self._channel.send({"failed": {"error": f"cannot fork a worker: {error.strerror}"}})
+            self._say(Failed(f"cannot fork a worker: {error.strerror}"))
             return
         if pid == 0:
             self._be_worker()
         # One that has died already has its name until we collect it; that it died is what we say next.
         worker = self._workers[pid] = ProcessId.of(pid) or ProcessId(pid, 0, boot_id())
-        self._channel.send({"forked": worker.to_json()})
+        self._say(Forked(worker))
 
     def _be_worker(self) -> NoReturn:
         status = os.EX_SOFTWARE
@@ -123,23 +125,22 @@ class Server:
             if pid == 0:
                 return
             if worker := self._workers.pop(pid, None):
-                self._channel.send({"exited": {**worker.to_json(), "status": status}})
+                self._say(Exited(worker, status))
 
     def _orphans(self) -> list[int]:
         """Our children that are no workers. Only dead workers leave us any: live ones adopt themselves."""
-        return [pid for pid in sweep.children(os.getpid()) if pid not in self._workers]
+        return [pid for pid in processes.children(os.getpid()) if pid not in self._workers]
 
-    def _begin_burial(self, worker: ProcessId, group: str | None, job: int | None, attempt: int | None) -> None:
+    def _begin_burial(self, bury: Bury) -> None:
+        worker, group = bury.worker.process, bury.worker.cgroup
         if worker.boot != boot_id():
             # Nothing outlives a boot; what bears these names now is something else.
-            self._channel.send({"buried": {**worker.to_json(), "killed": 0}})
+            self._say(Buried(worker, 0))
             return
-        cookie = None
-        if job is not None and attempt is not None:
-            cookie = b"TASKGATE_COOKIE=" + self._settings.cookie(job, attempt).encode()
+        variable = None if bury.running is None else cookie.variable(self._settings.instance, *bury.running)
         since = time.monotonic() - UNKILLABLE
         of_others = {process for process, struck in self._struck.items() if struck < since}
-        self._burials.append(sweep.Burial(worker, group, cookie, self._orphans, of_others))
+        self._burials.append(sweep.Burial(worker, group, variable, self._orphans, of_others))
         self._pause = _FIRST_PAUSE
 
     def _bury(self) -> None:
@@ -151,13 +152,13 @@ class Server:
         now = time.monotonic()
         for burial in self._burials:
             if burial.step():
-                self._channel.send({"buried": {**burial.worker.to_json(), "killed": len(burial.killed)}})
+                self._say(Buried(burial.worker, len(burial.killed)))
             else:
                 left.append(burial)
                 self._say_what_holds_up(burial, now)
                 for process in burial.killed:
                     self._struck.setdefault(process, now)
-        self._struck = {process: at for process, at in self._struck.items() if sweep.lives(process)}
+        self._struck = {process: at for process, at in self._struck.items() if processes.lives(process)}
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         self._burials = left
 
@@ -165,10 +166,10 @@ class Server:
         """What was killed long ago and lives on keeps the attempt from being over: people are to know of it."""
         since = now - UNKILLABLE
         stubborn = sorted(process for process in burial.left if self._struck.get(process, now) < since)
-        processes = [sweep.describe(process) for process in stubborn]
-        if processes != burial.told:
-            burial.told = processes
-            self._channel.send({"held up": {**burial.worker.to_json(), "by": processes}})
+        named = [processes.describe(process) for process in stubborn]
+        if named != burial.told:
+            burial.told = named
+            self._say(HeldUp(burial.worker, named))
 
 
 def _first_words(channel: Channel) -> tuple[Settings, list[Message]]:
@@ -176,7 +177,7 @@ def _first_words(channel: Channel) -> tuple[Settings, list[Message]]:
     messages = list(channel.receive())
     if not messages:
         raise ProtocolError("nothing was said")
-    return Settings.from_message(messages[0]), messages[1:]
+    return Settings.parse(messages[0]), messages[1:]
 
 
 def main() -> int:

@@ -1,21 +1,20 @@
 """Which workers of this gate have left processes from before, and of what attempts.
 
-The store says who runs what, as long as it is the store of these workers. One that was put back from a copy, or is
-new, does not know them, and may believe that what they run is still to be started. The kernel knows them, by their
-marks (see ``mark``).
+The store says which worker runs what, as long as it is the store of these workers. One that was put back from a copy,
+or is new, does not know them, and may believe that what they run is still to be started. The kernel knows them, by
+their marks (see ``mark``).
 """
 
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 
-from taskgated.clock import ProcessId, boot_id
-from taskgated.worker import cgroup, mark, sweep
-from taskgated.worker.spawn import Settings
-
-_COOKIE = re.compile(rb"TASKGATE_COOKIE=(.+)-([0-9]{1,15})-([0-9]{1,15})")
+from taskgated.host import processes
+from taskgated.host.clock import boot_id
+from taskgated.host.processes import ProcessId
+from taskgated.protocol.serving import Settings
+from taskgated.worker import cgroup, cookie, mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +40,8 @@ def of(settings: Settings) -> list[Survivor]:
     said, for want of descriptors.
 
     A worker of this gate says so in its command line, and what it started in its environment. What shows neither, and
-    has no living worker, is not found; nor is what a worker of version 0.2.0 started, which bears no mark. Those who
-    bear the same mark as this process belong to whoever started it.
+    has no living worker, is not found; nor is what a worker of version 0.2.0 started, which bears no mark. Processes
+    that bear the same mark as this one belong to the worker that started it.
     """
     found: dict[tuple[int, int], _Left] = {}
     above = mark.borne_by(os.getpid())
@@ -58,7 +57,7 @@ def of(settings: Settings) -> list[Survivor]:
 
 
 def _note(left: _Left, pid: int, worker: tuple[int, int], settings: Settings) -> None:
-    entry = sweep.look(pid)
+    entry = processes.look(pid)
     if entry is None:
         return
     if entry.process == worker:
@@ -67,13 +66,14 @@ def _note(left: _Left, pid: int, worker: tuple[int, int], settings: Settings) ->
         return
     with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
         for variable in file.readall().split(b"\0"):
-            if match := _COOKIE.fullmatch(variable):
-                ours = match[1] == settings.instance.encode()
+            if said := cookie.read(variable):
+                instance, job, attempt = said
+                ours = instance == settings.instance.encode()
                 left.ours |= ours
                 # The instance is another one when the whole directory was put back. But what is further down may also
                 # be of a gate that is a job itself.
                 if ours or entry.parent == worker[0]:
-                    left.attempts.add((int(match[2]), int(match[3])))
+                    left.attempts.add((job, attempt))
 
 
 def _survivor(worker: ProcessId, left: _Left) -> Survivor:

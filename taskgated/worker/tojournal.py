@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 
 from taskgated.core.job import Spec
-from taskgated.journal import SOCKET, Event, Priority, field
+from taskgated.events import Event
+from taskgated.host.journal import SOCKET, Priority, field
 
 RATE_SPAN = 10.0
 LONGEST = 8 * 1024

@@ -1,8 +1,8 @@
 """One worker process: asks the daemon for attempts over its socket, runs them, one at a time, and reports.
 
-It outlives the daemon. When the connection ends, an idle worker leaves; a busy one carries on, looks for a
-new daemon now and then, and tells it what it runs. An outcome is the worker's to keep until a daemon has
-acknowledged it; without a connection it goes to a file, which whoever is the next daemon finds.
+It outlives the daemon. When the connection ends, an idle worker exits; a busy one carries on, looks for a
+new daemon now and then, and tells it what it runs. The worker keeps an outcome until a daemon has
+acknowledged it; without a connection it goes to a file, which the next daemon finds.
 """
 
 from __future__ import annotations
@@ -11,27 +11,54 @@ import math
 import os
 import select
 import time
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from taskgated import __version__, sockets
-from taskgated.clock import LONGEST_SLEEP, ProcessId
-from taskgated.core.job import Outcome, Result, Spec
-from taskgated.errors import ProtocolError, printable
-from taskgated.outcomes import Outcomes
-from taskgated.wire import Channel, Message
-from taskgated.worker import kernel, mark
-from taskgated.worker.attempt import Attempt, CannotRun, Host, NotNow
+from taskgated import __version__
+from taskgated.attempts.outcomes import Outcomes
+from taskgated.attempts.scripts import Scripts
+from taskgated.core.job import Outcome, Result
+from taskgated.errors import ProtocolError
+from taskgated.host import kernel
+from taskgated.host.clock import LONGEST_SLEEP
+from taskgated.host.processes import ProcessId
+from taskgated.protocol import sockets
+from taskgated.protocol.channel import SHORTLY, Channel, Message
+from taskgated.protocol.messages import (
+    Ack,
+    Hello,
+    Identity,
+    Key,
+    Ping,
+    Pong,
+    Quit,
+    Report,
+    Run,
+    Said,
+    Stop,
+    Unknown,
+    Warn,
+    for_worker,
+)
+from taskgated.protocol.serving import Settings
+from taskgated.text import printable
+from taskgated.worker import mark
+from taskgated.worker.attempt import Attempt
 from taskgated.worker.cgroup import Cgroup
-from taskgated.worker.spawn import Settings
+from taskgated.worker.start import CannotRun, Host, NotNow
+from taskgated.worker.unacknowledged import Unacknowledged
 
-PROTOCOL = 1
-SHORTLY = 0.1
-"""Seconds until the kernel is asked again to take what it had no memory for."""
 AGAIN = 1.0
 """Seconds between tries to start an attempt that the host had nothing left for."""
 
-_Key = tuple[int, int]  # job, attempt
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An attempt that the host had nothing left for, until (monotonic) it is tried again."""
+
+    run: Run
+    until: float
 
 
 class Worker:
@@ -41,21 +68,17 @@ class Worker:
         kernel.set_name("taskgate-worker")
         kernel.become_subreaper()
         self._settings = settings
-        self._outcomes = Outcomes(Path(settings.outcomes))
         self._me = ProcessId.own()
         mark.bear(self._me)
-        self._host = Host(settings, Cgroup.create(self._me), env)
+        self._host = Host(settings, Scripts(Path(settings.scripts)), Cgroup.create(self._me), env)
         self._wakeup = kernel.catch_signals()
         self._poll = select.poll()
         self._poll.register(self._wakeup, select.POLLIN)
         self._channel: Channel | None = None
         self._polled_for = 0  # the events that the channel is registered for
         self._attempt: Attempt | None = None
-        self._waiting: tuple[int, int, Message, str] | None = None  # one that could not be started yet
-        self._start_at = inf
-        self._unacknowledged: dict[_Key, Outcome] = {}
-        self._saved: set[_Key] = set()
-        self._unkept = False  # it has been said that an outcome cannot be put down
+        self._waiting: _Waiting | None = None
+        self._unacknowledged = Unacknowledged(Outcomes(Path(settings.outcomes)), _say)
         self._quit = False
         self._retry_at = inf
         self._leave_at = inf
@@ -79,13 +102,15 @@ class Worker:
             return False
         if self._channel is not None:
             return self._quit and not self._unacknowledged
-        if len(self._saved) < len(self._unacknowledged):
-            return False  # whoever leaves now takes them to the grave
+        if not self._unacknowledged.safe:
+            return False
         return not self._unacknowledged or time.monotonic() >= self._leave_at
 
     def _wait(self) -> None:
         """Sleep until something happens, and deal with it."""
-        due = min(self._retry_at, self._start_at)
+        due = self._retry_at
+        if self._waiting is not None:
+            due = min(due, self._waiting.until)
         if self._attempt is not None:
             due = min(due, self._attempt.deadline)
         left = min(LONGEST_SLEEP, max(0.0, due - time.monotonic()))
@@ -103,8 +128,8 @@ class Worker:
         self._advance()
         if talk:
             self._talk()
-        if self._waiting is not None and time.monotonic() >= self._start_at:
-            self._start(*self._waiting)
+        if self._waiting is not None and time.monotonic() >= self._waiting.until:
+            self._start(self._waiting.run)
         self._look_after_channel()
 
     # -- the attempt
@@ -119,16 +144,17 @@ class Worker:
             self._attempt = None
             self._report(outcome)
 
-    def _start(self, job: int, attempt: int, spec: Message, log: str) -> None:
+    def _start(self, run: Run) -> None:
+        job, attempt = run.job, run.attempt
         if self._attempt is not None:
             raise ProtocolError(f"told to run {job}.{attempt} while {self._attempt.job} is running")
-        before, self._waiting, self._start_at = self._waiting, None, inf
+        before, self._waiting = self._waiting, None
         try:
-            self._attempt = Attempt(job, attempt, Spec.from_json(spec), log, self._host)
+            self._attempt = Attempt(run, run.understood(), self._host)
         except NotNow as error:
             if before is None:
                 _say(f"cannot start {job}.{attempt} now, trying again: {error}")
-            self._waiting, self._start_at = (job, attempt, spec, log), time.monotonic() + AGAIN
+            self._waiting = _Waiting(run, time.monotonic() + AGAIN)
         except CannotRun as error:
             self._report(error.outcome)
         except (TypeError, ValueError, KeyError) as error:  # a spec of another version
@@ -138,31 +164,16 @@ class Worker:
             self._poll.register(self._attempt.output_fd, select.POLLIN)
 
     def _report(self, outcome: Outcome) -> None:
-        self._unacknowledged[outcome.job, outcome.attempt] = outcome
+        self._unacknowledged.add(outcome)
         if self._channel is not None:
-            self._channel.send({"outcome": outcome.to_json()})
+            self._say(Report(outcome))
         else:
             self._save()
 
     def _save(self) -> None:
         """Put down what no daemon has acknowledged, and give daemons some more time to come."""
-        for key, outcome in self._unacknowledged.items():
-            if key not in self._saved:
-                try:
-                    self._outcomes.write(outcome)
-                except OSError as error:
-                    if not self._unkept:
-                        _say(f"cannot keep the outcome of {key[0]}.{key[1]}, trying again and again: {error}")
-                    self._unkept = True
-                else:
-                    self._saved.add(key)
-        self._look_what_is_kept()
+        self._unacknowledged.put_down()
         self._leave_at = time.monotonic() + self._settings.linger
-
-    def _look_what_is_kept(self) -> None:
-        if self._unkept and len(self._saved) == len(self._unacknowledged):
-            self._unkept = False
-            _say("no outcome has to be kept any more" if not self._saved else "the outcome is kept now")
 
     # -- the daemon
 
@@ -179,28 +190,17 @@ class Worker:
         self._channel = Channel(sock)
         self._polled_for = select.POLLIN
         self._poll.register(sock, select.POLLIN)
-        running: Message | None = None
+        running: Key | None
         if self._attempt is not None:
-            running = {"job": self._attempt.job, "attempt": self._attempt.attempt}
+            running = self._attempt.job, self._attempt.attempt
         elif self._waiting is not None:
-            running = {"job": self._waiting[0], "attempt": self._waiting[1]}
-        elif self._unacknowledged:
-            job, attempt = next(reversed(self._unacknowledged))
-            running = {"job": job, "attempt": attempt}
+            running = self._waiting.run.job, self._waiting.run.attempt
+        else:
+            running = self._unacknowledged.last
         group = self._host.cgroup
-        hello = {
-            "protocol": PROTOCOL,
-            "version": __version__,
-            "pid": self._me.pid,
-            "start": self._me.start,
-            "boot": self._me.boot,
-            "running": running,
-            "cgroup": group.path if group else None,
-            "answers": True,  # to pings, which a daemon sends to those only that say so
-        }
-        self._channel.send({"hello": hello})
-        for outcome in self._unacknowledged.values():
-            self._channel.send({"outcome": outcome.to_json()})
+        self._say(Hello(Identity(self._me, group.path if group else None), __version__, running))
+        for outcome in self._unacknowledged:
+            self._say(Report(outcome))
         self._poll_for(self._channel)
 
     def _talk(self) -> None:
@@ -214,42 +214,38 @@ class Worker:
             self._channel.closed = True
 
     def _obey(self, message: Message) -> None:
-        try:
-            match message:
-                case {"run": {"job": job, "attempt": attempt, "spec": spec, "log": log}}:
-                    self._start(job, attempt, spec, log)
-                case {"ack": {"job": job, "attempt": attempt}}:
-                    self._forget((job, attempt))
-                case {"stop": {"job": job, "attempt": attempt, "grace": grace}}:
-                    running = self._attempt
-                    if running and (running.job, running.attempt) == (job, attempt):
-                        running.stop(grace)
-                    elif self._waiting and self._waiting[:2] == (job, attempt):
-                        self._waiting, self._start_at = None, inf
-                        self._report(Outcome(job, attempt, Result.KILLED, message="it had not started"))
-                case {"ping": number}:
-                    if self._channel is not None:
-                        self._channel.send({"pong": number})
-                case {"quit": _}:
-                    self._quit = True
-                case _:
-                    _say(f"unknown message from the daemon: {', '.join(map(str, message))}")
-        except TypeError as error:
-            raise ProtocolError(f"wrong type in a message: {error}") from None
+        match for_worker(message):
+            case Run() as run:
+                self._start(run)
+            case Ack(job, attempt):
+                self._unacknowledged.acknowledged((job, attempt))
+            case Warn(job, attempt):
+                if (busy := self._attempt) and (busy.job, busy.attempt) == (job, attempt):
+                    busy.warn()
+            case Stop(job, attempt, grace):
+                running, waiting = self._attempt, self._waiting
+                if running and (running.job, running.attempt) == (job, attempt):
+                    running.stop(grace)
+                elif waiting and (waiting.run.job, waiting.run.attempt) == (job, attempt):
+                    self._waiting = None
+                    self._report(Outcome(job, attempt, Result.KILLED, message="it had not started"))
+            case Ping(token):
+                self._say(Pong(token))
+            case Quit():
+                self._quit = True
+            case Unknown(kind):
+                _say(f"unknown message from the daemon: {kind}")
 
-    def _forget(self, key: _Key) -> None:
-        self._unacknowledged.pop(key, None)
-        if key in self._saved:
-            self._saved.discard(key)
-            self._outcomes.forget(*key)
-        self._look_what_is_kept()
+    def _say(self, message: Said) -> None:
+        if self._channel is not None:
+            self._channel.send(message.to_json())
 
     def _look_after_channel(self) -> None:
         """Notice that it has ended, poll for writing while something waits for it, or look for a new one."""
         channel = self._channel
         if channel is None:
             if time.monotonic() >= self._retry_at:
-                if len(self._saved) < len(self._unacknowledged):
+                if not self._unacknowledged.safe:
                     self._save()
                 self._connect()
             return
@@ -275,8 +271,8 @@ class Worker:
 
 
 def _say(text: str) -> None:
-    """A line for the journal. There may be nobody to read it any more, or nobody who does: a pipe that is full is not
-    waited for, whoever looks after a job has no time for that."""
+    """A line for the journal. Perhaps nothing reads it any more, or not now: a pipe that is full is not waited for,
+    because a worker that looks after a job has no time for that."""
     line = f"taskgated worker {os.getpid()}: {printable(text)}".encode()
     room = select.poll()
     room.register(2, select.POLLOUT)

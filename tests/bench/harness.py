@@ -7,15 +7,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY))
-
-from taskgated.ctl.client import Client, Unreachable  # noqa: E402
+from taskgated.ctl.client import Client, Unreachable
+from tests import REPOSITORY
+from tests.env.until import until
 
 
 class Gate:
@@ -68,8 +66,8 @@ class Gate:
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def _until(self, condition: Callable[[], bool], timeout: float) -> None:
-        end = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > end or self.process.poll() is not None:
-                raise TimeoutError((self.root / "daemon.log").read_text()[-2000:])
-            time.sleep(0.1)
+        try:
+            until(lambda: condition() or self.process.poll() is not None, "the gate has got there", timeout)
+            assert self.process.poll() is None, "the daemon ended"
+        except AssertionError as error:
+            raise TimeoutError(f"{error}\n{(self.root / 'daemon.log').read_text()[-2000:]}") from None

@@ -1,6 +1,6 @@
 """What the daemon costs when nothing happens, and when very much happens at once.
 
-    python tests/bench/idle.py [--files 100000]
+    python -m tests.bench.idle [--files 100000]
 
 Prints the daemon's wake-ups a second over ten idle seconds (all its threads), and how much its memory grows while
 so many files are dropped at once.
@@ -13,7 +13,7 @@ import os
 import time
 from pathlib import Path
 
-from harness import Gate
+from tests.bench.harness import Gate
 
 SECONDS = 10.0
 

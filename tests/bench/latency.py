@@ -1,6 +1,6 @@
 """From a rename into the spool to the job's first instruction, idle: as a ratio to a bare ``inotifywait | sh`` loop.
 
-    python tests/bench/latency.py [--jobs 100]
+    python -m tests.bench.latency [--jobs 100]
 
 Needs inotifywait (Debian: inotify-tools). Both sides run the same one-line script, which writes the time.
 """
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import Gate
+from tests.bench.harness import Gate
 
 PAUSE = 0.05
 """Seconds between drops, so that each finds an idle machine."""

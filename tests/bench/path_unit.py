@@ -1,6 +1,6 @@
 """What people try first: a systemd ``.path`` unit with a oneshot service. Measured beside the gate, in one machine.
 
-    python tests/bench/path_unit.py [--suite bookworm|trixie]       (root; see tests/system)
+    python -m tests.bench.path_unit [--suite bookworm|trixie]       (root; see tests/system)
 
 Two questions: how long from the rename of a file into the directory to the first instruction of what it starts;
 and how many of 30 files, dropped 0.1 s apart, are worked on.
@@ -15,12 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / "system"), str(TESTS)]
-
-from gate import Gate  # noqa: E402
-from machine import SUITES, Machine, until  # noqa: E402
-from packages_env import deb  # noqa: E402
+from tests.env.packages import deb
+from tests.env.until import until
+from tests.system.gate import Gate
+from tests.system.machine import SUITES, Machine
 
 # Works on whatever lies there; each file's name is the moment it was dropped, in nanoseconds.
 WORK = 'for f in /srv/in/*; do [ -e "$f" ] && echo "${f##*/} $(date +%s%N)" >>/srv/log && rm "$f"; done; true'

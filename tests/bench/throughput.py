@@ -1,6 +1,6 @@
 """Many small jobs, dropped at once, to the last outcome on stable storage: as a ratio to xargs in the same run.
 
-    python tests/bench/throughput.py [--jobs 20000] [--form spec|tasks|files]
+    python -m tests.bench.throughput [--jobs 20000] [--form spec|tasks|files]
 
 The reference is ``xargs -P2 -n1 /bin/true``, which keeps no record of anything.
 """
@@ -12,7 +12,7 @@ import os
 import subprocess
 import time
 
-from harness import Gate
+from tests.bench.harness import Gate
 
 
 def xargs(jobs: int) -> float:

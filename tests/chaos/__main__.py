@@ -1,6 +1,6 @@
 """Attacks the gate, and prints the table of what came of it.
 
-    python tests/chaos [--all] [--seed S] [--attack NAME ...] [--minutes M]
+    python -m tests.chaos [--all] [--seed S] [--attack NAME ...] [--minutes M]
 
 Without --all each attack does a sample of what it could do, chosen by the seed. Each attack is told as it ends, on
 standard error; the table, in which those of a kind are one row, is printed at the end. Exit status 1: a row is not
@@ -17,22 +17,11 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "system"), str(HERE.parents[1])]
-
-import clocks  # noqa: E402
-import crashpoints  # noqa: E402
-import events  # noqa: E402
-import hostile  # noqa: E402
-import powercut  # noqa: E402
-import races  # noqa: E402
-import resources  # noqa: E402
-import soak  # noqa: E402
-from table import Row, markdown  # noqa: E402
+from tests.chaos import clocks, crashpoints, events, hostile, powercut, races, resources, soak
+from tests.chaos.table import Row, markdown
 
 Attack = Callable[[random.Random, bool], Row]
 EACH = (crashpoints, powercut, clocks)
@@ -75,7 +64,8 @@ def table(rows: Iterable[Row]) -> list[Row]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tests/chaos", description="Attack the gate, and print what came of it.")
+    about = "Attack the gate, and print what came of it."
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=about)
     parser.add_argument("--all", action="store_true", help="everything an attack can do, not a sample")
     parser.add_argument("--seed", type=int, help="chooses the sample; default: a new one each time")
     parser.add_argument(

@@ -171,6 +171,10 @@ def squat_rejected(spool: Path, outside: Path) -> None:
     (spool / "rejected").symlink_to(outside)
 
 
+def squat_failed(spool: Path, outside: Path) -> None:
+    (spool / "failed").symlink_to(outside)
+
+
 def squat_claims(spool: Path, outside: Path) -> None:
     (spool / ".claims").mkdir(0o777)
 
@@ -183,4 +187,4 @@ def squat_canary_directory(spool: Path, outside: Path) -> None:
     (spool / ".canary" / "full").mkdir(parents=True)
 
 
-SQUATS = (squat_rejected, squat_claims, squat_canary, squat_canary_directory)
+SQUATS = (squat_rejected, squat_failed, squat_claims, squat_canary, squat_canary_directory)

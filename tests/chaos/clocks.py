@@ -14,12 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gate import SPOOL, Gate
-from machine import UNIT, until
-from packages_env import deb
-from siege import tried
-from table import Row
-from vm import RECORDS, Vm, missing
+from tests.chaos.siege import tried
+from tests.chaos.table import Row
+from tests.chaos.vm import RECORDS, Vm, missing
+from tests.env.packages import deb
+from tests.env.until import until
+from tests.system.gate import SPOOL, Gate
+from tests.system.machine import UNIT
 
 DAY = 86400
 SLACK = 25.0

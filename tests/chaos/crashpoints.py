@@ -25,11 +25,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from gate_env import until
-from load import WORKERS, every_format
-from processes import gone, threads
-from table import Row
-from trial import Trial
+from tests.chaos.load import WORKERS, every_format
+from tests.chaos.processes import gone, threads
+from tests.chaos.table import Row
+from tests.chaos.trial import Trial
+from tests.env.until import until
 
 CALLS = (
     *("rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir"),

@@ -18,10 +18,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gate_env import REPOSITORY
-from siege import Siege, repeated
-from table import Row
-from taskgated.health import EVERY
+from taskgated.daemon.health import EVERY
+from tests import REPOSITORY
+from tests.chaos.siege import Siege, repeated
+from tests.chaos.table import Row
 
 NOTICED = 2 * EVERY + 10.0
 """Seconds in which the daemon says what is wrong; the last ten are for a busy host."""
@@ -46,7 +46,7 @@ def wait():
             emitter.ping()
     elif what == "intake":
         intake = next(t for t in threading.enumerate() if t.name == "intake")
-        intake._round = lambda: 1 / 0
+        intake._round = lambda *_: 1 / 0
         intake.poke()
     else:
         for observer in observers:
@@ -140,7 +140,8 @@ def out_of_watches(name: str, rng: random.Random, limit: str) -> Row:
         _taken(siege, since, "during0", "during1")
         _set_limit(siege, limit, 10_000)
         since = time.monotonic()
-        _repaired(siege)
+        siege.said("all directories are watched again", status=False, within=NOTICED)
+        siege.well()
         siege.drop("after0")
         return siege.audit(since)
 
@@ -159,7 +160,7 @@ def thread(name: str, rng: random.Random, what: str, words: str, may_end: tuple[
     with tempfile.TemporaryDirectory(prefix="taskgate-hook-") as hook:
         (Path(hook) / "sitecustomize.py").write_text(HOOK)
         trigger = Path(hook) / "trigger"
-        path = f"{hook}:{Path(__file__).resolve().parents[2]}"
+        path = f"{hook}:{REPOSITORY}"
         environ = {"PYTHONPATH": path, "TASKGATE_TRIAL": str(trigger)}
         with Siege(name, SELDOM, env=environ, may_end=may_end) as siege:
             _begin(siege)

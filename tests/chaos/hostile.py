@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from hostile_clients import (
+from tests.chaos.hostile_clients import (
     behind,
     broken_hand_over,
     calls,
@@ -22,7 +22,7 @@ from hostile_clients import (
     silent,
     thousands,
 )
-from hostile_files import (
+from tests.chaos.hostile_files import (
     blank_lines,
     bombs,
     directories,
@@ -35,10 +35,10 @@ from hostile_files import (
     outputs,
     tiny_files,
 )
-from hostile_handlers import handler_taken_away, mess_and_kills, messy_handlers
-from impostors import impostors, strangers
-from stage import siege
-from table import Row
+from tests.chaos.hostile_handlers import handler_taken_away, mess_and_kills, messy_handlers
+from tests.chaos.impostors import impostors, strangers
+from tests.chaos.stage import siege
+from tests.chaos.table import Row
 
 HANDLERS = (messy_handlers, handler_taken_away)
 FILES = (

@@ -14,10 +14,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from gate_env import until
-from stage import DESCRIPTORS, PATIENCE, Stage
-from taskgated.control.gate import INTERFACE
-from taskgated.sockets import connect
+from taskgated.core.fixed import INTERFACE
+from taskgated.protocol.sockets import connect
+from tests.chaos.stage import DESCRIPTORS, PATIENCE, Stage
+from tests.env.until import until
 
 SOON = 10.0
 """Seconds for the gate's status, whoever asks for what else; it takes some milliseconds, more on a busy machine."""

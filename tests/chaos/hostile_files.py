@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from gate_env import until
-from stage import PATIENCE, SHARE, Stage
 from taskgated.ctl.client import CallError
+from tests.chaos.stage import PATIENCE, SHARE, Stage
+from tests.env.until import until
 
 FLOODER = 64_120
 """A user that nobody is."""

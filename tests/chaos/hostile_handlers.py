@@ -7,9 +7,9 @@ import random
 import signal
 from pathlib import Path
 
-from gate_env import until
-from stage import PATIENCE, Stage, said
-from table import Row
+from tests.chaos.stage import PATIENCE, Stage, said
+from tests.chaos.table import Row
+from tests.env.until import until
 
 JOBS = 15_000
 """In a spec that intake reads for some seconds."""

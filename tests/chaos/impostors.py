@@ -14,14 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import auditor
-from gate_env import REPOSITORY, as_user, until
-from hostile_clients import anything, connections, sockets, tell
-from stage import PATIENCE, Stage
-from taskgated.clock import ProcessId, boot_id, start_time
-from taskgated.control.gate import INTERFACE
+from taskgated.core.fixed import INTERFACE
 from taskgated.ctl.client import CallError, Client
-from taskgated.sockets import connect
+from taskgated.host.clock import boot_id
+from taskgated.host.processes import ProcessId, start_time
+from taskgated.protocol.sockets import connect
+from tests import REPOSITORY
+from tests.chaos import auditor
+from tests.chaos.hostile_clients import anything, connections, sockets, tell
+from tests.chaos.stage import PATIENCE, Stage
+from tests.env.gate import as_user
+from tests.env.until import until
 
 NOBODY = 65534
 CODE = 7
@@ -42,8 +45,8 @@ sys.exit({CODE})
 IMPOSTOR = """
 import json, sys
 from pathlib import Path
-from taskgated.clock import ProcessId
-from taskgated.sockets import connect
+from taskgated.host.processes import ProcessId
+from taskgated.protocol.sockets import connect
 own, socks = ProcessId.own(), []
 for line in sys.stdin:
     socks.append(connect(Path(sys.argv[1])))
@@ -320,11 +323,13 @@ def _pretend(stage: Stage, job: Victim) -> None:
     def hello(pid: int) -> dict[str, Any]:
         return {"hello": {"protocol": 1, "pid": pid, "start": start_time(pid), "boot": boot_id()}}
 
+    hello(worker)  # so that a process of somebody else need not import anything that it may not read
     outcome = {"outcome": {"job": job.id, "attempt": 1, "result": "succeeded", "exit_code": 0}}
     hung_up = ("", "ConnectionResetError")
     for _ in range(200):
         assert as_user(NOBODY, answer) in hung_up
     for _ in range(5):
-        assert as_user(NOBODY, lambda: answer(hello(os.getpid()), outcome)) in hung_up
+        said = as_user(NOBODY, lambda: answer(hello(os.getpid()), outcome))
+        assert said in hung_up, said
         assert as_user(NOBODY, lambda: answer(hello(worker), outcome)) in hung_up
     assert sorted(workers(stage)) == before, "a stranger is a worker"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from taskgated.paths import Layout
+from taskgated.host.paths import Layout
 
 _STATE = {"jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", "last-id", "lock", "outcomes", "scripts"}
 
@@ -26,7 +26,8 @@ def leftovers(layout: Layout, rejected: Collection[str] = ()) -> list[str]:
     for claim in _inside(layout.claims):
         if not claim.name.startswith("done.") or os.listdir(claim):  # an empty one that was put by is a spare
             found.append(claim)
-    private = {layout.rejected, layout.claims}
+    found += _inside(layout.failed)  # no job of a file fails here but those that an attack takes away itself
+    private = {layout.rejected, layout.failed, layout.claims}
     for path in set(layout.spool.iterdir()) - private:
         found += path.iterdir() if path.is_dir() else [path]
     return sorted(str(path.relative_to(layout.spool.parent)) for path in found if path.name != "lost+found")

@@ -40,6 +40,7 @@ class Load:
             "stop_timeout: 20s\n"
             "queues:\n"
             "  narrow: {limit: 1}\n"
+            "  marked: {require: {marker: .done}}\n"
             f"  files: {{handler: {{command: {json.dumps(['/bin/sh', '-c', script, 'sh', '{file}'])}}}}}\n"
             f"  lines: {{limit: 1, handler: {{command: {json.dumps(self.argv('{line}', WORKERS, LINES))}}}}}\n"
         )
@@ -87,6 +88,11 @@ class Load:
     def tasks(self, number: int) -> None:
         lines = ["# a list", *(self.shell(self.new()) for _ in range(number))]
         self._add("\n".join(lines) + "\n", ".tasks")
+
+    def marked(self) -> None:
+        """A list that is taken only when its marker is there, which comes behind it."""
+        self._add(f"{self.shell(self.new())}\n", ".tasks", "marked")
+        self.files.append(("marked", f"{self.files[-1][1]}.done", ""))
 
     def file(self) -> None:
         """For the handler that gets the file, which has the name of the job."""
@@ -148,5 +154,5 @@ def every_format(record: Path, seconds: float = 0.05) -> Load:
     load.script()
     load.tasks(2)
     load.json(1)
-    load.script()
+    load.marked()
     return load

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from siege import Siege
-from table import Row
+from tests.chaos.siege import Siege
+from tests.chaos.table import Row
 
 JOBS = 40
 LAST = "after0"

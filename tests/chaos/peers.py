@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """What a crash of everything does to our jobs, and to those of others who do such work. On demand only:
 
-    tests/chaos/peers.py [NAME...]
+    python -m tests.chaos.peers [NAME...]
 
 Fifty jobs, two at a time; when some have run, every process of the tool is killed (-9), its broker or database and
 its jobs included; a second later it is started again, as its service manager would, and watched for 40 s. Where a
@@ -19,10 +18,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path[:0] = [str(parent) for parent in Path(__file__).resolve().parents[:3]]
-
-from gate_env import GateEnv, until  # noqa: E402
-from peertrial import JOBS, LIMIT, WATCHED, Start, Trial  # noqa: E402
+from tests.chaos.peertrial import JOBS, LIMIT, WATCHED, Start, Trial
+from tests.env.gate import GateEnv
+from tests.env.until import until
 
 NOBODY = 65534
 

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import auditor
-from gate_env import until
+from tests.chaos import auditor
+from tests.env.until import until
 
 RECORD = Path(__file__).resolve().with_name("record.py")
 JOBS = 50

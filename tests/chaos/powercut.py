@@ -23,12 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import auditor
-from machine import until
-from packages_env import deb
-from siege import tried
-from table import Row
-from vm import LAB, RECORDS, Vm, missing
+from tests.chaos import auditor
+from tests.chaos.siege import tried
+from tests.chaos.table import Row
+from tests.chaos.vm import LAB, RECORDS, Vm, missing
+from tests.env.packages import deb
+from tests.env.until import until
 
 CUTS = 24
 LIMIT = 2
@@ -264,7 +264,7 @@ class Trial:
         def over() -> bool:
             seen = self.look()
             busy = [job for job in seen["jobs"] if job[1] in ("queued", "running")]
-            queues = {"files", "lines", "rejected"}
+            queues = {"files", "lines", "rejected", "failed"}
             return not busy and not seen["claims"] and not set(seen["spool"]) - queues
 
         try:

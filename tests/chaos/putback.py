@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from gate_env import OVER, GateEnv, until
-from table import Row
+from taskgated.attempts import outputs
+from tests.chaos.table import Row
+from tests.env.gate import OVER, GateEnv
+from tests.env.until import until
 
 CONFIG = "workers: 2\nstop_timeout: 0s\n"
 
@@ -127,10 +129,11 @@ def in_the_way(name: str, rng: random.Random) -> Row:
         env.stop()
         stuck = sorted(rng.sample(range(1, 21), 5))
         for job in stuck:
-            output = env.layout.output_file(job, 1)
+            output = Path(outputs.path(env.layout.log, job, 1))
             output.with_name(f"{job}.{rng.choice(['x', '1.log.5', '2.log'])}").mkdir(parents=True)
         env.configure(f"{CONFIG}retention: {{count: 0}}\n")
         env.start()
         until(lambda: [job["id"] for job in env.jobs()] == stuck, f"only those that are stuck are left: {stuck}")
+        until(lambda: "cannot be removed" in env.log(), "it is told")
         told = env.log().count("cannot be removed")
         return Row(name, 20, notes=() if told == 1 else (f"told {told} times",))

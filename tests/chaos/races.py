@@ -25,13 +25,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from attacker import ATTACKER, BYSTANDER, GROUP, SERVICE, SQUATS, Targets, attacker, become
-from gate_env import OVER, REPOSITORY, GateEnv, python_for, until
-from leftovers import leftovers, missing
-from stage import said
-from table import Row
 from taskgated.intake.settle import hard_links_protected
-from tripwire import Tripwire
+from tests import REPOSITORY
+from tests.chaos.attacker import ATTACKER, BYSTANDER, GROUP, SERVICE, SQUATS, Targets, attacker, become
+from tests.chaos.leftovers import leftovers, missing
+from tests.chaos.stage import said
+from tests.chaos.table import Row
+from tests.chaos.tripwire import Tripwire
+from tests.env.gate import OVER, GateEnv, python_for
+from tests.env.until import until
 
 TOKEN = "token-that-nobody-may-see-4711"
 PATIENCE = 60.0
@@ -163,7 +165,7 @@ class Arena:
             found = [entry.path for entry in entries if not entry.name.startswith("done.")]
         with os.scandir(self.layout.spool) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name in ("rejected", "lost+found"):
+                if entry.name.startswith(".") or entry.name in ("rejected", "failed", "lost+found"):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     found += [f"{entry.path}/{name}" for name in os.listdir(entry) if not name.startswith(".")]
@@ -202,7 +204,7 @@ class Arena:
         notes += [f"refused without a reason: {name}" for name in missing(self.layout, refused)]
         # What the attacker has under names of no interest is his; all else is looked at above.
         self.left = [path for path in leftovers(self.layout, refused) if not path.startswith("spool/")]
-        for path in (self.layout.rejected, self.layout.claims):
+        for path in (self.layout.rejected, self.layout.failed, self.layout.claims):
             if not stat.S_ISDIR(path.lstat().st_mode) or path.lstat().st_uid != SERVICE:
                 notes.append(f"{path.name} was replaced")
         return notes

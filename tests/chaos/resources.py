@@ -21,14 +21,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
-import messages
-import putback
-import stuck
-from disks import ThinDisk
-from siege import PATIENCE, WATCHDOG, Manager, Siege, repeated
-from table import Row
-from taskgated.control.outputs import HUNG
+from taskgated.attempts import outputs
+from taskgated.control.reading import HUNG
 from taskgated.ctl.client import CallError
+from tests.chaos import messages, putback, stuck
+from tests.chaos.disks import ThinDisk
+from tests.chaos.siege import PATIENCE, WATCHDOG, Manager, Siege, repeated
+from tests.chaos.table import Row
 
 Befall = Callable[[Siege], AbstractContextManager[None]]
 
@@ -192,7 +191,7 @@ def output_hangs(name: str, rng: random.Random) -> Row:
     with Manager() as manager, Siege(name, env=manager.environ) as siege:
         _begin(siege)
         since = time.monotonic()
-        directory = siege.env.layout.output_file(1, 1).parent
+        directory = Path(outputs.path(siege.env.layout.log, 1, 1)).parent
         with siege.injected("openat", f"delay_enter={HANGS}", directory):
             siege.wait(lambda: _told(siege, "before0") == HUNG, "it is said to who asks")
             siege.said(HUNG)

@@ -23,13 +23,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-import auditor
-from disks import Disk
-from gate_env import OVER, REPOSITORY, GateEnv, python_for
-from leftovers import leftovers
-from processes import threads, traced
-from table import Row
 from taskgated.ctl.client import Client, Unreachable
+from tests import REPOSITORY
+from tests.chaos import auditor
+from tests.chaos.disks import Disk
+from tests.chaos.leftovers import leftovers
+from tests.chaos.processes import threads, traced
+from tests.chaos.table import Row
+from tests.env.gate import OVER, GateEnv, python_for
+from tests.env.until import until
 
 T = TypeVar("T")
 LIMIT = 2
@@ -144,15 +146,16 @@ class Siege:
 
     def wait(self, what: Callable[[], T], description: str, timeout: float | None = None) -> T:
         """Until ``what`` returns something true, while the daemon is tended."""
-        timeout = PATIENCE if timeout is None else timeout
-        end = time.monotonic() + timeout
-        while not (last := what()):
-            self.tend()
-            if time.monotonic() > end:
-                log = self.env.log()[-4000:]
-                raise AssertionError(f"in {timeout} s it did not happen that {description}; last: {last!r}\n{log}")
-            time.sleep(0.05)
-        return last
+
+        def tended() -> T:
+            if not (last := what()):
+                self.tend()
+            return last
+
+        try:
+            return until(tended, description, PATIENCE if timeout is None else timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.env.log()[-4000:]}") from None
 
     @contextmanager
     def injected(self, calls: str, what: str, path: Path | None = None) -> Iterator[Path]:

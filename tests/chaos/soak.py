@@ -1,6 +1,6 @@
 """Minutes of random load of every format, with random kills of everything; nothing of the daemon may grow.
 
-    python tests/chaos --attack soak --minutes 10
+    python -m tests.chaos --attack soak --minutes 10
 
 Memory, descriptors and threads are sampled over the life of each daemon and each worker server that lives long enough
 to show a trend: both are killed in the first half only, and have the second one to themselves, with workers
@@ -20,11 +20,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import auditor
-from load import WORKERS, Load
-from processes import signal_to
-from table import Row
-from trial import Trial
+from tests.chaos import auditor
+from tests.chaos.load import WORKERS, Load
+from tests.chaos.processes import signal_to
+from tests.chaos.table import Row
+from tests.chaos.trial import Trial
 
 MINUTES = 10.0
 SAMPLE_MINUTES = 0.5

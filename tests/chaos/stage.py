@@ -15,13 +15,14 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import auditor
-from gate_env import GateEnv, until
-from leftovers import leftovers, missing
-from table import Row
+from tests.chaos import auditor
+from tests.chaos.leftovers import leftovers, missing
+from tests.chaos.table import Row
+from tests.env.gate import GateEnv
+from tests.env.until import until
 
 RECORD = Path(__file__).with_name("record.py")
-PATIENCE = 60.0
+PATIENCE = 240.0
 """Seconds for an honest job, on a busy machine; an idle one needs some 0.1."""
 PEAK = 64 * 1024**2
 LASTING = 24 * 1024**2

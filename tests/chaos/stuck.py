@@ -14,11 +14,11 @@ import signal
 import time
 from contextlib import ExitStack
 
-from processes import signal_to
-from siege import Siege
-from table import Row
-from taskgated.health import EVERY
-from taskgated.vigil import PATIENCE
+from taskgated.daemon.health import EVERY
+from taskgated.daemon.vigil import PATIENCE
+from tests.chaos.processes import signal_to
+from tests.chaos.siege import Siege
+from tests.chaos.table import Row
 
 USER = 64_323
 """A user that nobody is, so that no control group can be made, and no other's environment can be read."""

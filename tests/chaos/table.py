@@ -1,4 +1,4 @@
-"""What an attack comes to: one row of the table in the README."""
+"""What an attack comes to: one row of the table in the design page."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Row:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table as the README has it."""
+    """The table as the design page has it."""
     lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
     for row in rows:
         tries = f"{row.tries:,} of {row.of:,}" if row.of else f"{row.tries:,}"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from auditor import Line, Verdict, ends, judge, read
-from gate_env import until
+from tests.chaos.auditor import Line, Verdict, ends, judge, read
+from tests.env.until import until
 
 RECORD = Path(__file__).with_name("record.py")
 

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from gate import Gate
-from machine import SUITES, UNIT, until
-from packages_env import deb
-from vm import Vm, unwanted
+from tests.chaos.vm import Vm, unwanted
+from tests.env.packages import deb
+from tests.env.until import until
+from tests.system.gate import Gate
+from tests.system.machine import SUITES, UNIT
 
 GROUP = f"/sys/fs/cgroup/system.slice/{UNIT}"
 MEMORY = "256M"

@@ -1,4 +1,4 @@
-"""A few crash points of each scenario, others each time; ``python tests/chaos --all`` does them all."""
+"""A few crash points of each scenario, others each time; ``python -m tests.chaos --all`` does them all."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import shutil
 
 import pytest
 
-from crashpoints import SCENARIOS, Point, attempt
-from table import Row
+from tests.chaos.crashpoints import SCENARIOS, Point, attempt
+from tests.chaos.table import Row
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 

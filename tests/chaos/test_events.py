@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-import events
-from disks import can_mount
+from tests.chaos import events
+from tests.chaos.disks import can_mount
 
 ATTACKS = events.attacks()
 

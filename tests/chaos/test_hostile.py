@@ -10,20 +10,19 @@ from pathlib import Path
 
 import pytest
 
-import attacker
-import hostile
-import races
-from gate_env import GateEnv, until
-from hostile_clients import connections, sockets, tell
-from hostile_files import tiny_files
-from hostile_handlers import mess_and_kills
-from impostors import impostors, strangers, victim
-from stage import PATIENCE, Stage, siege
-from table import Row
-from taskgated.clock import ProcessId
-from taskgated.control.gate import INTERFACE
-from taskgated.control.varlink import CLIENTS
-from taskgated.sockets import connect
+from taskgated.core.fixed import INTERFACE
+from taskgated.host.processes import ProcessId
+from taskgated.protocol.sockets import connect
+from taskgated.protocol.varlink import CLIENTS
+from tests.chaos import attacker, hostile, races
+from tests.chaos.hostile_clients import connections, sockets, tell
+from tests.chaos.hostile_files import tiny_files
+from tests.chaos.hostile_handlers import mess_and_kills
+from tests.chaos.impostors import impostors, strangers, victim
+from tests.chaos.stage import PATIENCE, Stage, siege
+from tests.chaos.table import Row
+from tests.env.gate import GateEnv
+from tests.env.until import until
 
 SEED = 4711
 impossible = races.impossible()
@@ -215,7 +214,7 @@ def test_a_gate_that_does_not_start_is_a_row() -> None:
             assert not self.gate.wait(), "it does not start"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stage.Stage", Broken)
+        patch.setattr("tests.chaos.stage.Stage", Broken)
         row = siege("broken", hostile.FILES, random.Random(SEED), False)
     assert "it does not start" in row.notes[0]
 

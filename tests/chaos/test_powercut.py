@@ -6,20 +6,13 @@ import os
 import random
 import socket
 import struct
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-# The lab's modules; also when nothing else of it is tested.
-sys.path.append(str(Path(__file__).resolve().parents[1] / "system"))
-
-import auditor
-import clocks
-import powercut
-import vm
-from packages_env import deb
+from tests.chaos import auditor, clocks, powercut, vm
+from tests.env.packages import deb
 
 READ, WRITE, FLUSH = 0, 1, 3
 """Requests of the NBD protocol."""

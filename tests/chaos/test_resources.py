@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-import resources
-import siege
-from disks import can_mount
-from table import Row
+from taskgated.attempts.outcomes import Outcomes
 from taskgated.core.job import Outcome, Result, Spec
-from taskgated.intake import watch
-from taskgated.outcomes import Outcomes
+from taskgated.errors import DiskTrouble
+from taskgated.intake import place as place_module
 from taskgated.store.contract import Addition
-from taskgated.store.sqlite import SqliteStore
+from taskgated.store.sqlite.store import SqliteStore
+from tests.chaos import resources, siege
+from tests.chaos.disks import can_mount
+from tests.chaos.table import Row
 
 ATTACKS = resources.attacks()
 on_disks = pytest.mark.skipif(bool(can_mount()), reason=can_mount() or "it can")
@@ -144,7 +144,7 @@ def test_no_descriptor_for_the_log_is_no_lost_sync(tmp_path: Path, monkeypatch: 
     try:
         with monkeypatch.context() as short:
             Short(short, "jobs.sqlite-wal")
-            with pytest.raises(OSError, match="Too many"):
+            with pytest.raises(DiskTrouble, match="Too many"):
                 store.begin(early=True)
             store.rollback()
         store.begin(early=True)
@@ -168,6 +168,6 @@ def test_what_cannot_be_asked_is_not_called_deaf(monkeypatch: pytest.MonkeyPatch
     def fail(*args: Any) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    place = watch.Place(b"", b"/spool", -1, (0, 0), emitter=Alive())  # type: ignore[arg-type]
-    monkeypatch.setattr(watch, "open", fail, raising=False)
-    assert "Too many open files" in watch._deaf(place)
+    place = place_module.Place(b"", b"/spool", -1, (0, 0), emitter=Alive())  # type: ignore[arg-type]
+    monkeypatch.setattr(place_module, "open", fail, raising=False)
+    assert "Too many open files" in place_module.deaf(place)

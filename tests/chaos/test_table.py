@@ -1,22 +1,20 @@
-"""The table in the README is what the program prints, and the soak sees what grows."""
+"""The table in the design page is what the program prints, and the soak sees what grows."""
 
 from __future__ import annotations
 
-import runpy
-from pathlib import Path
-
 import pytest
 
-from soak import ENOUGH, Life, Sample, grown
-from table import HEAD, Row, markdown
+from tests import REPOSITORY
+from tests.chaos.__main__ import known
+from tests.chaos.soak import ENOUGH, Life, Sample, grown
+from tests.chaos.table import HEAD, Row, markdown
 
-HERE = Path(__file__).resolve().parent
-README = HERE.parents[1] / "README.md"
+DESIGN = REPOSITORY / "taskgated" / "DESIGN.md"
 
 
-def test_the_readme_has_each_row_of_the_program() -> None:
-    kinds = {kind for kind, _ in runpy.run_path(str(HERE / "__main__.py"), run_name="chaos")["known"]().values()}
-    text = README.read_text()
+def test_the_design_page_has_each_row_of_the_program() -> None:
+    kinds = {kind for kind, _ in known().values()}
+    text = DESIGN.read_text()
     head = "| " + " | ".join(HEAD) + " |"
     rows = text.partition(head + "\n")[2].partition("\n\n")[0].splitlines()[1:]
     assert {row.split("|")[1].strip() for row in rows} == kinds

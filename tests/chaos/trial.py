@@ -22,13 +22,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import auditor
-from gate_env import OVER, REPOSITORY, GateEnv, until
-from leftovers import leftovers, missing
-from load import WORKERS, Load, every_format
-from processes import signal_to, traced
-from table import Row
 from taskgated.errors import TaskgateError
+from tests import REPOSITORY
+from tests.chaos import auditor
+from tests.chaos.leftovers import leftovers, missing
+from tests.chaos.load import WORKERS, Load, every_format
+from tests.chaos.processes import signal_to, traced
+from tests.chaos.table import Row
+from tests.env.gate import OVER, GateEnv
+from tests.env.until import until
 
 PATIENCE = 90.0
 """Seconds for all jobs to be over, on a busy machine."""

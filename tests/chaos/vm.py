@@ -23,7 +23,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
-from machine import CACHE, SUITES, Machine, mirror, until
+from tests.env.until import until
+from tests.system.machine import CACHE, SUITES, Machine, mirror
 
 PACKAGES = (
     "systemd,systemd-sysv,dbus,udev,kmod,e2fsprogs,procps,adduser,acl,python3,python3-yaml,python3-watchdog,"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gate import Gate
-from machine import SUITES, Machine
-from packages_env import deb as build_deb
+from tests.env.packages import deb as build_deb
+from tests.system.gate import Gate
+from tests.system.machine import SUITES, Machine
 
 
 def missing() -> str:
@@ -23,7 +23,7 @@ def missing() -> str:
     return ""
 
 
-@pytest.fixture(scope="session", params=SUITES)
+@pytest.fixture(scope="package", params=SUITES)
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Booted, without our package. Its tests run one after the other, in the order of the file."""
     if reason := missing():
@@ -41,7 +41,7 @@ def deb() -> Path:
     return build_deb()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def installed(machine: Machine, deb: Path) -> Gate:
     """The machine with the package installed, three users, and a short patience."""
     gate = Gate(machine)

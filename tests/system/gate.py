@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from machine import UNIT, Machine, until
+from tests.env.until import until
+from tests.system.machine import UNIT, Machine
 
 SPOOL = "/var/spool/taskgate"
 OVER = ("succeeded", "failed", "cancelled")

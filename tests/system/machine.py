@@ -14,10 +14,12 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+from tests.env.until import until
 
 SUITES = ("bookworm", "trixie")
 CACHE = Path(os.environ.get("TASKGATED_LAB", "~/.cache/taskgated-lab")).expanduser()
@@ -26,17 +28,6 @@ PACKAGES = (
     "procps,man-db,acl,cron,sudo,rsync,openssh-client,openssh-sftp-server,python3-venv,pipx"
 )
 UNIT = "taskgated.service"
-T = TypeVar("T")
-
-
-def until(what: Callable[[], T], description: str, timeout: float = 60.0) -> T:
-    """Wait until ``what`` returns something true, and return that; say what it last returned if it never does."""
-    end = time.monotonic() + timeout
-    while not (last := what()):
-        if time.monotonic() > end:
-            raise AssertionError(f"in {timeout} s it did not happen that {description}; last seen: {last!r}")
-        time.sleep(0.1)
-    return last
 
 
 def mirror() -> str:
@@ -103,10 +94,11 @@ class Machine:
     # -- life ------------------------------------------------------------------------------------
 
     def boot(self) -> None:
+        """It ends with this process, however that ends."""
         self.pid = 0
         if not self.root.exists():
             subprocess.run(["cp", "-a", "--reflink=auto", str(base(self.suite)), str(self.root)], check=True)
-        alone = 'for group in $0; do echo $$ >"$group/cgroup.procs"; done; exec "$@"'
+        alone = 'for group in $0; do echo $$ >"$group/cgroup.procs"; done; exec setpriv --pdeathsig KILL "$@"'
         command = [
             "systemd-nspawn", "--quiet", f"--machine={self.name}", "-D", str(self.root), "--boot", "--register=no",
             "--keep-unit", "--console=pipe",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from gate import Gate
-from machine import UNIT, until
+from tests.env.until import until
+from tests.system.gate import Gate
+from tests.system.machine import UNIT
 
 
 def test_one_jobs_life_by_its_id(gate: Gate) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import packages_env
-from gate import SPOOL, Gate
-from machine import UNIT, Machine, until
+from tests import REPOSITORY
+from tests.env import packages as packages_env
+from tests.env.until import until
+from tests.system.gate import SPOOL, Gate
+from tests.system.machine import UNIT, Machine
 
 
 class TestInstalled:
@@ -25,12 +27,13 @@ class TestInstalled:
 
     def test_directories(self, gate: Gate) -> None:
         out = gate.machine.run(
-            "stat", "-c", "%n %a %U %G", SPOOL, f"{SPOOL}/rejected", f"{SPOOL}/.claims", "/var/lib/taskgate",
-            "/var/log/taskgate", "/run/taskgate", "/etc/taskgate/taskgated.yaml",
+            "stat", "-c", "%n %a %U %G", SPOOL, f"{SPOOL}/rejected", f"{SPOOL}/failed", f"{SPOOL}/.claims",
+            "/var/lib/taskgate", "/var/log/taskgate", "/run/taskgate", "/etc/taskgate/taskgated.yaml",
         )  # fmt: skip
         assert out.splitlines() == [
             f"{SPOOL} 3730 taskgate taskgate",
             f"{SPOOL}/rejected 2750 taskgate taskgate",
+            f"{SPOOL}/failed 2750 taskgate taskgate",
             f"{SPOOL}/.claims 2700 taskgate taskgate",
             "/var/lib/taskgate 700 taskgate taskgate",
             "/var/log/taskgate 2750 taskgate adm",
@@ -47,7 +50,7 @@ class TestInstalled:
             assert (done.returncode, done.stdout) == (0, "")
 
     def test_manuals_and_completions(self, gate: Gate) -> None:
-        for page in ("8 taskgated", "1 taskgatectl", "5 taskgated.yaml", "5 taskgate-job"):
+        for page in ("8 taskgated", "1 taskgatectl", "5 taskgated.yaml", "5 taskgate-job", "5 taskgate-foreign"):
             assert gate.machine.try_("man", "-w", *page.split()).returncode == 0, page
         for program in ("taskgated", "taskgatectl"):
             for path in (
@@ -75,7 +78,6 @@ class TestInstalled:
         machine.run("systemctl", "restart", UNIT)
 
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 MAN = REPOSITORY / "packaging" / "man" / "taskgate-job.5"
 
 
@@ -349,6 +351,7 @@ class TestUserInstance:
         assert own("systemctl", "--user", "is-active", "taskgated") == "active"
         spool = "/home/eve/.local/state/taskgate/spool"
         own("sh", "-c", f"echo 'command: [id, -un]' >{spool}/a.yaml")
+        until(lambda: '"id": 1' in own("taskgatectl", "--user", "--json", "list"), "eve's job is there")
         assert "succeeded" in own("taskgatectl", "--user", "wait", "1")
         assert own("taskgatectl", "--user", "logs", "1") == "eve"
         assert machine.run("stat", "-c", "%a", spool) == "700"

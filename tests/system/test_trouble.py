@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gate import Gate
-from machine import UNIT, until
+from tests.env.until import until
+from tests.system.gate import Gate
+from tests.system.machine import UNIT
 
 
 def test_reload_with_a_good_configuration(gate: Gate) -> None:
@@ -192,7 +193,7 @@ def test_a_frozen_disk_is_noticed(own_disk: tuple[Gate, str]) -> None:
 def impatient(gate: Gate) -> Iterator[Gate]:
     """A start of it may take ten seconds, not two minutes."""
     code = "import sys\nif sys.orig_argv[-1].endswith('/taskgated'):\n"
-    patience = "    from taskgated import starting\n    starting.PATIENCE = 10.0\n"
+    patience = "    from taskgated.daemon import starting\n    starting.PATIENCE = 10.0\n"
     gate.machine.write("/opt/impatient/sitecustomize.py", code + patience)
     with gate.machine.drop_in("Environment=PYTHONPATH=/opt/impatient"):
         yield gate

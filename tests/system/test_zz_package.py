@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gate import SPOOL, Gate
-from machine import UNIT, until
-from packages_env import deb as build_deb
+from tests.env.packages import deb as build_deb
+from tests.env.until import until
+from tests.system.gate import SPOOL, Gate
+from tests.system.machine import UNIT
 
 PREVIOUS = "0.1.9"
 KEPT = ("/var/lib/taskgate", "/var/log/taskgate", SPOOL)

@@ -1,0 +1,87 @@
+"""What control needs of the daemon's other parts, by which it is handed them: it knows none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from taskgated.core.capacity import Reason
+from taskgated.core.job import Job
+from taskgated.language.config import Config
+from taskgated.store.answer import Answer
+from taskgated.store.contract import Backlog, Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """A worker that is connected. ``job``: the id of the one that it runs, or is about to; ``leaving``: it gets no
+    other."""
+
+    pid: int
+    job: int | None
+    leaving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files of one queue that stay in the spool: so many wait for the second file that is required, whose name ends
+    in ``ending``, since ``oldest`` (microseconds since the epoch), and so many are left ``alone`` for their names."""
+
+    queue: str
+    waiting: int
+    ending: str
+    oldest: int | None
+    hint: str
+    alone: int
+
+
+class Work(Protocol):
+    """The jobs that run, and those that are about to."""
+
+    def workers(self) -> Sequence[Busy]: ...
+
+    def ready(self) -> Sequence[int]:
+        """The ids in the ready queue, the next to start first."""
+
+    def unkillable(self, job: int) -> str:
+        """What there is to say of a running job that had to end and does not; "" of any other."""
+
+    def reasons(self, job: Job) -> Sequence[Reason]:
+        """All that keeps a queued or held job from starting now; empty when it is only not its turn."""
+
+
+class Health(Protocol):
+    """What the daemon says of itself."""
+
+    def ready(self) -> bool:
+        """Whether it takes jobs in and runs them."""
+
+    def text(self, backlog: Backlog | None = None) -> str:
+        """What it does, in one line; ``backlog``: what waits, as the store has just said."""
+
+    def problems(self) -> list[str]:
+        """What a person should see to, a sentence each."""
+
+    def files(self) -> Sequence[Files]:
+        """What stays in the spool."""
+
+    def notes(self) -> list[str]:
+        """What may not be meant as it is, a sentence each."""
+
+    @property
+    def store_trouble(self) -> str:
+        """Why nothing can be written, and so nothing started, now; "" when it can."""
+
+
+Configuration = Callable[[], Config]
+"""The one in force."""
+
+Reload = Callable[[], list[str]]
+"""Puts the configuration on disk in force and returns notes on it, or raises ``ConfigError`` and changes nothing."""
+
+Cancel = Callable[[int, Callable[[Answer[Ended]], None]], None]
+"""Ends a job by its id; the store's answer comes later."""
+
+CancelArray = Callable[[int, Callable[[Answer[tuple[int, int]]], None]], None]
+"""Ends all of an array, by its id; how many jobs will not start, and how many are told to end, comes later."""

@@ -1,0 +1,73 @@
+"""``Show``: all about one job, and everything that it waits for."""
+
+from __future__ import annotations
+
+import os
+
+from taskgated.control.asking import Asking
+from taskgated.control.needs import Configuration, Health, Work
+from taskgated.control.reasons import TURN, Worded, store_trouble, worded
+from taskgated.control.views import Viewer
+from taskgated.core.state import State
+from taskgated.host.clock import rfc3339
+from taskgated.host.paths import Layout
+from taskgated.protocol.replies import ShowReply
+from taskgated.protocol.varlink import Call
+from taskgated.store.answer import Answer
+from taskgated.store.contract import ATTEMPTS, Details
+from taskgated.text import to_text
+
+ALL = 2**62
+"""More attempts than any job has."""
+
+
+class Show:
+    def __init__(
+        self, asking: Asking, work: Work, health: Health, configuration: Configuration, layout: Layout
+    ) -> None:
+        self._asking = asking
+        self._work = work
+        self._health = health
+        self._configuration = configuration
+        self._layout = layout
+
+    def __call__(self, call: Call) -> None:
+        call.allow("id", "before", "limit")
+        before = call.integer("before", ALL)
+        limit = min(ATTEMPTS, call.integer("limit", ATTEMPTS))
+        job = call.integer("id")
+
+        def tell(answer: Answer[Details]) -> None:
+            details, viewer = answer.get(), Viewer(call, self._configuration().access)
+            record = details.record
+            first = details.attempts[0].number if details.attempts else before
+            reply = ShowReply(
+                job=viewer.job(record),
+                attempts=[viewer.attempt(self._layout, record, attempt) for attempt in details.attempts],
+                earlier=first if 1 < first <= record.attempt else None,
+                spec=viewer.spec(details),
+                unreadable=viewer.unreadable(details),
+                output_removed=rfc3339(details.output_removed),
+                kept=self._kept(details),
+                waits_for=[{"kind": reason.kind, "text": reason.text} for reason in self._waits_for(details)],
+            )
+            call.reply(reply)
+
+        self._asking.ask(call, lambda store: store.show(job, before, limit), tell)
+
+    def _kept(self, details: Details) -> str | None:
+        """Where its file is, as ``intake/failed.py`` has it: its claim is the job's for good."""
+        record = details.record
+        if details.job.claim is None or not record.state.final or record.state is State.SUCCEEDED:
+            return None
+        return f"{to_text(os.fsencode(self._layout.failed))}/{record.id}/{record.source}"
+
+    def _waits_for(self, details: Details) -> list[Worded]:
+        if details.record.state is State.RUNNING and (text := self._work.unkillable(details.job.id)):
+            return [Worded("unkillable", text)]
+        if details.record.state not in (State.QUEUED, State.HELD):
+            return []
+        found = [worded(reason) for reason in self._work.reasons(details.job)]
+        if trouble := self._health.store_trouble:
+            found.append(store_trouble(trouble))
+        return found or [TURN]

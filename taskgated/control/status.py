@@ -1,0 +1,88 @@
+"""``Status``: what the gate does now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from taskgated import __version__
+from taskgated.control.asking import Asking
+from taskgated.control.needs import Busy, Configuration, Files, Health, Work
+from taskgated.core.state import State
+from taskgated.host.clock import rfc3339
+from taskgated.protocol.replies import ShownFiles, ShownQueue, ShownWorker, StatusReply
+from taskgated.protocol.varlink import Call
+from taskgated.store.answer import Answer
+from taskgated.store.contract import Backlog
+
+_UNKNOWN = Backlog({}, {}, 0, {}, None, 0.0)
+
+
+class Status:
+    def __init__(self, asking: Asking, work: Work, health: Health, configuration: Configuration) -> None:
+        self._asking = asking
+        self._work = work
+        self._health = health
+        self._configuration = configuration
+
+    def __call__(self, call: Call) -> None:
+        call.allow()
+        always = list(self._configuration().queues)
+        self._asking.ask(call, lambda store: store.backlog(always), lambda answer: self._tell(call, answer))
+
+    def _tell(self, call: Call, answer: Answer[Backlog]) -> None:
+        # This is the question that must be answered when nothing else can be.
+        backlog = answer.get() if answer.error is None else _UNKNOWN
+        unknown = [] if answer.error is None else [f"what waits cannot be read: {answer.error}"]
+        config = self._configuration()
+        reply = StatusReply(
+            ready=self._health.ready() and not unknown,
+            text=self._health.text(backlog),
+            version=__version__,
+            pid=os.getpid(),
+            counts={str(state): backlog.totals.get(state, 0) for state in State},
+            workers=[_worker(worker) for worker in self._work.workers()],
+            queues=_queues(backlog, {name: queue.limit for name, queue in config.queues.items()}),
+            more_queues=backlog.others,
+            ready_queue=list(self._work.ready()),
+            oldest=rfc3339(backlog.oldest),
+            problems=self._health.problems() + unknown,
+            notes=config.notes() + self._health.notes(),
+            files=[_files(files) for files in self._health.files()],
+        )
+        call.reply(reply)
+
+
+def _queues(backlog: Backlog, limits: dict[str, int | None]) -> list[ShownQueue]:
+    """All that are configured, and those that the store has told of."""
+    names = sorted(limits.keys() | backlog.counts.keys())
+    return [_queue(name, limits.get(name), backlog.counts.get(name, {})) for name in names]
+
+
+def _queue(name: str, limit: int | None, jobs: Mapping[State, int]) -> ShownQueue:
+    return {
+        "name": name,
+        "limit": limit,
+        "queued": jobs.get(State.QUEUED, 0),
+        "held": jobs.get(State.HELD, 0),
+        "running": jobs.get(State.RUNNING, 0),
+        "succeeded": jobs.get(State.SUCCEEDED, 0),
+        "failed": jobs.get(State.FAILED, 0),
+        "cancelled": jobs.get(State.CANCELLED, 0),
+    }
+
+
+def _files(files: Files) -> ShownFiles:
+    return {
+        "queue": files.queue,
+        "waiting": files.waiting,
+        "ending": files.ending,
+        "oldest": rfc3339(files.oldest),
+        "hint": files.hint,
+        "left_alone": files.alone,
+    }
+
+
+def _worker(worker: Busy) -> ShownWorker:
+    state = "running" if worker.job is not None else "leaving" if worker.leaving else "idle"
+    return {"pid": worker.pid, "state": state, "job": worker.job}

@@ -1,0 +1,231 @@
+"""Demands against capacities: may this job start now? Yes, or all the reasons against it at once, as data.
+
+A job demands so much of each of some capacities: a place in its queue, a place among all that run. What it demands
+follows from its ``Line`` alone, so jobs of one line are alike here. A capacity has a total, which the policy says.
+How much of it is in use is summed up over the jobs that run, and counted by no other means. No answer looks at other
+queued jobs, so each costs the same at any backlog.
+
+A new capacity is a class beside ``QueuePlaces`` with its reason, its total in ``Policy``, and its line in ``demands``
+(with what that looks at in ``Line``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from taskgated.core.job import Clock, Job
+from taskgated.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The part of the configuration that decides. ``workers``: jobs that may run at once in all; ``ready_queue``: how
+    many the gate keeps ready; ``limits``: of a queue's jobs at once, only of the queues that have one."""
+
+    workers: int
+    ready_queue: int
+    limits: Mapping[str, int]
+
+
+# -- reasons -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """It is held until it is released."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotDue:
+    """Its time has not come; ``left``: microseconds until then, by the clock that it is due in."""
+
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFull:
+    """Its queue runs as many as it may, or more after a reload."""
+
+    queue: str
+    running: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayFull:
+    """As many jobs of its array as may run at once came before it. ``array``: the id of that one's first job."""
+
+    array: int
+    at_most: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllBusy:
+    """As many jobs run as may run in all."""
+
+    running: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoWorker:
+    """Another job may run, and no idle worker is there for it."""
+
+    running: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """Nothing is started any more."""
+
+
+Reason = Held | NotDue | QueueFull | ArrayFull | AllBusy | NoWorker | Draining
+
+# -- capacities ----------------------------------------------------------------------------------
+
+
+class Capacity(Protocol):
+    """Something of which there is only so much. Equal ones are the same one."""
+
+    def total(self, policy: Policy) -> int | None:
+        """How much there is of it; None: it has no bound."""
+
+    def short(self, used: int, total: int) -> Reason:
+        """Why a demand for it cannot be met."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlaces:
+    """How many jobs of a queue run at once."""
+
+    queue: str
+
+    def total(self, policy: Policy) -> int | None:
+        return policy.limits.get(self.queue)
+
+    def short(self, used: int, total: int) -> Reason:
+        return QueueFull(self.queue, used, total)
+
+
+@dataclass(frozen=True, slots=True)
+class AllPlaces:
+    """How many jobs run at once in all."""
+
+    def total(self, policy: Policy) -> int | None:
+        return policy.workers
+
+    def short(self, used: int, total: int) -> Reason:
+        return AllBusy(used, total)
+
+
+ALL = AllPlaces()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What of a job decides what it demands."""
+
+    queue: str
+
+
+def line(job: Job) -> Line:
+    return Line(job.queue)
+
+
+def demands(line: Line) -> Mapping[Capacity, int]:
+    """How much a job of that line takes of what, from the moment its start is decided until nothing of it is left."""
+    return {QueuePlaces(line.queue): 1, ALL: 1}
+
+
+class Capacities:
+    """Who holds how much of what."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._held: dict[Capacity, dict[int, int]] = {}  # by the job that holds so much of it; none without a holder
+
+    def occupy(self, job: Job) -> None:
+        for capacity, amount in demands(line(job)).items():
+            self._held.setdefault(capacity, {})[job.id] = amount
+
+    def vacate(self, job: Job) -> None:
+        for capacity in demands(line(job)):
+            held = self._held[capacity]
+            del held[job.id]
+            if not held:
+                del self._held[capacity]
+
+    def short(self, line: Line) -> Iterator[Reason]:
+        """Everything of which there is not enough left for a job of that line."""
+        for capacity, amount in demands(line).items():
+            total, used = capacity.total(self.policy), self.used(capacity)
+            if total is not None and used + amount > total:
+                yield capacity.short(used, total)
+
+    def used(self, capacity: Capacity) -> int:
+        held = self._held.get(capacity)
+        return 0 if held is None else sum(held.values())
+
+    def bounded(self, queue: str) -> bool:
+        """Whether this queue has a limit of its own."""
+        return queue in self.policy.limits
+
+    def room(self, queue: str) -> int | None:
+        """How many more of this queue could run, if none of another did; negative after a reload that took places
+        away, None without a bound."""
+        if not self.bounded(queue):
+            return None
+        return self.policy.limits[queue] - self.used(QueuePlaces(queue))
+
+    def full(self, queue: str) -> bool:
+        """Whether the queue itself lets nothing more start."""
+        room = self.room(queue)
+        return room is not None and room <= 0
+
+    def sanity_check(self, running: Mapping[int, Job]) -> None:
+        """For tests: each job that runs holds what it demands, and nothing else is held."""
+        held: dict[Capacity, dict[int, int]] = {}
+        for job in running.values():
+            for capacity, amount in demands(line(job)).items():
+                held.setdefault(capacity, {})[job.id] = amount
+        assert self._held == held
+
+
+# -- the decision --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What decides whether a job may start, at this moment. ``idle``: workers that are there and have nothing to do;
+    times in microseconds, each since the start of its clock."""
+
+    capacities: Capacities
+    idle: int = 0
+    draining: bool = False
+    steady: int = 0
+    wall: int = 0
+
+
+def reasons(job: Job, now: Situation) -> tuple[Reason, ...]:
+    """Everything that a queued job waits for; empty when it may start now."""
+    return tuple(_reasons(job, now))
+
+
+def _reasons(job: Job, now: Situation) -> Iterator[Reason]:
+    if job.state is State.HELD:
+        yield Held()
+    if job.due is not None:
+        left = job.due - (now.wall if job.due_clock is Clock.WALL else now.steady)
+        if left > 0:
+            yield NotDue(left)
+    if job.parked and job.array is not None:
+        yield ArrayFull(job.array, job.spec.array.at_most or 0)
+    yield from now.capacities.short(line(job))
+    running, workers = now.capacities.used(ALL), now.capacities.policy.workers
+    if running < workers and not now.idle:
+        yield NoWorker(running, workers)
+    if now.draining:
+        yield Draining()

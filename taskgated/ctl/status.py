@@ -1,0 +1,58 @@
+"""``taskgatectl status``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from taskgated.ctl.client import Client
+from taskgated.ctl.columns import moment, table
+from taskgated.ctl.terminal import answer
+from taskgated.ctl.verb import Exit, Verb, no_arguments
+from taskgated.protocol.replies import STATUS, ShownFiles, StatusReply
+
+
+class Options(Protocol):
+    json: bool
+
+
+def run(gate: Client, options: Options) -> int:
+    reply = gate.ask(STATUS)
+    answer(options.json, reply, _lines(reply))
+    return Exit.OK if reply["ready"] else Exit.NOT_SO
+
+
+def _lines(reply: StatusReply) -> list[str]:
+    counts = ", ".join(f"{number} {state}" for state, number in reply["counts"].items() if number)
+    lines = [
+        f"taskgated {reply['version']} (pid {reply['pid']}): {'ready' if reply['ready'] else 'not ready'}",
+        f"  {reply['text']}",
+        f"  jobs: {counts or 'none'}",
+    ]
+    if reply["oldest"]:
+        lines.append(f"  waiting longest: since {moment(reply['oldest'])}")
+    lines += [f"  problem: {problem}" for problem in reply["problems"]]
+    lines += [f"  note: {note}" for note in reply.get("notes") or ()]  # an older daemon has none
+    lines += [f"  note: {note}" for files in reply.get("files") or () for note in _staying(files)]
+    workers = [(w["pid"], w["state"], w["job"]) for w in reply["workers"]]
+    lines += ["", *table(("WORKER", "STATE", "JOB"), workers)]
+    queues = [(q["name"], q["limit"], q["queued"], q["running"], q["failed"]) for q in reply["queues"]]
+    more = reply.get("more_queues")  # an older daemon does not say it
+    rest = [f"and {more} more queues with jobs: taskgatectl list --queue QUEUE"] if more else []
+    return [*lines, "", *table(("QUEUE", "LIMIT", "QUEUED", "RUNNING", "FAILED"), queues), *rest]
+
+
+def _staying(files: ShownFiles) -> Iterator[str]:
+    """What files of a queue wait for, or that they are left alone."""
+    where = f"queue {files['queue']}"
+    if number := files["waiting"]:
+        many = f"{number} file waits for its" if number == 1 else f"{number} files wait for their"
+        oldest = "since" if number == 1 else "the oldest since"
+        hint = f" ({files['hint']})" if files["hint"] else ""
+        yield f"{where}: {many} NAME{files['ending']}, {oldest} {moment(files['oldest'])}{hint}"
+    if number := files["left_alone"]:
+        many = "1 file is left alone for its" if number == 1 else f"{number} files are left alone for their"
+        yield f"{where}: {many} name{'s' * (number != 1)}"
+
+
+VERB = Verb("what the gate does now; exit status 0 only when it is ready", no_arguments, run)

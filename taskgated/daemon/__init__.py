@@ -1,0 +1,1 @@
+"""The daemon: the only place that sees every part, and what stands between the core and the outside."""

@@ -1,0 +1,374 @@
+"""Carries out what the gate decides: the seam between the pure core and the store, the workers, the journal.
+
+Events come in from the store's thread, from workers and from the supervisor, which buries the dead. Each is given to
+the gate, and the actions that it returns are done here, in order. All of it on the main loop.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from taskgated.attempts import outputs
+from taskgated.attempts.outcomes import Outcomes
+from taskgated.attempts.scripts import Scripts
+from taskgated.core.gate import Abandon, Action, Fetch, Finish, Gate, Run, Start, Stop
+from taskgated.core.job import NEVER_RAN, Job, Outcome, Result
+from taskgated.core.lifecycle import Verb
+from taskgated.core.state import State
+from taskgated.daemon.roster import Roster, Worker
+from taskgated.errors import MessageTooLong, StoreError
+from taskgated.events import Event
+from taskgated.host.clock import MICROSECONDS, wall
+from taskgated.host.journal import Journal, Priority
+from taskgated.host.listeners import Listeners
+from taskgated.host.loop import Loop, Timer
+from taskgated.host.paths import Layout
+from taskgated.store.answer import Answer
+from taskgated.store.causes import WHILE_RUNNING, in_words
+from taskgated.store.client import StoreClient
+from taskgated.store.contract import Added, Ended, Woken
+from taskgated.text import to_text
+
+WALL_CHECK = 30.0
+"""Seconds between looks at the clock while a job waits for its time: the wall clock may be stepped, and the timers
+of the loop stand still while the host is suspended."""
+
+_ENDS = {
+    State.SUCCEEDED: (Event.JOB_SUCCEEDED, Priority.INFO),
+    State.FAILED: (Event.JOB_FAILED, Priority.WARNING),
+    State.CANCELLED: (Event.JOB_CANCELLED, Priority.NOTICE),
+}
+
+
+class Conductor:
+    """It tells ``over`` the id of each job that is over, ``let_go`` the claimed files that no job works on any more,
+    and whether one of these jobs did not succeed, ``progressed`` that jobs came, started or ended, ``untold`` of a
+    worker that cannot be handed its attempt and how that has ended so, and ``broken`` why the store is of no use any
+    more. ``given`` is called with the highest id of new jobs."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        loop: Loop,
+        gate: Gate,
+        store: StoreClient,
+        roster: Roster,
+        journal: Journal,
+        clock: Callable[[], int],
+        given: Callable[[int], None],
+    ) -> None:
+        self._gate = gate
+        self.over = Listeners[int]()
+        self.let_go = Listeners[Sequence[str], bool]()
+        self.progressed = Listeners[()]()
+        self.broken = Listeners[str]()
+        self.untold = Listeners[Worker, Outcome]()
+        self._given = given
+        self._condemned: set[int] = set()  # that were over already
+        self._layout = layout
+        self._loop = loop
+        self._store = store
+        self._roster = roster
+        self._journal = journal
+        self._steady = clock
+        self.outcomes = Outcomes(layout.outcomes)
+        self._scripts = Scripts(layout.scripts)
+        self._timer: Timer | None = None
+        self._timer_at = 0.0
+        # Ends of attempts that the store has not answered yet, by (job, attempt); each with the worker to tell.
+        self._ending: dict[tuple[int, int], str | None] = {}
+
+    # -- the gate's actions ----------------------------------------------------------------------
+
+    def do(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case Fetch():
+                    self._fetch(action)
+                case Start():
+                    self._start(action)
+                case Run(job, key):
+                    self._run(job, key)
+                case Stop(job_id, attempt, key, grace):
+                    if worker := self._roster.workers.get(key):
+                        self._roster.stop(worker, job_id, attempt, grace)
+                case Finish():
+                    self._finish(action)
+                case Abandon(job):
+                    never = Outcome(job.id, job.attempt, Result.KILLED, message="its worker died before the start")
+                    self.do(self._gate.ended(never, None))
+
+    def _fetch(self, asked: Fetch) -> None:
+        def done(answer: Answer[list[Job]]) -> None:
+            if answer.error is not None:
+                self.broken.tell(f"which jobs are next cannot be read: {answer.error}")
+                return
+            jobs = answer.get()
+            for job in jobs:
+                if job.unreadable:  # before anything is asked for again, which would bring it again
+                    self._condemn(job, f"its row in the database cannot be read: {job.unreadable}")
+            whole = len(jobs) < asked.most
+            self.do(self._gate.fetched([job for job in jobs if not job.unreadable], asked, whole=whole))
+
+        self._store.ask(lambda store: store.fetch(asked.wanted, asked.known, asked.most), done, early=True)
+
+    def _start(self, start: Start) -> None:
+        job = start.job
+
+        def done(answer: Answer[int]) -> None:
+            self._started(job, answer)
+
+        record = self._roster.workers[start.worker].record  # an idle worker is a connected one
+        self._store.submit(lambda store: store.start(job.id, job.attempt, record), done, early=start.repeatable)
+
+    def _finish(self, action: Finish) -> None:
+        def done(answer: Answer[Ended]) -> None:
+            self._finished(action, answer)
+
+        self._ending[action.job.id, action.outcome.attempt] = action.worker
+        self._store.submit(lambda store: store.finish(action.outcome, action.verdict), done)
+
+    def reported_again(self, worker: str, job: int, attempt: int) -> bool:
+        """Whether that end is known, but not on stable storage yet. Then the worker is told when it is; until then
+        what it has put down is all that there is of it."""
+        if (job, attempt) not in self._ending:
+            return False
+        self._ending[job, attempt] = worker
+        return True
+
+    def _started(self, job: Job, answer: Answer[int]) -> None:
+        if answer.error is None:
+            self.do(self._gate.started(job.id))
+        else:  # it was cancelled, or its time ran out, between the fetch and now
+            if isinstance(answer.error, StoreError):
+                self._condemn(job, f"its start cannot be recorded: {answer.error}")
+            self.do(self._gate.start_refused(job.id))
+            self.wake_at(0)
+        self._progress()
+
+    def _condemn(self, job: Job, why: str) -> None:
+        """It cannot run, or not end, for what the store has of it; neither its queue nor the gate shall stand still
+        for that."""
+
+        def done(answer: Answer[Ended | None]) -> None:
+            ended = None if answer.error is not None else answer.get()
+            if answer.error is not None or (ended is None and job.id in self._condemned):
+                reason = answer.error or "it is over, and yet it comes up again"
+                self.broken.tell(f"job {job.id} can be neither run nor failed: {reason}")
+                return
+            if ended is None:
+                self._condemned.add(job.id)
+            else:
+                self._job_event(Event.JOB_FAILED, job, f"failed: {why}", Priority.WARNING)
+                self._gate.forget(job.id)
+                self._over_for_good(job.id, ended)
+            self.do(self._gate.queued(job.queue, 100))
+            self._progress()
+
+        self._store.submit(lambda store: store.condemn(job.id, why), done)
+
+    def _progress(self) -> None:
+        self.progressed.tell()
+
+    def _run(self, job: Job, key: str) -> None:
+        worker = self._roster.workers.get(key)
+        if worker is None:  # it died in this very moment; worker_gone has been told, and will end the attempt
+            return
+        try:
+            log = outputs.path(self._layout.log, job.id, job.attempt)
+            self._roster.run(worker, job, log, self._source(job))
+        except MessageTooLong as error:  # it has failed, as if the worker had found that it cannot run
+            now, text = wall(), f"{NEVER_RAN}be handed to a worker: {error}"
+            outcome = Outcome(job.id, job.attempt, Result.FAILED, started=now, finished=now, message=text)
+            self._loop.after(0, lambda: self.untold.tell(worker, outcome))
+        self._job_event(Event.JOB_STARTED, job, f"started on worker {worker.identity.process.pid}")
+
+    def _source(self, job: Job) -> str:
+        """The path at which its file lay; "" if nobody knows."""
+        if job.nested is None or not job.source:
+            return ""
+        directory = self._layout.inlet(job.queue if job.nested else None)
+        return f"{to_text(os.fsencode(directory))}/{job.source}"
+
+    def _finished(self, finish: Finish, answer: Answer[Ended]) -> None:
+        job, outcome, verdict = finish.job, finish.outcome, finish.verdict
+        teller = self._ending.pop((job.id, outcome.attempt))
+        worker = None if teller is None else self._roster.workers.get(teller)
+        if worker is not None:
+            self._roster.ack(worker, job.id, outcome.attempt)
+        if finish.worker is None or worker is None:  # nothing else removes what its worker may have left on disk
+            self._forget_files(job.id, outcome.attempt)
+        if answer.error is not None:  # the store knows better: a later attempt, or none
+            self._journal.event(Event.INTERNAL_ERROR, f"job {job.id}: {answer.error}", Priority.ERROR, job_id=job.id)
+            if job.unreadable or isinstance(answer.error, StoreError):
+                self._condemn(job, f"how it ended cannot be recorded: {answer.error}")
+            return
+        ended = answer.get()
+        end = describe(outcome)
+        reason = WHILE_RUNNING if ended.state is State.CANCELLED else in_words(verdict.cause)
+        why = f": {reason}" if reason and reason != outcome.message else ""
+        if ended.state.final:
+            event, priority = _ENDS[ended.state]
+            kept = ended.let_go is not None and ended.state is not State.SUCCEEDED
+            where = f"; its file is kept in failed/{job.id}/" if kept else ""
+            self._job_event(event, job, f"{end}{why}{where}", priority, outcome)
+            self._over_for_good(job.id, ended)
+        elif verdict.verb is Verb.RETRY:
+            assert verdict.delay is not None
+            text = f"{end}{why}; again in {verdict.delay:.1f} s"
+            self._job_event(Event.JOB_RETRIES, job, text, Priority.NOTICE, outcome)
+            self.wake_at(verdict.delay)
+        else:
+            self._job_event(Event.JOB_REQUEUED, job, f"{end}{why}", Priority.NOTICE, outcome)
+            self.do(self._gate.queued(job.queue, job.priority))
+        self._progress()
+
+    def _forget_files(self, job: int, attempt: int) -> None:
+        """Of an attempt that is over: an outcome that was put down, and the private copy of its script."""
+        self.outcomes.forget(job, attempt)
+        self._scripts.forget(job, attempt)
+
+    def forget_if_over(self, job: int, attempt: int) -> None:
+        """A worker has reported that end, and may have died before it heard that this is known."""
+        if (job, attempt) not in self._ending and not self._gate.runs(job):
+            self._forget_files(job, attempt)
+
+    def forget_all_but(self, running: Collection[tuple[int, int]]) -> None:
+        """At start: the same of all other attempts, which a crash or a power cut kept a daemon from forgetting."""
+        for job, attempt in {*self.outcomes.attempts(), *self._scripts.attempts()}.difference(running):
+            self._forget_files(job, attempt)
+
+    def _over_for_good(self, job: int, ended: Ended) -> None:
+        """The file that the job kept may go, its end is told, and the next of its array may run."""
+        if ended.let_go is not None:
+            self.let_go.tell([ended.let_go], ended.state is not State.SUCCEEDED)
+        self.over.tell(job)
+        if ended.came is not None:
+            self.do(self._gate.queued(*ended.came))
+
+    def _job_event(
+        self,
+        event: Event,
+        job: Job,
+        text: str,
+        priority: Priority = Priority.INFO,
+        outcome: Outcome | None = None,
+    ) -> None:
+        self._journal.event(
+            event,
+            f"job {job.id} ({job.spec.name}, attempt {job.attempt}): {text}",
+            priority,
+            job_id=job.id,
+            job_name=job.spec.name,
+            queue=job.queue,
+            attempt=job.attempt,
+            outcome=None if outcome is None else outcome.result.word,
+            exit_code=None if outcome is None else outcome.exit_code,
+            signal=None if outcome is None else outcome.signal,
+        )
+
+    # -- jobs come, time passes ------------------------------------------------------------------
+
+    def added(self, added: Added) -> None:
+        if added.jobs:
+            self._given(added.jobs[-1])
+        if added.fresh:
+            self.do(self._gate.offered(added.fresh))
+        else:
+            for queue, priority in added.best.items():
+                self.do(self._gate.queued(queue, priority))
+        if added.timed:
+            self.wake_at(0)
+        self.never_start(added.cancelled)
+
+    def wake_at(self, delay: float) -> None:
+        """Look at the due jobs in that many seconds, or earlier."""
+        at = self._steady() / MICROSECONDS + delay
+        if self._timer is not None and self._timer.call is not None and self._timer_at <= at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.after(delay, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        now = wall()
+        self._store.submit(lambda store: store.wake(now), self._woken)
+
+    def _woken(self, answer: Answer[Woken]) -> None:
+        if answer.error is not None:
+            text = f"jobs whose time has come cannot be looked for: {answer.error}"
+            self._journal.event(Event.INTERNAL_ERROR, text, Priority.ERROR)
+            self.wake_at(WALL_CHECK)
+            return
+        woken = answer.get()
+        for job, queue, name in woken.expired:
+            self._gate.forget(job)
+            text = f"job {job} ({name}): expired: it did not start in time"
+            self._journal.event(Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job, job_name=name, queue=queue)
+            self.over.tell(job)
+        if woken.let_go:
+            self.let_go.tell(woken.let_go, True)
+        if woken.expired:
+            self._progress()
+        for queue, priority in woken.best.items():
+            self.do(self._gate.queued(queue, priority))
+        if woken.next_steady is not None:
+            self.wake_at(min(WALL_CHECK, (woken.next_steady - self._steady()) / MICROSECONDS))
+        if woken.next_wall is not None:
+            self.wake_at(min(WALL_CHECK, (woken.next_wall - wall()) / MICROSECONDS))
+
+    # -- control ---------------------------------------------------------------------------------
+
+    def cancel(self, job: int, done: Callable[[Answer[Ended]], None]) -> None:
+        def cancelled(answer: Answer[Ended]) -> None:
+            if answer.error is None:
+                ended = answer.get()
+                self.do(self._gate.cancel(job))
+                if ended.state.final:
+                    text = f"job {job}: cancelled before it started"
+                    self._journal.event(Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job)
+                    self._over_for_good(job, ended)
+                self._progress()
+            done(answer)
+
+        self._store.submit(lambda store: store.cancel(job), cancelled)
+
+    def never_start(self, jobs: Sequence[int], let_go: Sequence[str] = ()) -> None:
+        """They were cancelled with their array, and the store has that."""
+        for job in jobs:
+            text = f"job {job}: cancelled before it started"
+            self._journal.event(Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job)
+            self.over.tell(job)
+        if let_go:
+            self.let_go.tell(let_go, True)
+        self._progress()
+
+    @property
+    def quiet(self) -> bool:
+        """No start and no end is under way: nothing is half done."""
+        return not self._gate.starting and not self._ending
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs, and every end is on stable storage."""
+        return self._gate.running == 0 and not self._ending
+
+
+def describe(outcome: Outcome) -> str:
+    """An outcome in words."""
+    if outcome.result is Result.SUCCEEDED:
+        text = "succeeded"
+    elif outcome.result is Result.FAILED and outcome.signal is not None:
+        text = f"failed: killed by signal {outcome.signal}"
+    elif outcome.result is Result.FAILED and outcome.exit_code is not None:
+        text = f"failed: exit code {outcome.exit_code}"
+    else:
+        text = str(outcome.result)
+    if outcome.message:
+        text += f" ({outcome.message})"
+    if outcome.started is not None and outcome.finished is not None:
+        text += f" after {max(0, outcome.finished - outcome.started) / MICROSECONDS:.2f} s"
+    return text

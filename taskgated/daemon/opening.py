@@ -1,0 +1,58 @@
+"""Opening the store: the only module of the daemon that knows which one it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from taskgated.daemon import ids
+from taskgated.daemon.starting import Start
+from taskgated.events import Event
+from taskgated.host.journal import Journal, Priority
+from taskgated.host.paths import Layout
+from taskgated.store.contract import Before, Questions, Store
+from taskgated.store.sqlite.database import HELP, as_when_opened
+from taskgated.store.sqlite.questions import SqliteQuestions
+from taskgated.store.sqlite.store import SqliteStore
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The store, a view for reading, and what there was in it: the highest id that was given, the queues that have
+    queued jobs, how many these are, and the jobs that were running."""
+
+    store: Store
+    view: Questions
+    last_id: int
+    queues: Sequence[str]
+    queued: int
+    before: Sequence[Before]
+
+
+def open_store(layout: Layout, start: Start, journal: Journal) -> Opened:
+    """Raises ``StoreError``; trouble of the disk when that has lasted for too long."""
+    store = start.insist(lambda: _open(layout, start, journal))
+    with as_when_opened(layout.database):
+        last_id, queues, queued, before = store.last_id(), store.queues(), store.queued(), store.before()
+    return Opened(store, start.insist(lambda: SqliteQuestions(layout.database)), last_id, queues, queued, before)
+
+
+def _open(layout: Layout, start: Start, journal: Journal) -> SqliteStore:
+    """A store that was put back from a copy, or is new, gives no id of a job that there was before."""
+    store = SqliteStore(layout.database, at_work=start.goes_on)
+    with as_when_opened(layout.database):
+        last = store.last_id()
+    known = ids.known(layout)
+    if last < known:
+        store.skip_ids(known + ids.MARGIN)
+        text = (
+            f"the database knows jobs up to {last}, but there were some up to {known}: it was put back from a "
+            f"copy, or is new. New jobs get ids above {known + ids.MARGIN}, that none is taken for an older one"
+        )
+        journal.event(Event.STORE_BEHIND, text, Priority.WARNING)
+    return store
+
+
+def with_help(layout: Layout, why: str) -> str:
+    """Why the store is of no use for the work itself, and what to do about it."""
+    return why if HELP in why else f"{why} (database {layout.database}; {HELP})"

@@ -1,0 +1,40 @@
+"""What the daemon's parts know together of the jobs under way, for those who ask over the control socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from taskgated.control.needs import Busy
+from taskgated.core.capacity import Reason, reasons
+from taskgated.core.gate import Gate
+from taskgated.core.job import Job
+from taskgated.daemon.roster import Roster
+from taskgated.host.clock import wall
+
+
+class Survey:
+    """``clock``: the steady one, in microseconds. ``unkillable``: what there is to say of a job that does not end."""
+
+    def __init__(
+        self, gate: Gate, roster: Roster, clock: Callable[[], int], unkillable: Callable[[int], str]
+    ) -> None:
+        self._gate = gate
+        self._roster = roster
+        self._steady = clock
+        self._unkillable = unkillable
+
+    def workers(self) -> Sequence[Busy]:
+        out = []
+        for worker in self._roster.workers.values():
+            job = self._gate.job_of(worker.key)
+            out.append(Busy(worker.identity.process.pid, job.id if job else None, worker.retiring))
+        return out
+
+    def ready(self) -> Sequence[int]:
+        return [job.id for job in self._gate.ready]
+
+    def unkillable(self, job: int) -> str:
+        return self._unkillable(job)
+
+    def reasons(self, job: Job) -> Sequence[Reason]:
+        return reasons(job, self._gate.situation(self._steady(), wall()))

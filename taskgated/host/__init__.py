@@ -1,0 +1,1 @@
+"""What Linux offers, and nothing of jobs: loop, clocks, processes, paths, permissions, systemd, journal."""

@@ -1,0 +1,120 @@
+"""The keys of the configuration, declared once: checking, messages, schema and manual follow from this table."""
+
+from __future__ import annotations
+
+import re
+
+from taskgated.core.fixed import LARGEST_SPEC
+from taskgated.core.job import Dialect
+from taskgated.language import units
+from taskgated.language.config import Access, Config, QueueConfig, Require, Retention
+from taskgated.language.declare import Check, Key, Mismatch, Type, keys_of, section
+from taskgated.language.keys import DEFAULTS, NO_DEFAULTS, OUTPUT, QUEUE_NAME, RESERVED
+from taskgated.language.names import in_the_making
+from taskgated.language.nodes import Node
+from taskgated.language.types import (
+    argv,
+    choice,
+    duration,
+    integer,
+    list_of,
+    mapping_of,
+    octal,
+    or_word,
+    positive,
+    size,
+    text,
+)
+
+WHO = ("owner", "members")
+ON_STOP = ("requeue", "wait", "leave")
+
+
+def _ending(node: Node, check: Check) -> str:
+    value = _written.read(node, check)
+    if in_the_making(b"x" + value.encode()):  # what waited for such a companion would wait for ever
+        raise Mismatch(f"a name that ends in {value} is left alone", "take another, such as .done")
+    return value
+
+
+_written = text(r"\.[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", "the end of a name, such as .done")
+ending = Type(_ending, _written.schema, str)
+
+_any_glob = text(what="a glob")
+
+
+def _glob(node: Node, check: Check) -> str:
+    value = _any_glob.read(node, check)
+    if "/" in value:
+        hint = f"write '{last}'" if (last := value.rpartition("/")[2]) else ""
+        raise Mismatch("a glob is of a name, without directories", hint)
+    if re.search(r"(?<!\[)\{[^{}]*,[^{}]*\}", value):  # fnmatch(3), which has none either
+        raise Mismatch("braces stand for themselves in a glob", "write a glob for each")
+    return value
+
+
+def _matching(node: Node, check: Check) -> str:
+    value = _glob(node, check)
+    example = value.replace("*", "x").replace("?", "x")
+    if in_the_making(example.encode()):
+        raise Mismatch(f"a file with such a name, {example}, is left alone", "have it renamed before it is dropped")
+    return value
+
+
+_glob_schema = {**_any_glob.schema, "pattern": "^[^/]*$"}
+_LIST_OF_GLOBS = "a list of globs, such as ['*.csv']"
+globs = list_of(Type(_glob, _glob_schema, str), _LIST_OF_GLOBS, least=0)
+match = list_of(Type(_matching, _glob_schema, str), _LIST_OF_GLOBS, least=0)
+
+QUEUE = keys_of(
+    QueueConfig,
+    Key("limit", integer(1, 100_000), "how many of its jobs may run at once", "as many as there are workers"),
+    Key("defaults", section(DEFAULTS, elsewhere=NO_DEFAULTS), "keys for jobs that leave them out"),
+    Key("handler", or_word("none", section((
+        Key("command", argv, "program and arguments, with {file} or {line}"),
+    ), "command"), None), "the command for what is dropped here: for each {file}, or {line} of it; none: it runs"),
+    Key("require", section(keys_of(
+        Require,
+        Key("marker", ending, "a file NAME is taken only when NAME with this behind it is there, such as .done"),
+        Key("sha256", ending, "the same, and that has its sum, as sha256sum or openssl write it; such as .sha256"),
+    )), "what tells that a file is whole, where connections break: a marker, or a sum"),
+    Key("ignore", globs, "globs of names that are left alone in this queue, besides those in the making"),
+    Key("match", match, "globs of names that are data for its handler; any other file is refused", "every name"),
+)  # fmt: skip
+
+KEYS = keys_of(
+    Config,
+    Key("workers", or_word("auto", integer(1, 10_000), None), "processes that run jobs", "auto: one a CPU"),
+    Key("ready_queue", or_word("auto", integer(1, 100_000), None), "jobs kept ready", "auto: as many as workers"),
+    Key("max_backlog", integer(1, 1_000_000_000), "queued jobs; beyond it files stay in the spool"),
+    Key("user_backlog", or_word("auto", integer(1, 1_000_000_000), None),
+        "queued jobs of one user, root and the gate's own excepted", "auto: half of max_backlog"),
+    Key("stop_timeout", duration, "how long a stop waits for running jobs before it ends them"),
+    Key("on_stop", choice(*ON_STOP), "running jobs at a stop: requeue after stop_timeout, wait, or leave"),
+    Key("max_file_size", positive(size), "the largest spec or script",
+        note=f"one job of it is at most {units.format_size(LARGEST_SPEC)}"),
+    Key("max_list_size", positive(size), "the largest task list, or file for a handler"),
+    Key("rescan_interval", positive(duration), "how often the whole spool is looked through"),
+    Key("settle_time", duration, "how long a file rests, where the kernel cannot say who writes"),
+    Key("ignore", globs, "globs of names that are left alone in every queue, besides those in the making"),
+    Key("umask", octal("an octal mask in quotes, such as '022'"), "the umask of jobs"),
+    Key("foreign_directives", or_word("none", list_of(choice(*Dialect), "a list of dialects"), ()),
+        "directives of others that a script without #TASKGATE may have: slurm (#SBATCH), pbs (#PBS), sge (#$)"),
+    Key("shell", argv, "what runs a command that is text, and each line of a list, of jobs that do not say",
+        "[/bin/sh, -c]"),
+    Key("output", section(OUTPUT), "what is kept of the output of jobs that do not say"),
+    Key("retention", section(keys_of(
+        Retention,
+        Key("age", positive(duration), "how long jobs that are over are remembered, while the host is up"),
+        Key("count", integer(0, 1_000_000_000), "how many of them at most"),
+        Key("output", or_word("none", positive(size), None),
+            "the disk that all outputs together may take; the oldest go first, their records stay", "none: no bound"),
+    )), "when jobs that are over are forgotten, with their output"),
+    Key("access", section(keys_of(
+        Access,
+        Key("see", choice(*WHO), "who may see what a job runs, writes, and why it failed: owner, or members"),
+        Key("cancel", choice(*WHO), "who may cancel a job: owner, or members"),
+    )), "who may do what on the control socket; root may do all"),
+    Key("queues", mapping_of(QUEUE_NAME, "queue names (letters, digits, '_', '.', '-')", section(QUEUE), RESERVED),
+        "the queues, each fed by the directory of its name in the spool"),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""What is said between processes: connections, framing and messages, for both ends."""

@@ -1,0 +1,209 @@
+"""What the daemon replies at its control socket, for both ends: ``io.taskgate.Gate`` in Python's types.
+
+People and other programs have it as ``control/io.taskgate.Gate.varlink``, where the fields are explained; these types
+say the same, field by field. A reply is a dictionary, as JSON has it, so ``--json`` prints what a later daemon adds.
+``NotRequired`` is what a daemon of an earlier version leaves out; this version always says it.
+"""
+
+# The annotations are looked at when a class is made (PEP 655), so they may not be put off: no ``annotations`` of
+# ``__future__`` here.
+
+from collections.abc import Mapping
+from typing import Generic, NotRequired, TypedDict, TypeGuard, TypeVar
+
+PAGE = 500
+"""Jobs that one answer of ``List`` has at most, and that one call of ``Wait`` waits for at most."""
+
+# -- errors --------------------------------------------------------------------------------------
+
+NO_SUCH_JOB = "NoSuchJob"
+NO_SUCH_ARRAY = "NoSuchArray"
+NOT_POSSIBLE = "NotPossible"
+"""The error of a verb that does not go with the state of the job."""
+UNAVAILABLE = "Unavailable"
+"""The error of a question that cannot be answered now, and may well be later."""
+BAD_CONFIGURATION = "BadConfiguration"
+"""The error of a configuration that is not usable; its message has a line for each problem."""
+
+# -- what replies are made of --------------------------------------------------------------------
+
+
+class ShownJob(TypedDict):
+    """``Job`` of the interface."""
+
+    id: int
+    name: str
+    queue: str
+    state: str
+    priority: int
+    attempt: int
+    failures: int
+    exit_code: int | None
+    signal: int | None
+    result: str | None
+    reason: str
+    source: str
+    source_bytes: NotRequired[str | None]
+    owner: int
+    submitted: str
+    started: str | None
+    finished: str | None
+    due: str | None
+    array: NotRequired[int | None]
+
+
+class ShownAttempt(TypedDict):
+    """``Attempt`` of the interface."""
+
+    number: int
+    started: str
+    finished: str | None
+    result: str | None
+    exit_code: int | None
+    signal: int | None
+    user: float
+    system: float
+    max_rss: int
+    output: int
+    omitted: int
+    message: str
+    log: str
+
+
+class ShownReason(TypedDict):
+    """``Reason`` of the interface."""
+
+    kind: str
+    text: str
+
+
+class ShownWorker(TypedDict):
+    """``Worker`` of the interface."""
+
+    pid: int
+    state: str
+    job: int | None
+
+
+class ShownQueue(TypedDict):
+    """``Queue`` of the interface."""
+
+    name: str
+    limit: int | None
+    queued: int
+    held: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+class ShownFiles(TypedDict):
+    """``Files`` of the interface."""
+
+    queue: str
+    waiting: int
+    ending: str
+    oldest: str | None
+    hint: str
+    left_alone: int
+
+
+# -- the reply of each method --------------------------------------------------------------------
+
+
+class StatusReply(TypedDict):
+    ready: bool
+    text: str
+    version: str
+    pid: int
+    counts: dict[str, int]
+    workers: list[ShownWorker]
+    queues: list[ShownQueue]
+    more_queues: NotRequired[int | None]
+    ready_queue: list[int]
+    oldest: str | None
+    problems: list[str]
+    notes: NotRequired[list[str] | None]
+    files: NotRequired[list[ShownFiles] | None]
+
+
+class ListReply(TypedDict):
+    jobs: list[ShownJob]
+    next: int | None
+    coming: NotRequired[int | None]
+
+
+class ShowReply(TypedDict):
+    job: ShownJob
+    attempts: list[ShownAttempt]
+    earlier: NotRequired[int | None]
+    spec: dict[str, object] | None
+    unreadable: NotRequired[str | None]
+    output_removed: NotRequired[str | None]
+    kept: NotRequired[str | None]
+    waits_for: list[ShownReason]
+
+
+class LogsReply(TypedDict):
+    attempt: int
+    data: str
+    next: int
+    over: bool
+    last: NotRequired[int]
+    state: NotRequired[str]
+    output_removed: NotRequired[str | None]
+    stdout: NotRequired[str | None]
+    stderr: NotRequired[str | None]
+
+
+class WaitReply(TypedDict):
+    jobs: list[ShownJob]
+
+
+class CancelReply(TypedDict):
+    job: ShownJob
+
+
+class CancelArrayReply(TypedDict):
+    cancelled: int
+    ending: int
+    coming: int
+
+
+class ReloadReply(TypedDict):
+    notes: NotRequired[list[str] | None]
+
+
+# -- methods -------------------------------------------------------------------------------------
+
+
+class _Reply(TypedDict):
+    """Any of these."""
+
+
+R = TypeVar("R", bound=_Reply)
+
+
+class Operation(Generic[R]):
+    """A method of the interface: its name, and the type of what is replied to it."""
+
+    def __init__(self, name: str, reply: type[R]) -> None:
+        self.name = name
+        self.reply = reply
+        self._always: frozenset[str] = vars(reply)["__required_keys__"]  # (mypy knows no such attribute of a type[R])
+
+    def is_reply(self, parameters: Mapping[str, object]) -> TypeGuard[R]:
+        """Whether a daemon of any version may reply so: the fields are there that all of them have. What is in these
+        is not looked at, as a listing has a million jobs; the daemon says what its types say."""
+        return self._always <= parameters.keys()
+
+
+STATUS = Operation("Status", StatusReply)
+LIST = Operation("List", ListReply)
+SHOW = Operation("Show", ShowReply)
+LOGS = Operation("Logs", LogsReply)
+WAIT = Operation("Wait", WaitReply)
+CANCEL = Operation("Cancel", CancelReply)
+CANCEL_ARRAY = Operation("CancelArray", CancelArrayReply)
+RELOAD = Operation("Reload", ReloadReply)

@@ -1,0 +1,30 @@
+"""What a store says of an array as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CANCELLED = 1000
+"""Queued jobs of an array that are cancelled at once, at most; others have their turn in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """An array. ``owner``: who dropped its file (uid), None: nothing of it is left to say; ``coming``: how many of
+    its jobs are still to be taken in."""
+
+    array: int
+    owner: int | None
+    coming: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A piece of an array that was cancelled. ``over``: the jobs that will not start; ``ending``: those that run, and
+    are to end; ``let_go``: kept files; ``next``: where to go on, None: that was all of it."""
+
+    over: Sequence[int]
+    ending: Sequence[int]
+    let_go: Sequence[str]
+    next: int | None

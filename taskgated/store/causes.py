@@ -1,0 +1,42 @@
+"""Why a job came into its state, in the words that every store keeps with it; the journal says them as well.
+
+They stand in databases, and programs have read them: a sentence that has been written stays as it is.
+"""
+
+from __future__ import annotations
+
+from taskgated.core.job import Interrupted
+from taskgated.core.lifecycle import (
+    Cause,
+    Failure,
+    LastFailure,
+    Poisonous,
+    WasCancelled,
+    WasEnded,
+    WasInterrupted,
+)
+
+
+def in_words(cause: Cause | None) -> str:
+    match cause:
+        case None:
+            return ""
+        case WasCancelled():
+            return "cancelled while it was running"
+        case WasEnded():
+            return "put back"
+        case WasInterrupted(policy):
+            return f"interrupted, and its policy is to {'fail' if policy is Interrupted.FAIL else 'run again'}"
+        case Poisonous(crashes):
+            return f"poison: its worker died {crashes} times"
+        case Failure(number, attempts):
+            return f"failure {number} of {attempts}"
+        case LastFailure(message):
+            return message
+
+
+WHILE_RUNNING = in_words(WasCancelled())
+BEFORE_IT_STARTED = "cancelled before it started"
+WITH_ITS_ARRAY = "cancelled with its array, before it was taken in"
+EXPIRED = "expired: it did not start in time"
+HELD = "held"

@@ -1,0 +1,213 @@
+"""What the SQLite store can be asked. A view for reading has this alone: nothing in it writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from heapq import nsmallest
+from pathlib import Path
+from sqlite3 import Connection
+
+from taskgated.core.job import Job
+from taskgated.core.state import State
+from taskgated.errors import NoSuchArray, NoSuchJob, StoreError
+from taskgated.host.clock import MICROSECONDS, boot_id
+from taskgated.store import contract
+from taskgated.store.arrays import Group
+from taskgated.store.contract import (
+    Backlog,
+    Before,
+    Details,
+    Filter,
+    OverPage,
+    Page,
+    Record,
+)
+from taskgated.store.sqlite import database
+from taskgated.store.sqlite.clocks import Clocks
+from taskgated.store.sqlite.rows import (
+    STATES,
+    attempt_of,
+    job_or_part,
+    moment,
+    per_queue,
+    rank_of,
+    record_of,
+    text_or_none,
+)
+from taskgated.store.sqlite.statements import Row, Statements
+
+
+class SqliteQuestions:
+    """``Questions`` on a file. A view of its own sees what was committed, and is never in a writer's way.
+
+    ``connect`` opens the file; raises ``StoreError``.
+    """
+
+    def __init__(self, path: Path, connect: Callable[[Path], Connection] = database.view) -> None:
+        self._path = path
+        self._db = connect(path)
+        self._sql = Statements(path, self._db)
+        try:
+            with database.as_when_opened(path):
+                self._clocks = Clocks.carried_on(boot_id(), lambda key: self._sql.one("meta_get", key=key))
+                self.clock, self.uptime = self._clocks.steady, self._clocks.uptime
+        except StoreError:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        self._db.close()
+
+    # -- what is next ----------------------------------------------------------------------------
+
+    def fetch(self, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:
+        steady = self.clock.now()
+        rows: list[Row] = []
+        for queue in wanted if len(wanted) <= most else self._best_queues(wanted, steady, most + len(known)):
+            found = self._sql.each("fetch", queue=queue, steady=steady, limit=wanted[queue])
+            rows += (row for row in found if row[0] not in known)
+            if len(rows) > 2 * most:
+                rows = nsmallest(most, rows, key=rank_of)
+        if len(rows) > most:
+            rows = nsmallest(most, rows, key=rank_of)
+        return [job_or_part(row, State.QUEUED) for row in rows]
+
+    def _best_queues(self, wanted: Collection[str], steady: int, most: int) -> list[str]:
+        """The best jobs of all, so many of them, are in no more queues than that: those with the best first jobs."""
+        heads = self._sql.each("heads", queues=json.dumps(list(wanted)), steady=steady)
+        return [head[1] for head in nsmallest(most, heads, key=rank_of) if head[1] in wanted]
+
+    def before(self) -> list[Before]:
+        return [
+            Before(job_or_part(row[:-2], State.RUNNING), text_or_none(row[-1]) or "", row[-2] is not None)
+            for row in self._sql.rows("before")
+        ]
+
+    # -- how much there is ------------------------------------------------------------------------
+
+    def queues(self) -> list[str]:
+        return [queue for queue, states in self.counts().items() if states.get(State.QUEUED)]
+
+    def queued(self) -> int:
+        (number,) = self._sql.only("queued")
+        return int(number)
+
+    def queued_by(self, owner: int) -> int:
+        (number,) = self._sql.only("queued_by", owner=owner)
+        return int(number)
+
+    def counts(self) -> dict[str, dict[State, int]]:
+        return per_queue(self._sql.each("counts"))
+
+    def last_id(self) -> int:
+        return database.last_id_of(self._path, self._sql.one("last_id"))
+
+    # -- what intake has to know ------------------------------------------------------------------
+
+    def known(self, claim: str) -> int | None:
+        row = self._sql.one("claim_parts", claim=claim)
+        return None if row is None else int(row[0])
+
+    def plan(self, claim: str) -> str:
+        row = self._sql.one("claim_plan", claim=claim)
+        return "" if row is None else str(row[0])
+
+    def known_to_earlier(self, claim: str) -> bool:
+        row = self._sql.one("claim_earlier", claim=claim)
+        return row is not None and bool(row[0])
+
+    def keeper(self, claim: str) -> State | None:
+        row = self._sql.one("claim_keeper", claim=claim)
+        if row is None:
+            return None
+        return State(row[0]) if row[0] in STATES else State.HELD  # damaged: the file stays, to be looked at
+
+    def worked_on(self, claim: str) -> Record | None:
+        row = self._sql.one("record_of_claim", claim=claim)
+        return None if row is None else record_of(row)
+
+    def data_queues(self) -> Sequence[str]:
+        return database.names_of(self._path, "data_queues", self._sql.one("meta_get", key="data_queues"))
+
+    # -- for people --------------------------------------------------------------------------------
+
+    def show(self, job: int, before: int = 2**62, limit: int = contract.ATTEMPTS) -> Details:
+        row = self._sql.one("job", id=job)
+        if row is None:
+            raise NoSuchJob(job)
+        row_of_record = self._sql.one("record", id=job)
+        if row_of_record is None:  # it was forgotten in this very moment
+            raise NoSuchJob(job)
+        record = record_of(row_of_record)
+        attempts = self._sql.rows("attempts", id=job, before=before, limit=min(limit, contract.ATTEMPTS))
+        shown = [attempt_of(attempt) for attempt in reversed(attempts)]
+        removed = self._sql.one("output_removed", id=job)
+        return Details(
+            record,
+            job_or_part(row[:-1], record.state),
+            shown,
+            row[-1] is not None,
+            None if removed is None else moment(removed[0]),
+        )
+
+    def records(self, jobs: Sequence[int]) -> Sequence[Record]:
+        rows = (self._sql.one("record", id=job) for job in jobs)
+        return [record_of(row) for row in rows if row is not None]
+
+    def prunable(self, age: float, count: int, limit: int) -> Sequence[int]:
+        (over,) = self._sql.only("over")
+        old = self._sql.rows("prunable", until=self.uptime.now() - int(age * MICROSECONDS), limit=limit)
+        if over - len(old) > count and len(old) < limit:  # by number, whatever their age
+            old = self._sql.rows("prunable", until=2**62, limit=min(limit, over - count))
+        return [id_ for (id_,) in old]
+
+    def over(self, after: tuple[int, int], limit: int) -> OverPage:
+        since, id_ = after
+        rows = self._sql.rows("over_after", since=since, id=id_, limit=limit)
+        jobs = [job for job, _, removed in rows if removed is None]
+        noted = tuple(job for job, _, removed in rows if removed is not None)
+        return OverPage(jobs, (rows[-1][1], rows[-1][0]) if rows else None, noted)
+
+    def list(self, after: int, limit: int, only: Filter) -> Page:
+        if only.array is None:
+            first, last = self._sql.only("first_after", after=after)
+            until = None if first is None else first + contract.SCANNED - 1
+        else:
+            until, last = self._sql.only("last_of_array", array=only.array, after=after, scanned=contract.SCANNED - 1)
+        if until is None:
+            return Page([], None)
+        rows = self._sql.rows(
+            "list" if only.array is None else "list_array",
+            after=after,
+            until=until,
+            limit=limit,
+            states=json.dumps(list(only.states)),
+            queues=json.dumps(list(only.queues)),
+            array=only.array,
+            **({} if only.array is None else {"index": only.index}),
+        )
+        seen = rows[-1][0] if len(rows) == limit else until
+        return Page([record_of(row) for row in rows], seen if seen < last else None)
+
+    def array(self, array: int) -> Group:
+        (coming,) = self._sql.only("array_coming", array=array)
+        row = self._sql.one("array_owner", array=array)
+        if row is None and not coming:
+            job = self._sql.one("record", id=array)
+            raise NoSuchArray(array, None if job is None else record_of(job).array)
+        return Group(array, row[0] if row and isinstance(row[0], int) else None, coming)
+
+    def cancelling(self) -> Sequence[int]:
+        return [array for (array,) in self._sql.rows("array_cancelling")]
+
+    def backlog(self, always: Sequence[str] = ()) -> Backlog:
+        with self._sql.snapshot():
+            counts = per_queue(self._sql.each("busiest", always=json.dumps(list(always)), limit=contract.QUEUES))
+            (used,) = self._sql.only("queues_used")
+            totals = {State(state): int(jobs) for state, jobs in self._sql.rows("totals") if state in STATES}
+            delayed: dict[str, int] = dict(self._sql.rows("delayed", limit=contract.DELAYED_COUNTED))
+            row = self._sql.one("oldest_queued")
+        submitted, since = (None, None) if row is None else map(moment, row)
+        waited = 0.0 if since is None else max(0, self.uptime.now() - since) / MICROSECONDS
+        return Backlog(counts, totals, max(0, used - len(counts)), delayed, submitted, waited)

@@ -1,0 +1,213 @@
+"""From rows of the SQLite store to what the contract speaks of. Which columns these have is said here alone
+(``COLUMNS``); the statements ask for them by that.
+
+A database is a file, and what is in a file may be anything: a later version wrote it, a disk lost a bit. SQLite
+checks no type. So nothing is taken from a row unseen, and what cannot be understood concerns that one job alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from itertools import product
+from types import NoneType
+from typing import Any, TypeVar
+
+from taskgated.core.job import Clock, Job, Result, Spec
+from taskgated.core.state import State
+from taskgated.errors import UnreadableRow
+from taskgated.store.contract import Attempt, Record
+from taskgated.text import to_text
+
+STATES = frozenset(State)
+
+Word = TypeVar("Word", State, Result)
+
+LAST_MOMENT = 253_402_300_799_999_999
+"""The last microsecond that has a date of four digits in its year (RFC 3339)."""
+
+_SURELY = {int: (int,), str: (str,), bytes: (bytes,), float: (float, int)}
+_MAYBE = {int: (int, NoneType), str: (str, NoneType)}
+_JOB: dict[str, tuple[type, ...]] = {  # ``_RANK`` first
+    "id": _SURELY[int],
+    "queue": _SURELY[str],
+    "priority": _SURELY[int],
+    "state": _SURELY[str],
+    "spec": _SURELY[str],
+    "source": _SURELY[bytes],
+    "attempt": _SURELY[int],
+    "failures": _SURELY[int],
+    "crashes": _SURELY[int],
+    "submitted": _SURELY[int],
+    "due": _MAYBE[int],
+    "due_clock": _MAYBE[str],
+    "expires": _MAYBE[int],
+    "claim": _MAYBE[str],
+    "array": _MAYBE[int],
+    "parked": _SURELY[int],
+    "nested": _MAYBE[int],
+}
+_RANK = ("id", "queue", "priority")
+_ATTEMPT_NUMBER = list(_JOB).index("attempt")
+_RIGHT = frozenset(product(*_JOB.values()))
+
+
+def job_of(row: Sequence[object]) -> Job:
+    """Raises ``UnreadableRow``."""
+    if tuple(map(type, row)) not in _RIGHT:
+        wrong = [name for (name, kinds), value in zip(_JOB.items(), row, strict=True) if type(value) not in kinds]
+        raise UnreadableRow(_id(row), f"{', '.join(wrong)}: not of the right type")
+    values: dict[str, Any] = dict(zip(_JOB, row, strict=True))  # each of its type, as was just seen
+    counters = values["attempt"], values["failures"], values["crashes"]
+    if not values["queue"].isprintable() or not 0 <= values["priority"] <= 100 or min(counters) < 0:
+        raise UnreadableRow(values["id"], "queue, priority or a counter has a value that it cannot have")
+    try:
+        values["state"] = State(values["state"])
+        values["spec"] = Spec.from_json(json.loads(values["spec"]))
+        values["source"] = to_text(values["source"])
+        values["parked"] = bool(values["parked"])
+        values["nested"] = None if values["nested"] is None else bool(values["nested"])
+        values["due_clock"] = Clock(values["due_clock"] or Clock.STEADY)
+        return Job(**values)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableRow(values["id"], str(error)) from None
+
+
+def job_or_part(row: Sequence[object], state: State) -> Job:
+    """The job, or what can be read of it, with ``unreadable`` set: it counts where it belongs. ``state``: what the
+    question was for."""
+    try:
+        job = job_of(row)
+        if job.state is state:
+            return job
+        why = f"it is {job.state}, and {state} in another place"
+    except UnreadableRow as error:
+        why = error.why
+    _, queue, _ = row[: len(_RANK)]
+    attempt = row[_ATTEMPT_NUMBER]
+    queue = queue if type(queue) is str and queue.isprintable() else Spec().queue
+    number = attempt if type(attempt) is int and attempt >= 0 else 0
+    return Job(_id(row), queue, 0, state, Spec(queue=queue), attempt=number, unreadable=why)
+
+
+def rank_of(row: Sequence[object]) -> tuple[int, int]:
+    """``Job.rank`` of a row that begins with the columns of ``rank``. What has no readable one comes first, to be out
+    of the way."""
+    _, _, priority = row[: len(_RANK)]
+    return (-priority if type(priority) is int else -1000, _id(row))
+
+
+def _id(row: Sequence[object]) -> int:
+    """The first column. That alone SQLite keeps a number, whatever is in the file (https://sqlite.org/rowidtable.html)."""
+    id_ = row[0]
+    assert isinstance(id_, int)
+    return id_
+
+
+_ATTEMPT = tuple(
+    zip(
+        (f.name for f in fields(Attempt)),
+        (
+            _SURELY[int], _SURELY[str], _SURELY[int], _MAYBE[int], _MAYBE[str], _MAYBE[int], _MAYBE[int],
+            _SURELY[float], _SURELY[float], _SURELY[int], _SURELY[int], _SURELY[int], _SURELY[str],
+        ),
+        strict=True,
+    )
+)  # fmt: skip
+_RECORD = tuple(
+    zip(
+        (f.name for f in fields(Record)),
+        (
+            _SURELY[int], _SURELY[bytes], _SURELY[str], _SURELY[str], _SURELY[int], _SURELY[int], _SURELY[int],
+            _SURELY[bytes], _SURELY[int], _SURELY[int], _MAYBE[int], _MAYBE[int], _MAYBE[int], _MAYBE[int],
+            _MAYBE[int], _MAYBE[str], _SURELY[str], _MAYBE[int],
+        ),
+        strict=True,
+    )
+)  # fmt: skip
+COLUMNS: dict[str, Sequence[str]] = {
+    "job": list(_JOB),
+    "rank": _RANK,
+    "record": [name for name, _ in _RECORD],
+    "attempt": [name for name, _ in _ATTEMPT],
+}
+"""What a statement means by ``{job}``, for one."""
+_MOMENTS = frozenset({"submitted", "started", "finished", "due"})
+_EMPTY: dict[tuple[type, ...], object] = {
+    _SURELY[int]: 0, _SURELY[str]: "", _SURELY[bytes]: b"", _SURELY[float]: 0.0, _MAYBE[int]: None, _MAYBE[str]: None,
+}  # fmt: skip
+
+
+def attempt_of(row: Sequence[object]) -> Attempt:
+    """What there is of an attempt; its message names what cannot be read."""
+    values, wrong = _read(_ATTEMPT, row)
+    values["result"] = _word(Result, values["result"], "result", wrong)
+    if wrong:
+        values["message"] = f"cannot be read: {', '.join(wrong)}"
+    return Attempt(**values)
+
+
+def record_of(row: Sequence[object]) -> Record:
+    """What there is of a job; its reason names what cannot be read."""
+    values, wrong = _read(_RECORD, row)
+    values["name"], values["source"] = to_text(values["name"]), to_text(values["source"])
+    values["state"] = _word(State, values["state"], "state", wrong) or State.FAILED
+    values["result"] = _word(Result, values["result"], "result", wrong)
+    if wrong:
+        values["reason"] = f"its row in the database is damaged, this cannot be read: {', '.join(wrong)}"
+    return Record(**values)
+
+
+def _read(columns: Sequence[tuple[str, tuple[type, ...]]], row: Sequence[object]) -> tuple[dict[str, Any], list[str]]:
+    """Values by name, each of a type that its column has, empty ones where there are no right ones; and the names of
+    those."""
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    for (name, kinds), value in zip(columns, row, strict=True):
+        good = type(value) in kinds and (name not in _MOMENTS or moment(value) == value)
+        values[name] = value if good else _EMPTY[kinds]
+        if not good:
+            wrong.append(name)
+    return values, wrong
+
+
+def _word(kind: type[Word], value: str | None, name: str, wrong: list[str]) -> Word | None:
+    """None also for a text that is none of the words; its name is among ``wrong`` then."""
+    if value is None:
+        return None
+    try:
+        return kind(value)
+    except ValueError:
+        if name not in wrong:
+            wrong.append(name)
+        return None
+
+
+def json_of(value: object) -> object:
+    """What a column holds as JSON. Raises ``TypeError`` or ``ValueError``, or ``RecursionError``."""
+    if not isinstance(value, str | bytes):
+        raise TypeError(f"the JSON object must be text, not {type(value).__name__}")
+    loaded: object = json.loads(value)
+    return loaded
+
+
+def moment(value: object) -> int | None:
+    """A time that can be written as a date, or none."""
+    return value if type(value) is int and 0 <= value <= LAST_MOMENT else None
+
+
+def text_or_none(value: object) -> str | None:
+    """What a column for text holds, if that is text."""
+    return value if isinstance(value, str) else None
+
+
+def per_queue(rows: Iterable[Sequence[object]]) -> dict[str, dict[State, int]]:
+    """Jobs by queue and state; damaged counts are left out, for ``check`` to tell of."""
+    out: dict[str, dict[State, int]] = {}
+    for queue, state, jobs in rows:
+        if not (isinstance(queue, str) and queue.isprintable() and isinstance(jobs, int)):
+            continue
+        if isinstance(state, str) and state in STATES:
+            out.setdefault(queue, {})[State(state)] = jobs
+    return out

@@ -1,0 +1,386 @@
+-- Every statement of the SQLite store. "-- name:" starts one; the sentence under it says what it is for. {job}, {record},
+-- {attempt} and {rank} stand for the columns that rows.py names. What becomes of a job is not decided here: states,
+-- reasons and times are given.
+
+-- name: claim_parts
+-- How many parts of a claimed file are known, and the array that the last of them belongs to.
+SELECT parts, array FROM claims WHERE claim = :claim;
+
+-- name: claim_plan
+-- What all parts of a claimed file are.
+SELECT plan FROM claims WHERE claim = :claim;
+
+-- name: claim_earlier
+-- Whether an earlier version began to take in a claimed file.
+SELECT earlier FROM claims WHERE claim = :claim;
+
+-- name: claim_put
+-- Remember how far a claimed file was taken in.
+INSERT INTO claims (claim, parts, array, coming, plan) VALUES (:claim, :parts, :array, :coming, :plan)
+ON CONFLICT DO UPDATE SET parts = excluded.parts, array = excluded.array, coming = excluded.coming;
+
+-- name: claim_forget
+-- The claimed file is gone.
+DELETE FROM claims WHERE claim = :claim;
+
+-- name: claim_keeper
+-- The job that works on a kept file.
+SELECT state FROM jobs WHERE claim = :claim;
+
+-- name: add
+-- One new job.
+INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, finished, reason, since, due, due_clock, expires,
+        claim, array, at_most, parked, nested, spec)
+VALUES (:state, :queue, :priority, :name, :source, :owner, :submitted, :finished, :reason, :since, :due, :due_clock, :expires,
+        :claim, :array, :at_most, :parked, :nested, :spec);
+
+-- name: array_coming
+-- How many jobs of an array are still to be taken in.
+SELECT coalesce(sum(coming), 0) FROM claims INDEXED BY claims_coming WHERE array = :array AND coming > 0;
+
+-- name: array_cancel
+-- From now on no job of an array starts. There are few such arrays, and none for long.
+INSERT INTO cancelled_arrays (array) VALUES (:array) ON CONFLICT DO UPDATE SET swept = 0;
+
+-- name: array_cancelled
+-- Whether that is so.
+SELECT 1 FROM cancelled_arrays WHERE array = :array;
+
+-- name: array_cancelling
+-- Arrays that have jobs which are still to be cancelled.
+SELECT array FROM cancelled_arrays WHERE swept = 0;
+
+-- name: array_sweep
+-- A piece of an array will not start.
+UPDATE jobs SET state = :state, finished = :finished, reason = :reason, since = :since
+WHERE id IN (
+    SELECT id FROM jobs INDEXED BY jobs_array
+    WHERE array = :array AND id > :after AND id <= :until AND state IN ('queued', 'held') ORDER BY id LIMIT :limit
+)
+RETURNING id, claim;
+
+-- name: array_end
+-- What of that piece runs is to end.
+UPDATE jobs SET ending = 'cancel'
+WHERE id IN (
+    SELECT id FROM jobs INDEXED BY jobs_array
+    WHERE array = :array AND id > :after AND id <= :until AND state = 'running'
+)
+RETURNING id;
+
+-- name: array_swept
+-- All that there is of an array was cancelled, and more is to come.
+UPDATE cancelled_arrays SET swept = 1 WHERE array = :array;
+
+-- name: array_forget
+-- All of an array was cancelled.
+DELETE FROM cancelled_arrays WHERE array = :array;
+
+-- name: array_all_cancelled
+-- The last of an array has come.
+DELETE FROM cancelled_arrays WHERE array = :array AND swept = 1;
+
+-- name: array_comes_no_more
+-- A claimed file goes; what was to come of its last array will not.
+DELETE FROM cancelled_arrays
+WHERE swept = 1 AND array = (SELECT array FROM claims WHERE claim = :claim AND coming > 0);
+
+-- name: array_owner
+-- Whose an array is; all its jobs are of one file.
+SELECT owner FROM jobs INDEXED BY jobs_array WHERE array = :array LIMIT 1;
+
+-- name: array_head
+-- The first job of an array, by which that is called.
+UPDATE jobs SET array = id WHERE id = :id;
+
+-- name: array_places
+-- How many jobs of an array have one of its places: they are not over, and not parked.
+SELECT count(*) FROM jobs INDEXED BY jobs_places
+WHERE array = :array AND parked = 0 AND at_most IS NOT NULL AND state IN ('queued', 'held', 'running');
+
+-- name: array_next
+-- The next job of an array gets a place, if one is free.
+UPDATE jobs SET parked = 0
+WHERE id = (
+    SELECT id FROM jobs INDEXED BY jobs_places
+    WHERE array = :array AND parked = 1 AND state = 'queued' AND at_most IS NOT NULL
+      AND state IN ('queued', 'held', 'running') ORDER BY id LIMIT 1
+) AND at_most > (
+    SELECT count(*) FROM jobs INDEXED BY jobs_places
+    WHERE array = :array AND parked = 0 AND at_most IS NOT NULL AND state IN ('queued', 'held', 'running')
+)
+RETURNING queue, priority;
+
+-- name: last_id
+-- The highest id that was given.
+SELECT seq FROM sqlite_sequence WHERE name = 'jobs';
+
+-- name: first_id
+-- Ids begin after this one; for a database that has given none.
+INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', :id);
+
+-- name: skip_ids
+-- Ids go on after this one.
+UPDATE sqlite_sequence SET seq = :id WHERE name = 'jobs';
+
+-- name: fetch
+-- The best jobs of one queue that may run now.
+SELECT {job}
+FROM jobs INDEXED BY jobs_ready
+WHERE queue = :queue AND state = 'queued' AND due IS NULL AND parked = 0 AND (expires IS NULL OR expires > :steady)
+  AND (array IS NULL OR array NOT IN (SELECT array FROM cancelled_arrays))
+ORDER BY priority DESC, id LIMIT :limit;
+
+-- name: heads
+-- The first job that may run now, of each of these queues that has one.
+SELECT {rank} FROM jobs WHERE id IN (
+    SELECT (
+        SELECT id FROM jobs INDEXED BY jobs_ready
+        WHERE queue = asked.value AND state = 'queued' AND due IS NULL AND parked = 0
+          AND (expires IS NULL OR expires > :steady)
+          AND (array IS NULL OR array NOT IN (SELECT array FROM cancelled_arrays))
+        ORDER BY priority DESC, id LIMIT 1
+    ) FROM json_each(:queues) AS asked
+);
+
+-- name: job
+-- One job as the gate needs it, and what was asked of it while it ran.
+SELECT {job}, ending
+FROM jobs WHERE id = :id;
+
+-- name: place
+-- Where a job is in its life.
+SELECT state, attempt, claim, ending, array, at_most, parked FROM jobs WHERE id = :id;
+
+-- name: start
+-- A queued job starts its next attempt. It has started in time then, for good, however often it comes back.
+UPDATE jobs SET state = :state, attempt = :attempt, started = :at, finished = NULL, due = NULL, due_clock = NULL,
+       expires = NULL, exit_code = NULL, signal = NULL, result = NULL, reason = ''
+WHERE id = :id AND state = 'queued' AND attempt = :attempt - 1 AND parked = 0
+  AND (expires IS NULL OR expires > :steady)
+  AND (array IS NULL OR array NOT IN (SELECT array FROM cancelled_arrays));
+
+-- name: start_attempt
+-- The record of that attempt.
+INSERT INTO attempts (job, number, worker, started) VALUES (:id, :attempt, :worker, :at);
+
+-- name: finish
+-- The attempt under way ended. Its start is ours, unless the clock was stepped since.
+UPDATE jobs SET state = :state, ending = NULL, finished = :finished, since = coalesce(:since, since),
+       due = :due, due_clock = :due_clock,
+       started = CASE WHEN abs(:started - started) > 1000000 THEN :started ELSE started END,
+       failures = :failures, crashes = :crashes, exit_code = :exit_code, signal = :signal, result = :result,
+       reason = :reason
+WHERE id = :id;
+
+-- name: finish_attempt
+-- What is kept of the attempt.
+UPDATE attempts SET started = coalesce(:started, started), finished = :finished, result = :result,
+       exit_code = :exit_code, signal = :signal, user = :user, system = :system, max_rss = :max_rss,
+       output = :output, omitted = :omitted, message = :message
+WHERE job = :id AND number = :attempt AND finished IS NULL;
+
+-- name: move
+-- A job that does not run changes its state.
+UPDATE jobs SET state = :state, finished = :finished, reason = :reason, since = coalesce(:since, since)
+WHERE id = :id AND state = :before;
+
+-- name: condemn
+-- A job that the store cannot make sense of has failed.
+UPDATE jobs SET state = :state, finished = :finished, since = :since, due = NULL, due_clock = NULL, ending = NULL,
+       reason = :reason
+WHERE id = :id AND state NOT IN ('succeeded', 'failed', 'cancelled')
+RETURNING claim, array, at_most;
+
+-- name: condemn_attempt
+-- Nothing will say how its last attempt ended.
+UPDATE attempts SET finished = :finished, result = :result, message = :reason WHERE job = :id AND finished IS NULL;
+
+-- name: rank
+-- Where a queued job stands in line.
+SELECT {rank} FROM jobs WHERE id = :id;
+
+-- name: mark_cancelled
+-- A running job is to be cancelled.
+UPDATE jobs SET ending = 'cancel' WHERE id = :id AND state = 'running';
+
+-- name: come_due
+-- Jobs whose time has come may run, so many of them at a time.
+UPDATE jobs SET due = NULL, due_clock = NULL
+WHERE id IN (
+    SELECT id FROM jobs INDEXED BY jobs_due
+    WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL AND due <= :now ORDER BY due LIMIT :limit
+)
+RETURNING queue, priority;
+
+-- name: next_due
+-- When the next job is due.
+SELECT min(due) FROM jobs INDEXED BY jobs_due WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL;
+
+-- name: expire
+-- Jobs that did not start in time are over, so many of them at a time.
+UPDATE jobs SET state = :state, finished = :finished, since = :since, reason = :reason
+WHERE id IN (
+    SELECT id FROM jobs INDEXED BY jobs_expiring
+    WHERE state IN ('queued', 'held') AND expires IS NOT NULL AND expires <= :steady ORDER BY expires LIMIT :limit
+)
+RETURNING id, queue, name, claim, array, at_most;
+
+-- name: next_expiry
+-- When the next job expires.
+SELECT min(expires) FROM jobs INDEXED BY jobs_expiring WHERE state IN ('queued', 'held') AND expires IS NOT NULL;
+
+-- name: before
+-- Attempts under way. CROSS: the few attempts lead to their jobs; the planner would go through all jobs.
+SELECT {job}, ending, a.worker
+FROM attempts a INDEXED BY attempts_running CROSS JOIN jobs j ON j.id = a.job
+WHERE a.finished IS NULL ORDER BY j.id;
+
+-- name: queued
+-- How many jobs are queued, in all.
+SELECT coalesce(sum(jobs), 0) FROM counts INDEXED BY counts_queued WHERE state = 'queued' AND jobs > 0;
+
+-- name: counts
+-- Jobs by queue and state.
+SELECT queue, state, sum(jobs) FROM counts WHERE jobs > 0 GROUP BY queue, state;
+
+-- name: busiest
+-- The same of these queues, and of so many others: those where something runs first, then those where most waits.
+SELECT queue, state, sum(jobs) FROM counts WHERE jobs > 0 AND (queue IN (SELECT value FROM json_each(:always))
+    OR queue IN (
+        SELECT queue FROM counts WHERE jobs > 0 GROUP BY queue
+        ORDER BY max(state = 'running') DESC, sum(iif(state IN ('queued', 'held'), jobs, 0)) DESC, queue LIMIT :limit
+    ))
+GROUP BY queue, state;
+
+-- name: totals
+-- Jobs by state.
+SELECT state, sum(jobs) FROM counts WHERE jobs > 0 GROUP BY state;
+
+-- name: queues_used
+-- How many queues have jobs.
+SELECT count(DISTINCT queue) FROM counts WHERE jobs > 0;
+
+-- name: queued_by
+-- How many jobs of one owner are queued.
+SELECT coalesce(sum(jobs), 0) FROM counts INDEXED BY counts_queued
+WHERE state = 'queued' AND jobs > 0 AND owner = :owner;
+
+-- name: oldest_queued
+-- The longest wait of a job that could run; read off one index from end to end, by the reader alone.
+SELECT submitted, since FROM jobs
+WHERE id = (SELECT min(id) FROM jobs INDEXED BY jobs_ready WHERE state = 'queued' AND due IS NULL AND parked = 0);
+
+-- name: delayed
+-- Queued jobs that are not due yet, by queue; no more are counted than a status line is worth.
+SELECT queue, count(*) FROM (
+    SELECT queue FROM jobs INDEXED BY jobs_due WHERE state = 'queued' AND due IS NOT NULL LIMIT :limit
+) GROUP BY queue;
+
+-- name: record
+-- One job as people see it.
+SELECT {record} FROM jobs WHERE id = :id;
+
+-- name: record_of_claim
+-- The same of the job that works, or worked, on a kept file.
+SELECT {record} FROM jobs WHERE claim = :claim;
+
+-- name: list
+-- A page of jobs, oldest first, of those with ids up to one. An empty list of states or queues stands for all of them.
+SELECT {record} FROM jobs
+WHERE id > :after AND id <= :until
+  AND (:states = '[]' OR state IN (SELECT value FROM json_each(:states)))
+  AND (:queues = '[]' OR queue IN (SELECT value FROM json_each(:queues)))
+ORDER BY id LIMIT :limit;
+
+-- name: list_array
+-- The same of the jobs of one array, or of that one with an index. (A spec leaves out what is 0; one that is damaged has
+-- no index.)
+SELECT {record} FROM jobs INDEXED BY jobs_array
+WHERE array = :array AND id > :after AND id <= :until
+  AND (:index IS NULL
+       OR iif(json_valid(spec), coalesce(json_extract(spec, '$.array.index'), 0), NULL) = :index)
+  AND (:states = '[]' OR state IN (SELECT value FROM json_each(:states)))
+  AND (:queues = '[]' OR queue IN (SELECT value FROM json_each(:queues)))
+ORDER BY id LIMIT :limit;
+
+-- name: last_of_array
+-- How far such a page looks, and the last job of that array.
+SELECT coalesce((SELECT id FROM jobs INDEXED BY jobs_array WHERE array = :array AND id > :after ORDER BY id LIMIT 1
+                 OFFSET :scanned), last), last
+FROM (SELECT max(id) AS last FROM jobs INDEXED BY jobs_array WHERE array = :array);
+
+-- name: first_after
+-- The first job with a higher id, and the last of all.
+SELECT (SELECT min(id) FROM jobs WHERE id > :after), (SELECT max(id) FROM jobs);
+
+-- name: attempts
+-- The last attempts of a job before one of them, last to first.
+SELECT {attempt}
+FROM attempts WHERE job = :id AND number < :before ORDER BY number DESC LIMIT :limit;
+
+-- name: over
+-- How many jobs are over.
+SELECT coalesce(sum(jobs), 0) FROM counts WHERE state IN ('succeeded', 'failed', 'cancelled');
+
+-- name: prunable
+-- The jobs that were over first, but for those whose file is not let go yet.
+SELECT id FROM jobs INDEXED BY jobs_over
+WHERE state IN ('succeeded', 'failed', 'cancelled') AND since <= :until
+      AND (claim IS NULL OR claim NOT IN (SELECT claim FROM claims))
+ORDER BY since, id LIMIT :limit;
+
+-- name: over_after
+-- Jobs that are over, in the order of that, behind one of them.
+SELECT id, since, output_removed FROM jobs INDEXED BY jobs_over
+WHERE state IN ('succeeded', 'failed', 'cancelled') AND (since, id) > (:since, :id) ORDER BY since, id LIMIT :limit;
+
+-- name: note_output
+-- The output of a job that is over goes, to make room; or it has not gone.
+UPDATE jobs SET output_removed = :at WHERE id = :id AND state IN ('succeeded', 'failed', 'cancelled');
+
+-- name: output_removed
+-- When the output of a job went.
+SELECT output_removed FROM jobs WHERE id = :id;
+
+-- name: prune_attempts
+-- The attempts of a job that is forgotten.
+DELETE FROM attempts WHERE job = :id;
+
+-- name: prune
+-- A job is forgotten.
+DELETE FROM jobs WHERE id = :id AND state IN ('succeeded', 'failed', 'cancelled');
+
+-- name: meta_get
+-- A fact about the database itself.
+SELECT value FROM meta WHERE key = :key;
+
+-- name: meta_put
+-- Keep a fact about the database itself.
+INSERT INTO meta VALUES (:key, :value) ON CONFLICT DO UPDATE SET value = excluded.value;
+
+-- name: check_jobs
+-- Jobs with higher ids, as the gate needs them.
+SELECT {job}, ending
+FROM jobs NOT INDEXED WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: check_attempts
+-- Attempts behind one.
+SELECT job, {attempt}
+FROM attempts WHERE (job, number) > (:job, :number) ORDER BY job, number LIMIT :limit;
+
+-- name: check_counts
+-- Where the counts and the jobs do not agree.
+SELECT queue, state, sum(counted), sum(there) FROM (
+    SELECT queue, state, owner, jobs AS counted, 0 AS there FROM counts
+    UNION ALL SELECT queue, state, owner, 0, count(*) FROM jobs NOT INDEXED GROUP BY queue, state, owner
+) GROUP BY queue, state, owner HAVING sum(counted) != sum(there);
+
+-- name: check_running
+-- Jobs that run without an attempt under way, and the other way round.
+SELECT id, state FROM jobs NOT INDEXED
+WHERE (state = 'running') != EXISTS (SELECT 1 FROM attempts WHERE job = jobs.id AND finished IS NULL);
+
+-- name: check_facts
+-- All facts about the database itself.
+SELECT key, value FROM meta;

@@ -1,0 +1,362 @@
+"""The store on one host: SQLite in write-ahead mode, synced at every commit. Here is what it changes, and when that
+is durable; ``questions`` has what it can be asked.
+
+What follows from a verb says ``core.lifecycle``; the statements, in ``sql/queries.sql``, do what they are told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from taskgated.core.job import Clock, Job, Outcome, Result, Spec
+from taskgated.core.lifecycle import Verb, Verdict, cancelled_meanwhile, step
+from taskgated.core.state import State
+from taskgated.errors import DiskTrouble, IllegalTransition, NoSuchJob, StoreError
+from taskgated.host.clock import MICROSECONDS, wall
+from taskgated.store import arrays, contract
+from taskgated.store.arrays import Swept
+from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, HELD, WITH_ITS_ARRAY, in_words
+from taskgated.store.contract import Added, Addition, Ended, Woken
+from taskgated.store.sqlite import database
+from taskgated.store.sqlite.questions import SqliteQuestions
+from taskgated.store.sqlite.rows import moment, text_or_none
+from taskgated.text import to_bytes, to_text
+
+FRESH = 16
+"""New jobs that an ``add`` hands back whole, so that few jobs need not be asked for again."""
+
+KEEP_CLOCK = 60 * MICROSECONDS
+"""How far the clocks go before that is written down again, with what is written anyway."""
+
+
+class _Place(NamedTuple):
+    """Where a job is in its life. ``to_be_cancelled``: that was asked for while it ran. ``bounded``: the array of
+    which it has a place, or waits for one; None: there is no such bound."""
+
+    state: State
+    attempt: int
+    claim: str | None
+    to_be_cancelled: bool
+    bounded: int | None = None
+    parked: bool = False
+
+
+class SqliteStore(SqliteQuestions):
+    """``Store`` on a file. ``at_work``: as for ``database.open_up``. Raises ``StoreError``."""
+
+    def __init__(self, path: Path, *, at_work: Callable[[], None] = lambda: None) -> None:
+        super().__init__(path, lambda path: database.open_up(path, at_work))
+        self._early = False
+        self._wal = -1
+        self._kept = 0  # how far the steady clock had come when the clocks were written down
+        try:
+            with database.as_when_opened(path):
+                self.tick()
+        except StoreError:
+            self._db.close()
+            raise
+
+    def tick(self) -> None:
+        self._kept = self.clock.now()
+        for key, value in self._clocks.facts():
+            self._sql.run("meta_put", key=key, value=value)
+
+    # -- groups ----------------------------------------------------------------------------------
+
+    def begin(self, *, early: bool = False) -> None:
+        if early != self._early:
+            self._sql.execute(f"PRAGMA synchronous = {'NORMAL' if early else 'FULL'}")
+            self._early = early
+        self._sql.execute("BEGIN IMMEDIATE")
+        if early and self._wal < 0:  # not only in ``sync``, where to have no descriptor would pass for a lost write
+            try:
+                self._wal = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise DiskTrouble(str(error)) from error
+
+    def commit(self) -> None:
+        if self.clock.now() - self._kept > KEEP_CLOCK:
+            self.tick()
+        self._sql.execute("COMMIT")
+
+    def sync(self) -> None:
+        # What a commit does at FULL, and leaves out at NORMAL (https://sqlite.org/wal.html): sync the log.
+        os.fdatasync(self._wal)
+
+    def rollback(self) -> None:
+        if self._db.in_transaction:
+            self._sql.execute("ROLLBACK")
+
+    def close(self) -> None:
+        if self._wal >= 0:
+            os.close(self._wal)
+        try:
+            self.tick()
+        except StoreError:
+            pass  # the next start makes do with what was written last
+        super().close()
+
+    # -- verbs -----------------------------------------------------------------------------------
+
+    def add(self, additions: Sequence[Addition]) -> Added:
+        ids: list[int] = []
+        best: dict[str, int] = {}
+        fresh: list[Job] = []
+        timed = False
+        taken: dict[int, int] = {}  # places of arrays
+        cancelled: list[int] = []
+        for addition in additions:
+            row = self._sql.one("claim_parts", claim=addition.claim)
+            known, array = row if row else (0, None)
+            parts = addition.first + len(addition.specs)
+            if row is not None and parts <= known:
+                continue
+            for spec in addition.specs[max(0, known - addition.first) :]:
+                job = self._add(addition, spec, array, taken)
+                array = job.array
+                ids.append(job.id)
+                if job.state.final:
+                    cancelled.append(job.id)
+                    continue
+                timed = timed or job.due is not None or job.expires is not None
+                if job.due is None and not job.parked:
+                    best[job.queue] = max(job.priority, best.get(job.queue, 0))
+                    if len(fresh) <= FRESH:
+                        fresh.append(job)
+            coming = addition.coming
+            plan = addition.plan
+            self._sql.run("claim_put", claim=addition.claim, parts=parts, array=array, coming=coming, plan=plan)
+            if cancelled and not coming:
+                self._sql.run("array_all_cancelled", array=array)
+        return Added(ids, best, fresh if len(fresh) <= FRESH else (), timed, cancelled)
+
+    def _add(self, addition: Addition, spec: Spec, before: int | None, taken: dict[int, int]) -> Job:
+        """``before``: the array of the part before it; ``taken``: how many places of which array are."""
+        job = addition.job(spec, wall(), self.clock.now())
+        array = before if spec.array.place > 0 else None
+        at_most = spec.array.at_most
+        if array is not None and at_most is not None:
+            if array not in taken:
+                taken[array] = self._sql.only("array_places", array=array)[0]
+            job = replace(job, parked=taken[array] >= at_most)
+            taken[array] += not job.parked
+        if array is not None and self._sql.one("array_cancelled", array=array):
+            job = replace(job, state=step(State.QUEUED, Verb.CANCEL), parked=False)
+        id_ = self._sql.insert(
+            "add",
+            state=job.state,
+            queue=job.queue,
+            priority=job.priority,
+            name=to_bytes(spec.name),
+            source=to_bytes(job.source),
+            owner=addition.owner,
+            submitted=job.submitted,
+            finished=job.submitted if job.state.final else None,
+            reason=WITH_ITS_ARRAY if job.state.final else "",
+            since=self.uptime.now(),
+            due=job.due,
+            due_clock=None if job.due is None else job.due_clock,
+            expires=job.expires,
+            claim=job.claim,
+            array=array,
+            at_most=at_most,
+            parked=int(job.parked),
+            nested=None if job.nested is None else int(job.nested),
+            spec=json.dumps(spec.to_json(), separators=(",", ":")),
+        )
+        if spec.array.count and array is None:
+            array = id_
+            self._sql.run("array_head", id=id_)
+        return replace(job, id=id_, array=array)
+
+    def _next_of(self, array: int | None) -> tuple[str, int] | None:
+        """A place in an array may have come free: the next job gets it. Returns that one's queue and priority."""
+        row = None if array is None else self._sql.one("array_next", array=array)
+        return None if row is None else (str(row[0]), int(row[1]))
+
+    def skip_ids(self, last: int) -> None:
+        with database.as_when_opened(self._path):
+            self._sql.run("first_id" if self._sql.one("last_id") is None else "skip_ids", id=last)
+
+    def condemn(self, job: int, reason: str) -> Ended | None:
+        at = wall()
+        since = self.uptime.now()
+        row = self._sql.one("condemn", id=job, state=State.FAILED, finished=at, since=since, reason=reason)
+        self._sql.run("condemn_attempt", id=job, finished=at, result=Result.LOST, reason=reason)
+        if row is None:
+            self._place(job)
+            return None
+        claim, array, at_most = row
+        return Ended(State.FAILED, text_or_none(claim), self._next_of(array if at_most is not None else None))
+
+    def start(self, job: int, attempt: int, worker: str) -> int:
+        at = wall()
+        state = step(State.QUEUED, Verb.START)
+        if self._sql.run("start", id=job, state=state, attempt=attempt, at=at, steady=self.clock.now()) != 1:
+            place = self._place(job)
+            at_now = f"is {place.state} after attempt {place.attempt}"
+            if place.state is State.QUEUED and place.attempt == attempt - 1:
+                at_now += ", and is parked, as its array is full" if place.parked else ", and has expired"
+            raise IllegalTransition(f"job {job} {at_now}: it cannot start attempt {attempt}")
+        self._sql.run("start_attempt", id=job, attempt=attempt, worker=worker, at=at)
+        return at
+
+    def finish(self, outcome: Outcome, verdict: Verdict) -> Ended:
+        place = self._place(outcome.job)
+        if place.state is not State.RUNNING or place.attempt != outcome.attempt:
+            raise IllegalTransition(
+                f"job {outcome.job} is {place.state} at attempt {place.attempt}: "
+                f"nothing more is heard of attempt {outcome.attempt}"
+            )
+        if place.to_be_cancelled:
+            verdict = cancelled_meanwhile(verdict)
+        state = step(place.state, verdict.verb)
+        finished = outcome.finished if outcome.finished is not None else wall()
+        due = None
+        if verdict.delay is not None:
+            due = self.clock.now() + int(verdict.delay * MICROSECONDS)
+        self._sql.run(
+            "finish",
+            id=outcome.job,
+            state=state,
+            started=outcome.started,
+            finished=finished if state.final else None,
+            since=self.uptime.now() if state.final else None,
+            due=due,
+            due_clock=None if due is None else Clock.STEADY,
+            failures=verdict.failures,
+            crashes=verdict.crashes,
+            exit_code=outcome.exit_code,
+            signal=outcome.signal,
+            result=outcome.result,
+            reason=in_words(verdict.cause),
+        )
+        self._sql.run(
+            "finish_attempt",
+            id=outcome.job,
+            attempt=outcome.attempt,
+            started=outcome.started,
+            finished=finished,
+            result=outcome.result,
+            exit_code=outcome.exit_code,
+            signal=outcome.signal,
+            user=outcome.user,
+            system=outcome.system,
+            max_rss=outcome.max_rss,
+            output=outcome.output,
+            omitted=outcome.omitted,
+            message=outcome.message,
+        )
+        if not state.final:
+            return Ended(state, None)
+        return Ended(state, place.claim, self._next_of(place.bounded))
+
+    def cancel(self, job: int) -> Ended:
+        place = self._place(job)
+        if place.state is State.RUNNING:
+            self._sql.run("mark_cancelled", id=job)
+            return Ended(place.state, None)
+        state = self._move(job, place.state, Verb.CANCEL, BEFORE_IT_STARTED)
+        return Ended(state, place.claim, None if place.parked else self._next_of(place.bounded))
+
+    def cancel_array(self, array: int, after: int) -> Swept:
+        (coming,) = self._sql.only("array_coming", array=array)
+        until, last = self._sql.only("last_of_array", array=array, after=after, scanned=contract.SCANNED - 1)
+        self._sql.run("array_cancel", array=array)
+        rows = self._sql.rows(
+            "array_sweep",
+            array=array,
+            after=after,
+            until=until,
+            limit=arrays.CANCELLED,
+            state=step(State.QUEUED, Verb.CANCEL),
+            reason=BEFORE_IT_STARTED,
+            finished=wall(),
+            since=self.uptime.now(),
+        )
+        over = sorted(id_ for id_, _ in rows)
+        seen = over[-1] if len(over) == arrays.CANCELLED else until
+        ending = self._sql.rows("array_end", array=array, after=after, until=seen)
+        let_go = [kept for _, claim in rows if (kept := text_or_none(claim)) is not None]
+        done = seen is None or seen >= last
+        if done:
+            self._sql.run("array_swept" if coming else "array_forget", array=array)
+        return Swept(over, [id_ for (id_,) in ending], let_go, None if done else seen)
+
+    def hold(self, job: int) -> None:
+        self._move(job, self._place(job).state, Verb.HOLD, HELD)
+
+    def release(self, job: int) -> tuple[str, int]:
+        place = self._place(job)
+        self._move(job, place.state, Verb.RELEASE, "")
+        if place.parked:
+            self._next_of(place.bounded)
+        _, queue, priority = self._sql.only("rank", id=job)
+        return queue, priority
+
+    def _move(self, job: int, before: State, verb: Verb, reason: str) -> State:
+        """A job that does not run goes on; returns its new state."""
+        state = step(before, verb)
+        finished, since = (wall(), self.uptime.now()) if state.final else (None, None)
+        self._sql.run("move", id=job, before=before, state=state, reason=reason, finished=finished, since=since)
+        return state
+
+    def _place(self, job: int) -> _Place:
+        row = self._sql.one("place", id=job)
+        if row is None:
+            raise NoSuchJob(job)
+        state, attempt, claim, ending, array, at_most, parked = row
+        bounded = array if at_most is not None else None
+        return _Place(State(state), attempt, claim, ending is not None, bounded, bool(parked))
+
+    def wake(self, wall: int) -> Woken:
+        steady = self.clock.now()
+        best: dict[str, int] = {}
+        expired, let_go = [], []
+        expiry = self._sql.rows(
+            "expire",
+            state=step(State.QUEUED, Verb.CANCEL),
+            reason=EXPIRED,
+            steady=steady,
+            finished=wall,
+            since=self.uptime.now(),
+            limit=contract.WOKEN,
+        )
+        for id_, queue, name, claim, array, at_most in expiry:
+            if at_most is not None and isinstance(array, int) and (came := self._next_of(array)) is not None:
+                best[came[0]] = max(came[1], best.get(came[0], 0))
+            expired.append((id_, str(queue), to_text(name) if isinstance(name, bytes) else ""))
+            if (kept := text_or_none(claim)) is not None:
+                let_go.append(kept)
+        for clock, now in ((Clock.STEADY, steady), (Clock.WALL, wall)):
+            for queue, priority in self._sql.rows("come_due", clock=clock, now=now, limit=contract.WOKEN):
+                if isinstance(queue, str) and isinstance(priority, int):
+                    best[queue] = max(priority, best.get(queue, 0))
+        next_steady = moment(self._sql.only("next_due", clock=Clock.STEADY)[0])
+        next_wall = moment(self._sql.only("next_due", clock=Clock.WALL)[0])
+        next_expiry = moment(self._sql.only("next_expiry")[0])
+        soonest = min((t for t in (next_steady, next_expiry) if t is not None), default=None)
+        return Woken(best, expired, let_go, soonest, next_wall)
+
+    def forget_claims(self, claims: Sequence[str]) -> None:
+        for claim in claims:
+            self._sql.run("array_comes_no_more", claim=claim)
+            self._sql.run("claim_forget", claim=claim)
+
+    def keep_data_queues(self, queues: Sequence[str]) -> None:
+        self._sql.run("meta_put", key="data_queues", value=json.dumps(list(queues)))
+
+    def prune(self, jobs: Sequence[int]) -> None:
+        for id_ in jobs:
+            if self._sql.run("prune", id=id_):
+                self._sql.run("prune_attempts", id=id_)
+
+    def note_output(self, jobs: Sequence[int], *, removed: bool) -> None:
+        at = wall() if removed else None
+        for id_ in jobs:
+            self._sql.run("note_output", id=id_, at=at)

@@ -1,0 +1,1 @@
+"""Of the files that attempts leave: outputs and outcomes."""

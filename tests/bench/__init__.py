@@ -1,0 +1,1 @@
+"""Benchmarks, each as a ratio to something plain in the same run."""

@@ -1,0 +1,1 @@
+"""Attacks on the whole gate, and the judge of what came of them."""

@@ -1,0 +1,906 @@
+"""The gate's decisions: by example, and under random events that must never break an invariant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from taskgated.core.capacity import (
+    AllBusy,
+    Capacities,
+    Draining,
+    Held,
+    NotDue,
+    NoWorker,
+    Policy,
+    QueueFull,
+    Situation,
+    reasons,
+)
+from taskgated.core.gate import Abandon, Action, Fetch, Finish, Gate, Run, Start, Stop
+from taskgated.core.job import Clock, Element, Interrupted, Job, Outcome, Result, Retry, Spec
+from taskgated.core.lifecycle import (
+    POISON,
+    TRANSITIONS,
+    Cause,
+    Failure,
+    LastFailure,
+    Poisonous,
+    Verb,
+    WasCancelled,
+    WasEnded,
+    WasInterrupted,
+    diagram,
+    judge,
+    step,
+)
+from taskgated.core.ready import ReadyQueue
+from taskgated.core.retry import backoff
+from taskgated.core.state import FINAL, State
+from taskgated.errors import IllegalTransition
+
+
+def job(id: int = 1, queue: str = "default", priority: int = 50, **spec: object) -> Job:
+    return Job(id, queue, priority, State.QUEUED, Spec(command="true", queue=queue, priority=priority, **spec))  # type: ignore[arg-type]
+
+
+def outcome(result: Result, id: int = 1, attempt: int = 1) -> Outcome:
+    return Outcome(id, attempt, result)
+
+
+class TestLifecycle:
+    @pytest.mark.parametrize("state", State)
+    @pytest.mark.parametrize("verb", Verb)
+    def test_every_pair_is_in_the_table_or_an_error(self, state: State, verb: Verb) -> None:
+        if (state, verb) in TRANSITIONS:
+            assert step(state, verb) in State
+        else:
+            with pytest.raises(IllegalTransition, match=f"cannot {verb} a job that is {state}"):
+                step(state, verb)
+
+    def test_what_is_over_stays_over(self) -> None:
+        assert not [pair for pair in TRANSITIONS if pair[0] in FINAL]
+
+    def test_every_state_can_be_reached_and_left_for_the_end(self) -> None:
+        reached = {State.QUEUED}
+        for _ in State:
+            reached |= {to for (start, _), to in TRANSITIONS.items() if start in reached}
+        assert reached == set(State)
+
+    def test_the_diagram_is_the_table(self) -> None:
+        assert len(diagram().splitlines()) == len(TRANSITIONS)
+
+
+class TestJudge:
+    def verdict(self, result: Result, *, cancelled: bool = False, crashed: bool = False, **spec: object) -> Verb:
+        return judge(job(**spec), outcome(result), cancelled=cancelled, crashed=crashed, chance=0.5).verb
+
+    def test_success_wins_over_a_late_cancel(self) -> None:
+        assert self.verdict(Result.SUCCEEDED, cancelled=True) is Verb.SUCCEED
+
+    @pytest.mark.parametrize("result", [Result.FAILED, Result.TIMED_OUT, Result.KILLED, Result.LOST])
+    def test_cancelled_is_never_tried_again(self, result: Result) -> None:
+        assert self.verdict(result, cancelled=True, retry=Retry(attempts=9)) is Verb.CANCEL
+
+    @pytest.mark.parametrize(
+        ("result", "cancelled", "spec", "cause"),
+        [
+            (Result.SUCCEEDED, True, {}, None),
+            (Result.FAILED, True, {}, WasCancelled()),
+            (Result.KILLED, False, {}, WasEnded()),
+            (Result.LOST, False, {}, WasInterrupted(Interrupted.RERUN)),
+            (Result.LOST, False, {"interrupted": Interrupted.FAIL}, WasInterrupted(Interrupted.FAIL)),
+            (Result.TIMED_OUT, False, {"retry": Retry(attempts=3)}, Failure(1, 3)),
+            (Result.FAILED, False, {}, LastFailure("no such file")),
+        ],
+    )
+    def test_says_why(self, result: Result, spec: dict[str, object], cause: Cause | None, *, cancelled: bool) -> None:
+        ended = replace(outcome(result), message="no such file")
+        verdict = judge(job(**spec), ended, cancelled=cancelled, crashed=False, chance=0.5)
+        assert verdict.cause == cause
+
+    def test_put_back_when_the_gate_is_shut(self) -> None:
+        assert self.verdict(Result.KILLED) is Verb.REQUEUE
+
+    def test_failures_are_counted_the_first_included(self) -> None:
+        spec = {"retry": Retry(attempts=3, delay=5)}
+        for failures, verb in ((0, Verb.RETRY), (1, Verb.RETRY), (2, Verb.FAIL)):
+            verdict = judge(
+                replace(job(**spec), failures=failures),
+                outcome(Result.FAILED),
+                cancelled=False,
+                crashed=False,
+                chance=0.5,
+            )
+            assert (verdict.verb, verdict.failures) == (verb, failures + 1)
+            assert (verdict.delay is None) == (verb is Verb.FAIL)
+
+    def test_interruption_follows_the_policy_of_the_job(self) -> None:
+        assert self.verdict(Result.LOST, crashed=True) is Verb.REQUEUE
+        assert self.verdict(Result.LOST, crashed=True, interrupted=Interrupted.FAIL) is Verb.FAIL
+
+    def test_poison(self) -> None:
+        sick = replace(job(), crashes=POISON - 1)
+        verdict = judge(sick, outcome(Result.LOST), cancelled=False, crashed=True, chance=0.5)
+        assert verdict.verb is Verb.FAIL
+        assert verdict.cause == Poisonous(POISON)
+
+    def test_a_power_cut_is_not_the_fault_of_the_job(self) -> None:
+        sick = replace(job(), crashes=POISON - 1)
+        verdict = judge(sick, outcome(Result.LOST), cancelled=False, crashed=False, chance=0.5)
+        assert (verdict.verb, verdict.crashes) == (Verb.REQUEUE, POISON - 1)
+
+
+class TestBackoff:
+    def test_doubles_up_to_its_bound(self) -> None:
+        retry = Retry(attempts=9, delay=10, factor=2, max_delay=60, jitter=0)
+        assert [backoff(retry, n, 0.5) for n in range(1, 6)] == [10, 20, 40, 60, 60]
+
+    @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True), st.floats(0, 1))
+    def test_jitter_moves_it_by_no_more_than_it_says(self, failures: int, chance: float, jitter: float) -> None:
+        retry = Retry(delay=1, factor=3, max_delay=100, jitter=jitter)
+        plain = backoff(replace(retry, jitter=0), failures, chance)
+        assert plain * (1 - jitter) - 1e-9 <= backoff(retry, failures, chance) <= plain * (1 + jitter) + 1e-9
+
+
+class TestReadyQueue:
+    @given(st.lists(st.integers(0, 100), max_size=20), st.integers(1, 5))
+    def test_keeps_the_best_in_order(self, priorities: list[int], capacity: int) -> None:
+        ready = ReadyQueue(capacity)
+        jobs = [job(i, priority=p) for i, p in enumerate(priorities)]
+        for one in jobs:
+            ready.put(one)
+        assert list(ready) == sorted(jobs, key=lambda j: j.rank)[:capacity]
+
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 30), st.integers(0, 4), st.sampled_from("abc"), st.sampled_from("ptxrw")),
+            max_size=120,
+        ),
+        st.integers(1, 8),
+    )
+    def test_is_a_sorted_list_whatever_happens(self, steps: list[tuple[int, int, str, str]], capacity: int) -> None:
+        """``p``: a job comes, ``t``: the best is taken, ``x``: the best of that queue is, ``r``: one is removed,
+        ``w``: the worst of that queue is."""
+        ready, plain = ReadyQueue(capacity), list[Job]()
+        for id_, priority, queue, what in steps:
+            mine = [one for one in plain if one.queue == queue]
+            gone: Job | None = None
+            match what:
+                case "p" if all(one.id != id_ for one in plain):
+                    new = job(id_, queue, priority)
+                    plain = sorted([*plain, new], key=lambda one: one.rank)
+                    gone = plain[-1] if len(plain) > capacity else None
+                    assert ready.put(new) == gone
+                case "t":
+                    gone = plain[0] if plain else None
+                    assert ready.take(lambda _: True) == gone
+                case "x":
+                    gone = mine[0] if mine else None
+                    assert ready.take(lambda one, queue=queue: one.queue == queue) == gone  # type: ignore[misc]
+                case "r":
+                    gone = next((one for one in plain if one.id == id_), None)
+                    assert ready.remove(id_) == (gone is not None)
+                case "w":
+                    gone = mine[-1] if mine else None
+                    ready.remove_worst(queue)
+            plain = [one for one in plain if one is not gone]
+            ready.sanity_check()
+            assert list(ready) == plain
+            assert set(ready.queues) == {one.queue for one in plain}
+            assert ready.count(queue) == len(ready.ids(queue)) == sum(one.queue == queue for one in plain)
+            assert ready.outranked_by(priority) == (len(plain) < capacity or priority > plain[-1].priority)
+
+    @pytest.mark.parametrize(("before", "after"), [(90, 10), (10, 90)])
+    def test_a_job_may_come_back_with_another_priority(self, before: int, after: int) -> None:
+        ready = ReadyQueue(3)
+        ready.put(job(1, priority=50))
+        ready.put(job(2, priority=before))
+        ready.remove(2)
+        ready.put(job(2, priority=after))
+        ready.sanity_check()
+        assert [one.id for one in ready] == ([1, 2] if after < 50 else [2, 1])
+        first = ready.take(lambda _: True)
+        assert first is not None
+        assert first.id == (1 if after < 50 else 2)
+
+    def test_keeps_nothing_of_those_that_left(self) -> None:
+        ready = ReadyQueue(4)
+        for id_ in range(1, 500):
+            ready.put(job(id_, priority=id_ % 100))
+            ready.remove(id_)
+        ready.put(job(1000))
+        assert len(ready._all._best) < 50 and len(ready._all._worst) < 50
+
+    def test_a_line_that_may_not_start_is_asked_about_once(self) -> None:
+        ready = ReadyQueue(100)
+        for id_ in range(1, 91):
+            ready.put(job(id_, "abc"[id_ % 3]))
+        asked: list[int] = []
+        assert ready.take(lambda one: bool(asked.append(one.id))) is None  # type: ignore[func-returns-value]
+        assert asked == [1, 2, 3]
+
+    def test_the_same_job_is_there_once(self) -> None:
+        ready = ReadyQueue(3)
+        ready.put(job(1))
+        ready.put(job(1))
+        assert len(ready) == 1
+
+
+class TestGates:
+    def situation(self, workers: int, limits: dict[str, int], *running: Job, idle: int = 0) -> Situation:
+        capacities = Capacities(Policy(workers, 1, limits))
+        for one in running:
+            capacities.occupy(one)
+        return Situation(capacities, idle)
+
+    def test_all_reasons_at_once(self) -> None:
+        now = self.situation(2, {"etl": 1}, job(1, "etl"), job(2))
+        waiting = replace(job(3, queue="etl"), state=State.HELD, due=10)
+        found = reasons(waiting, replace(now, draining=True, steady=3))
+        assert found == (Held(), NotDue(7), QueueFull("etl", 1, 1), AllBusy(2, 2), Draining())
+
+    @pytest.mark.parametrize(("workers", "reason"), [(3, NoWorker(2, 3)), (2, AllBusy(2, 2)), (1, AllBusy(2, 1))])
+    def test_a_place_without_a_worker_is_another_reason_than_no_place(self, workers: int, reason: object) -> None:
+        assert reasons(job(3), self.situation(workers, {}, job(1), job(2))) == (reason,)
+
+    def test_what_ends_gives_back_what_it_held_and_nothing_else(self) -> None:
+        now = self.situation(9, {"etl": 2, "x": 1}, job(1, "etl"), job(2, "etl"), job(3, "x"), idle=1)
+        capacities = now.capacities
+        assert (capacities.room("etl"), capacities.room("x"), capacities.room("free")) == (0, 0, None)
+        capacities.vacate(job(1, "etl"))
+        assert (capacities.full("etl"), capacities.full("x"), capacities.full("free")) == (False, True, False)
+        assert reasons(job(4, "etl"), now) == reasons(job(4, "free"), now) == ()
+        capacities.sanity_check({2: job(2, "etl"), 3: job(3, "x")})
+
+    def test_a_limit_that_was_lowered_counts_what_runs(self) -> None:
+        now = self.situation(9, {"etl": 2}, job(1, "etl"), job(2, "etl"), idle=1)
+        now.capacities.policy = Policy(9, 1, {"etl": 1})
+        assert now.capacities.room("etl") == -1
+        assert reasons(job(3, "etl"), now) == (QueueFull("etl", 2, 1),)
+
+    def test_each_clock_for_its_own(self) -> None:
+        now = replace(self.situation(9, {}, idle=1), wall=100, steady=5)
+        assert not reasons(replace(job(), due=50, due_clock=Clock.WALL), now)
+        assert not reasons(replace(job(), due=100, due_clock=Clock.WALL), now), "its moment is there"
+        assert reasons(replace(job(), due=50, due_clock=Clock.STEADY), now)
+
+
+class FakeStore:
+    """The store as the gate sees it: which jobs are queued. A list, nothing of SQL."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[int, Job] = {}
+
+    def fetch(self, wanted: dict[str, int]) -> list[Job]:
+        out: list[Job] = []
+        for queue, number in wanted.items():
+            mine = [j for j in self.ready() if j.queue == queue]
+            out += sorted(mine, key=lambda j: j.rank)[:number]
+        return out
+
+    def ready(self) -> list[Job]:
+        return [j for j in self.jobs.values() if j.state is State.QUEUED and j.due is None and not j.parked]
+
+    def places(self, array: int) -> list[Job]:
+        """The jobs of an array that have one of its places, or wait for one."""
+        return [j for j in self.jobs.values() if j.array == array and not j.state.final]
+
+    def next_of(self, ended: Job) -> Job | None:
+        """Once a job is over the next of its array gets a place, if one is free."""
+        at_most = ended.spec.array.at_most
+        if not ended.state.final or ended.array is None or at_most is None:
+            return None
+        mine = self.places(ended.array)
+        parked = next((j for j in mine if j.parked), None)
+        if parked is None or sum(not j.parked for j in mine) >= at_most:
+            return None
+        self.jobs[parked.id] = came = replace(parked, parked=False)
+        return came
+
+
+class Harness:
+    """Does what the gate asks for, at once or later, and looks that it never asks for too much."""
+
+    def __init__(self, workers: int, limits: dict[str, int], ready: int) -> None:
+        self.store = FakeStore()
+        self.policy = Policy(workers, ready, limits)
+        self.gate = Gate(self.policy, [], lambda: 0.5)
+        self.pending: list[Action] = []
+        self.on_worker: dict[str, Job] = {}
+        self.ids = count(1)
+        self.done: list[tuple[int, int]] = []
+        self.by_offer = False
+        self.offers: list[Job] = []  # in the store, and the gate has not been told yet
+
+    def do(self, actions: Iterable[Action]) -> None:
+        self.pending += actions
+        self.check()
+
+    def check(self) -> None:
+        self.gate.sanity_check()
+        running = [j for j in self.store.jobs.values() if j.state is State.RUNNING]
+        assert len(running) <= self.policy.workers
+        for queue, number in Counter(j.queue for j in running).items():
+            assert number <= self.policy.limits.get(queue, number), f"over the limit of {queue}"
+        assert not any(j.parked for j in running), "it runs without a place in its array"
+        for array in {j.array for j in self.store.jobs.values() if j.array is not None}:
+            mine = self.store.places(array)
+            bounds = {j.spec.array.at_most for j in mine}
+            out = sum(not j.parked for j in mine)
+            assert all(bound is None or out <= bound for bound in bounds), f"array {array} has more out than it may"
+            assert out in bounds or not any(j.parked for j in mine), f"what is parked of array {array} is forgotten"
+
+    def check_nothing_stands_still(self) -> None:
+        """When all is answered: what waits does so for a worker, a place, or its time."""
+        assert not self.pending and not self.offers
+        for waiting in self.store.ready():
+            assert self.gate.draining or reasons(waiting, self.gate.situation()), f"nothing keeps {waiting}"
+
+    def settle_one(self) -> None:
+        """The store and the workers answer the oldest request."""
+        action = self.pending.pop(0)
+        match action:
+            case Fetch(wanted, known):
+                found = [j for j in self.store.fetch(dict(wanted)) if j.id not in known]
+                self.do(self.gate.fetched(found, action))
+            case Start(new, _):
+                stored = self.store.jobs[new.id]
+                if stored.state is State.QUEUED and stored.attempt == new.attempt - 1:
+                    self.store.jobs[new.id] = replace(stored, state=State.RUNNING, attempt=new.attempt)
+                    self.do(self.gate.started(new.id))
+                else:
+                    self.do(self.gate.start_refused(new.id))
+            case Run(new, worker):
+                assert worker not in self.on_worker, "two jobs on one worker"
+                assert new.id not in {j.id for j in self.on_worker.values()}, "a job runs twice at once"
+                self.on_worker[worker] = new
+            case Finish(old, result, verdict, _):
+                stored = self.store.jobs[old.id]
+                assert (stored.state, stored.attempt) == (State.RUNNING, result.attempt)
+                self.done.append((old.id, result.attempt))
+                due = 1 if verdict.delay is not None else None
+                state = step(stored.state, verdict.verb)
+                self.store.jobs[old.id] = replace(stored, state=state, due=due, failures=verdict.failures)
+                if state is State.QUEUED and due is None:
+                    self.do(self.gate.queued(old.queue, old.priority))
+                self.over(self.store.jobs[old.id])
+            case Abandon(old):
+                assert old.id not in {j.id for j in self.on_worker.values()}, "it runs, and is said never to have"
+                never = Outcome(old.id, old.attempt, Result.KILLED)
+                self.do(self.gate.ended(never, None))
+            case Stop():
+                pass
+
+    def over(self, ended: Job) -> None:
+        if (came := self.store.next_of(ended)) is not None:
+            self.do(self.gate.queued(came.queue, came.priority))
+
+    def come_due(self) -> None:
+        """The time of all that are to be tried again has come."""
+        for waiting in [j for j in self.store.jobs.values() if j.due is not None and not j.state.final]:
+            self.store.jobs[waiting.id] = replace(waiting, due=None)
+            self.do(self.gate.queued(waiting.queue, waiting.priority))
+
+    def restart(self, idle: Iterable[str]) -> None:
+        """The daemon is gone, with all that was under way in it, and another one finds what the store has and what
+        the workers do. Of an attempt that no worker knows nobody can say how it ended."""
+        self.pending, self.offers = [], []
+        self.gate = Gate(self.policy, {j.queue for j in self.store.jobs.values()}, lambda: 0.5)
+        workers = {j.id: worker for worker, j in self.on_worker.items()}
+        running = [j for j in self.store.jobs.values() if j.state is State.RUNNING]
+        for old in running:
+            self.gate.adopt(old, workers.get(old.id, f"lost {old.id}"))
+        for old in running:
+            if old.id not in workers:
+                self.do(self.gate.ended(Outcome(old.id, old.attempt, Result.LOST), None))
+        for worker in idle:
+            if worker not in self.on_worker:
+                self.do(self.gate.worker_idle(worker))
+
+    def settle(self) -> None:
+        while self.pending or self.offers:
+            if self.pending:
+                self.settle_one()
+            else:
+                self.tell()
+
+    def tell(self) -> None:
+        """The gate hears of the oldest job that was added; questions asked later may have been answered before."""
+        self.do(self.gate.offered([self.offers.pop(0)]))
+
+    def add(self, queue: str, priority: int) -> Job:
+        new = job(next(self.ids), queue, priority, retry=Retry(attempts=2))
+        self.store.jobs[new.id] = new
+        if self.by_offer:
+            self.offers.append(new)
+        else:
+            self.do(self.gate.queued(queue, priority))
+        return new
+
+    def add_array(self, queue: str, priority: int, count: int, at_most: int) -> None:
+        """One file with an array comes, whole."""
+        jobs = []
+        for place in range(count):
+            new = job(next(self.ids), queue, priority, array=Element(place, place, count, at_most), retry=Retry(2))
+            jobs.append(replace(new, array=(jobs or [new])[0].id, parked=place >= at_most))
+        self.store.jobs |= {new.id: new for new in jobs}
+        if self.by_offer:
+            self.offers += [new for new in jobs if not new.parked]
+        else:
+            self.do(self.gate.queued(queue, priority))
+
+    def finish(self, worker: str, result: Result) -> None:
+        old = self.on_worker.pop(worker)
+        self.do(self.gate.ended(Outcome(old.id, old.attempt, result), worker))
+        self.do(self.gate.worker_idle(worker))
+
+
+class TestGate:
+    def test_priority_then_order_of_arrival(self) -> None:
+        h = Harness(1, {}, 2)
+        for priority in (10, 90, 50, 90):
+            h.add("default", priority)
+        h.do(h.gate.worker_idle("w"))
+        order = []
+        h.settle()
+        while h.on_worker:
+            order.append(h.on_worker["w"].id)
+            h.finish("w", Result.SUCCEEDED)
+            h.settle()
+        assert order == [2, 4, 3, 1]
+
+    def test_a_full_queue_does_not_stand_in_the_way_of_another(self) -> None:
+        h = Harness(2, {"etl": 1}, 2)
+        for _ in range(5):
+            h.add("etl", 90)
+        h.add("other", 1)
+        h.do(h.gate.worker_idle("a"))
+        h.do(h.gate.worker_idle("b"))
+        h.settle()
+        assert sorted(j.queue for j in h.on_worker.values()) == ["etl", "other"]
+
+    def test_a_newcomer_pushes_a_worse_one_out_of_the_ready_queue(self) -> None:
+        h = Harness(1, {}, 1)
+        h.do(h.gate.worker_idle("w"))
+        h.add("default", 50)
+        h.settle()
+        h.add("default", 50)
+        h.settle()
+        best = h.add("default", 99)
+        h.settle()
+        assert [j.id for j in h.gate.ready] == [best.id]
+
+    def test_an_end_in_a_limited_queue_asks_for_that_queue_alone(self) -> None:
+        """However many others may hold jobs that have not been seen."""
+        h = Harness(2, {"etl": 1}, 2)
+        for worker in "ab":
+            h.do(h.gate.worker_idle(worker))
+        h.add("etl", 90)
+        h.settle()
+        h.add("other", 50)
+        h.settle()
+        for queue in ("one", "two", "three"):
+            h.add(queue, 50)
+            h.settle()
+        h.add("etl", 60)
+        h.settle()
+        (worker,) = (worker for worker, running in h.on_worker.items() if running.queue == "etl")
+        h.finish(worker, Result.SUCCEEDED)
+        asked: list[Fetch] = []
+        while h.pending:
+            asked += [action for action in h.pending if isinstance(action, Fetch)]
+            h.settle_one()
+        assert asked and all(set(fetch.wanted) == {"etl"} for fetch in asked[:1])
+        assert "etl" in {*(running.queue for running in h.on_worker.values()), *(j.queue for j in h.gate.ready)}
+
+    def test_offered_jobs_start_without_being_asked_for(self) -> None:
+        h = Harness(1, {}, 2)
+        h.by_offer = True
+        h.do(h.gate.worker_idle("w"))
+        h.settle()
+        h.add("default", 50)
+        h.tell()
+        assert [type(action) for action in h.pending] == [Start]
+
+    def test_a_job_may_be_found_before_it_is_offered(self) -> None:
+        """Questions are answered before what they share a transaction with is synced."""
+        h = Harness(2, {}, 2)
+        h.by_offer = True
+        h.do(h.gate.worker_idle("a"))
+        h.do(h.gate.worker_idle("b"))
+        h.settle()
+        h.do(h.gate.queued("default", 50))
+        h.add("default", 50)
+        while h.pending:
+            h.settle_one()
+        assert [job.id for job in h.on_worker.values()] == [1]
+        h.tell()
+        assert h.pending == []
+        assert len(h.gate.ready) == 0
+        assert h.gate.running == 1
+
+    def test_a_reload_forgets_no_queue(self) -> None:
+        """Also one that is not, or no longer, in the configuration."""
+        h = Harness(1, {}, 1)
+        h.do(h.gate.worker_idle("w"))
+        h.add("default", 50)
+        h.settle()
+        h.add("unheard-of", 50)
+        h.settle()
+        assert [job.queue for job in h.gate.ready] == ["unheard-of"]
+        h.do(h.gate.reload(h.policy, ["default"]))
+        h.settle()
+        h.finish("w", Result.SUCCEEDED)
+        h.settle()
+        assert h.on_worker["w"].queue == "unheard-of"
+
+    def test_who_is_about_to_start_is_stopped_when_it_has(self) -> None:
+        h = Harness(1, {}, 1)
+        h.do(h.gate.worker_idle("w"))
+        h.add("default", 50)
+        h.settle_one()  # the fetch
+        assert h.gate.stop_all(3.0) == []
+        (start,) = (action for action in h.pending if isinstance(action, Start))
+        actions = h.gate.started(start.job.id)
+        assert [type(action) for action in actions] == [Run, Stop]
+        assert isinstance(actions[1], Stop)
+        assert actions[1].grace == 3.0
+
+    def test_an_offer_does_not_overtake_what_is_unseen(self) -> None:
+        h = Harness(1, {}, 1)
+        for _ in range(3):
+            h.add("default", 50)
+        h.by_offer = True
+        h.add("default", 50)
+        h.tell()
+        h.do(h.gate.worker_idle("w"))
+        order = []
+        h.settle()
+        while h.on_worker:
+            order.append(h.on_worker["w"].id)
+            h.finish("w", Result.SUCCEEDED)
+            h.settle()
+        assert order == [1, 2, 3, 4]
+
+    def test_a_late_report_of_an_older_attempt_changes_nothing(self) -> None:
+        h = Harness(1, {}, 1)
+        h.add("default", 50)
+        h.do(h.gate.worker_idle("w"))
+        h.settle()
+        assert h.gate.ended(Outcome(1, 7, Result.SUCCEEDED), "w") == []
+        assert h.gate.running == 1
+
+    def test_a_dead_worker_keeps_its_place_until_nothing_of_its_job_is_left(self) -> None:
+        h = Harness(1, {}, 1)
+        h.add("default", 50)
+        h.add("default", 50)
+        h.do(h.gate.worker_idle("w"))
+        h.settle()
+        old = h.gate.worker_died("w")
+        h.on_worker.clear()
+        assert old is not None
+        h.do(h.gate.worker_idle("x"))
+        h.settle()
+        assert not h.on_worker, "its successor started before the burial"
+        h.do(h.gate.ended(Outcome(old.id, old.attempt, Result.LOST), None, crashed=True))
+        h.settle()
+        assert h.on_worker["x"].id == 2  # it was ready and waited for the place
+        h.finish("x", Result.SUCCEEDED)
+        h.settle()
+        assert (h.on_worker["x"].id, h.on_worker["x"].attempt) == (1, 2)
+
+    def test_a_worker_that_dies_between_decision_and_start(self) -> None:
+        h = Harness(1, {}, 1)
+        h.add("default", 50)
+        h.do(h.gate.worker_idle("w"))
+        h.settle_one()  # the fetch; the start waits for the store
+        assert h.gate.worker_died("w") is None
+        h.settle()
+        assert h.store.jobs[1].state is State.QUEUED
+        h.do(h.gate.worker_idle("x"))
+        h.settle()
+        assert h.on_worker["x"].attempt == 2
+
+    def starting(self) -> tuple[Gate, Start]:
+        """A gate that has decided on a start, which is not durable yet."""
+        gate = Gate(Policy(1, 1, {}), [], lambda: 0.5)
+        assert gate.worker_idle("w") == []
+        (start,) = gate.offered([job()])
+        assert isinstance(start, Start)
+        return gate, start
+
+    @pytest.mark.parametrize(
+        ("wishes", "grace", "verb"),
+        [
+            ("c", None, Verb.CANCEL),
+            ("c5", 5.0, Verb.CANCEL),
+            ("p3", 3.0, Verb.REQUEUE),
+            ("p3 c", 3.0, Verb.CANCEL),
+            ("p3 c5", 5.0, Verb.CANCEL),
+            ("c5 p3", 3.0, Verb.CANCEL),
+            ("c5 p", None, Verb.CANCEL),
+            ("p3 p0", 0.0, Verb.REQUEUE),
+        ],
+    )
+    @pytest.mark.parametrize("durable", [False, True])
+    def test_what_is_wished_of_an_attempt(
+        self, wishes: str, grace: float | None, verb: Verb, *, durable: bool
+    ) -> None:
+        """A cancelled one (``c``) is never put back (``p``), and the last word on the grace (seconds) counts."""
+        gate, start = self.starting()
+        actions = gate.started(1) if durable else []
+        for wish in wishes.split():
+            said = float(wish[1:]) if wish[1:] else None
+            actions = gate.cancel(1, said) if wish[0] == "c" else gate.stop_all(said)
+            assert bool(actions) is durable
+        if not durable:
+            assert gate.courses() == []
+            run, *actions = gate.started(1)
+            assert run == Run(start.job, "w")
+        assert actions == [Stop(1, 1, "w", grace)]
+        (course,) = gate.courses()
+        assert course.wish is not None
+        assert course.grace == (start.job.spec.kill_after if grace is None else grace)
+        assert gate.cancelled(1) is (verb is Verb.CANCEL)
+        finish, *_ = gate.ended(outcome(Result.KILLED), "w")
+        assert isinstance(finish, Finish)
+        assert finish.verdict.verb is verb
+
+    @pytest.mark.parametrize("cancelled", [False, True])
+    def test_an_attempt_whose_worker_died_before_it_was_told_never_ran(self, *, cancelled: bool) -> None:
+        gate, start = self.starting()
+        assert gate.worker_died("w") is None
+        assert gate.job_of("w") is None
+        assert gate.starting
+        if cancelled:
+            assert gate.cancel(1) == []
+        assert gate.stop_all() == []
+        assert gate.ended(outcome(Result.KILLED), None) == [], "the store does not have its start"
+        assert gate.started(1) == [Abandon(start.job)]
+        assert gate.runs(1) and not gate.starting
+        finish, *_ = gate.ended(outcome(Result.KILLED), None)
+        assert isinstance(finish, Finish)
+        assert finish.verdict.verb is (Verb.CANCEL if cancelled else Verb.REQUEUE)
+        assert not gate.runs(1)
+
+    @pytest.mark.parametrize("cancelled", [False, True])
+    def test_what_was_cancelled_before_a_restart_still_is(self, *, cancelled: bool) -> None:
+        gate = Gate(Policy(1, 1, {}), [], lambda: 0.5)
+        gate.adopt(replace(job(), state=State.RUNNING, attempt=1), "w", cancelled=cancelled)
+        assert gate.cancelled(1) is cancelled
+        finish, *_ = gate.ended(outcome(Result.KILLED), "w")
+        assert isinstance(finish, Finish)
+        assert finish.verdict.verb is (Verb.CANCEL if cancelled else Verb.REQUEUE)
+
+    def test_only_the_worker_that_has_an_attempt_can_say_how_it_ended(self) -> None:
+        gate, _ = self.starting()
+        gate.started(1)
+        assert gate.ended(outcome(Result.SUCCEEDED), "another") == []
+        assert gate.runs(1)
+
+    def test_what_is_ready_is_known_to_every_question(self) -> None:
+        gate = Gate(Policy(1, 9, {}), ["a", "b"], lambda: 0.5)
+        (asked,) = gate.queued("a", 50)
+        assert isinstance(asked, Fetch)
+        (again,) = gate.fetched([job(1, "a"), job(2, "b"), job(3, "b")], asked, whole=False)
+        assert isinstance(again, Fetch)
+        assert again.known == {1: "a", 2: "b", 3: "b"}
+
+    @pytest.mark.parametrize("died", [False, True])
+    def test_a_start_that_is_refused_frees_the_worker_if_it_lives(self, *, died: bool) -> None:
+        gate, _ = self.starting()
+        if died:
+            gate.worker_died("w")
+        gate.start_refused(1)
+        assert not gate.runs(1)
+        assert gate.situation().idle == (0 if died else 1)
+
+    def test_what_ran_before_counts(self) -> None:
+        h = Harness(2, {"etl": 1}, 2)
+        old = replace(job(77, "etl"), state=State.RUNNING, attempt=1)
+        h.store.jobs[77] = old
+        h.gate.adopt(old, "old")
+        h.add("etl", 99)
+        h.do(h.gate.worker_idle("w"))
+        h.settle()
+        assert not h.on_worker
+        h.do(h.gate.ended(Outcome(77, 1, Result.SUCCEEDED), "old"))
+        h.settle()
+        assert h.on_worker["w"].id == 1
+
+    def test_draining_starts_nothing(self) -> None:
+        h = Harness(1, {}, 1)
+        h.gate.drain()
+        h.add("default", 50)
+        h.do(h.gate.worker_idle("w"))
+        h.settle()
+        assert not h.on_worker
+
+    @pytest.mark.parametrize("whole", [True, False])
+    def test_an_answer_that_was_cut_says_nothing_of_what_is_not_in_it(self, whole: bool) -> None:
+        """There are more queues than anybody asks for one by one: what was left out is asked for again."""
+        gate = Gate(Policy(1, 2, {}), ["a", "b"], lambda: 0.5)
+        (asked,) = gate.worker_idle("w")
+        assert isinstance(asked, Fetch)
+        assert set(asked.wanted) == {"a", "b"}
+        start, *rest = gate.fetched([job(1, "a"), job(2, "a")], asked, whole=whole)
+        assert isinstance(start, Start)
+        gate.started(1)
+        _, start, *more = gate.ended(Outcome(1, 1, Result.SUCCEEDED), "w") + gate.worker_idle("w")
+        assert isinstance(start, Start)
+        wanted = {queue for fetch in (*rest, *more) if isinstance(fetch, Fetch) for queue in fetch.wanted}
+        assert ("b" in wanted) is not whole
+
+
+class GateMachine(RuleBasedStateMachine):
+    """Anything may happen in any order, and answers may take as long as they like."""
+
+    @initialize(workers=st.integers(1, 4), limit=st.integers(1, 3), ready=st.integers(1, 4))
+    def begin(self, workers: int, limit: int, ready: int) -> None:
+        self.h = Harness(workers, {"etl": limit}, ready)
+        self.names = count(1)
+        self.alive: set[str] = set()
+
+    @rule(queue=st.sampled_from(["default", "etl", "x"]), priority=st.integers(0, 100), offer=st.booleans())
+    def add(self, queue: str, priority: int, offer: bool) -> None:
+        self.h.by_offer = offer
+        self.h.add(queue, priority)
+
+    @rule(
+        queue=st.sampled_from(["default", "etl"]),
+        priority=st.integers(0, 100),
+        count=st.integers(2, 6),
+        at_most=st.integers(1, 3),
+        offer=st.booleans(),
+    )
+    def add_array(self, queue: str, priority: int, count: int, at_most: int, offer: bool) -> None:
+        self.h.by_offer = offer
+        self.h.add_array(queue, priority, count, at_most)
+
+    @rule()
+    def come_due(self) -> None:
+        self.h.come_due()
+
+    @rule()
+    def settle(self) -> None:
+        self.h.settle()
+        self.h.check_nothing_stands_still()
+
+    @rule()
+    def restart(self) -> None:
+        self.h.restart(sorted(self.alive))
+
+    @precondition(lambda self: len(self.alive) < 6)
+    @rule()
+    def worker(self) -> None:
+        name = f"w{next(self.names)}"
+        self.alive.add(name)
+        self.h.do(self.h.gate.worker_idle(name))
+
+    @precondition(lambda self: self.h.pending)
+    @rule()
+    def answer(self) -> None:
+        self.h.settle_one()
+
+    @precondition(lambda self: self.h.offers)
+    @rule()
+    def tell(self) -> None:
+        self.h.tell()
+
+    @precondition(lambda self: self.h.on_worker)
+    @rule(
+        data=st.data(),
+        result=st.sampled_from([Result.SUCCEEDED, Result.FAILED, Result.TIMED_OUT, Result.KILLED]),
+    )
+    def finish(self, data: st.DataObject, result: Result) -> None:
+        self.h.finish(data.draw(st.sampled_from(sorted(self.h.on_worker))), result)
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data())
+    def die(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.alive)))
+        self.alive.discard(name)
+        handed = any(isinstance(a, Run) and a.worker == name for a in self.h.pending)
+        self.h.pending = [a for a in self.h.pending if not (isinstance(a, Run) and a.worker == name)]
+        old = self.h.gate.worker_died(name)
+        self.h.on_worker.pop(name, None)
+        if old is not None:
+            assert handed or self.h.store.jobs[old.id].state is State.RUNNING
+            self.h.do(self.h.gate.ended(Outcome(old.id, old.attempt, Result.LOST), None, crashed=True))
+
+    @precondition(lambda self: self.h.gate.running)
+    @rule(grace=st.none() | st.integers(0, 9))
+    def stop_all(self, grace: int | None) -> None:
+        before = {course.job.id for course in self.h.gate.courses()}
+        actions = self.h.gate.stop_all(grace)
+        assert {action.job for action in actions if isinstance(action, Stop)} == before
+        self.h.do(actions)
+
+    @precondition(lambda self: self.h.store.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        id_ = data.draw(st.sampled_from(sorted(self.h.store.jobs)))
+        stored = self.h.store.jobs[id_]
+        if stored.state is State.QUEUED:
+            self.h.store.jobs[id_] = replace(stored, state=State.CANCELLED)
+        came = self.h.store.next_of(self.h.store.jobs[id_])  # in one transaction
+        self.h.do(self.h.gate.cancel(id_))
+        if came is not None:
+            self.h.do(self.h.gate.queued(came.queue, came.priority))
+
+    @rule(data=st.data())
+    def late_report(self, data: st.DataObject) -> None:
+        if self.h.done:
+            id_, attempt = data.draw(st.sampled_from(self.h.done))
+            if not self.h.gate.runs(id_) or attempt < self.h.store.jobs[id_].attempt:
+                before = self.h.gate.running
+                assert self.h.gate.ended(Outcome(id_, attempt, Result.FAILED), None) == []
+                assert self.h.gate.running == before
+
+    @rule(workers=st.integers(1, 4), limit=st.integers(1, 3), ready=st.integers(1, 4))
+    def reload(self, workers: int, limit: int, ready: int) -> None:
+        # Limits may shrink below what runs; the harness must not count that as a start over the limit.
+        running = [j for j in self.h.store.jobs.values() if j.state is State.RUNNING]
+        if len(running) + len(self.h.pending) == 0:
+            self.h.policy = Policy(workers, ready, {"etl": limit})
+            self.h.do(self.h.gate.reload(self.h.policy, ["default", "etl", "x"]))
+
+    @invariant()
+    def sane(self) -> None:
+        if hasattr(self, "h"):
+            self.h.check()
+
+    def teardown(self) -> None:
+        """Whatever happened: with workers there and everything answered, every job comes to its end."""
+        if not hasattr(self, "h"):
+            return
+        h = self.h
+        name = "last"
+        h.do(h.gate.worker_idle(name))
+        for _ in range(10 * len(h.store.jobs) + 50):
+            h.settle()
+            h.come_due()
+            h.settle()
+            h.check_nothing_stands_still()
+            if not h.on_worker:
+                break
+            for worker in list(h.on_worker):
+                h.finish(worker, Result.SUCCEEDED)
+        h.settle()
+        stuck = [j for j in h.store.jobs.values() if not j.state.final]
+        assert not stuck, f"nobody runs {stuck}"
+
+
+TestGateMachine = GateMachine.TestCase
+TestGateMachine.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "expires", "repeatable"),
+    [(Interrupted.RERUN, None, True), (Interrupted.FAIL, None, False), (Interrupted.RERUN, 1, False)],
+)
+def test_only_a_start_that_may_be_repeated_need_not_wait_for_the_disk(
+    interrupted: Interrupted, expires: int | None, repeatable: bool
+) -> None:
+    job = Job(1, "default", 50, State.QUEUED, Spec(command="true", interrupted=interrupted), expires=expires)
+    assert Start(job, "worker").repeatable is repeatable
+
+
+def test_what_is_refused_a_start_is_looked_for_again() -> None:
+    """The gate may hear late of a job that came: when it has run already, and was put back. Then it is not lost."""
+    gate = Gate(Policy(1, 2, {}), [], lambda: 0.5)
+    assert gate.worker_idle("a") == []
+    (start,) = gate.offered([job(1, "x", 50)])
+    assert isinstance(start, Start)
+    (fetch,) = gate.start_refused(1)
+    assert isinstance(fetch, Fetch) and set(fetch.wanted) == {"x"}
+    (again,) = gate.fetched([replace(job(1, "x", 50), attempt=1)], fetch)
+    assert isinstance(again, Start) and again.job.attempt == 2

@@ -1,0 +1,1 @@
+"""Of the whole gate: the real daemon, driven as its users do."""

@@ -1,0 +1,1 @@
+"""What tests share: environments in which a part is at work, and waiting for conditions."""

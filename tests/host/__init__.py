@@ -1,0 +1,1 @@
+"""Of the dealings with Linux: loop, journal, users, access control."""

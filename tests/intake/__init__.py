@@ -1,0 +1,1 @@
+"""Of the way from a file in the spool to jobs."""

@@ -1,0 +1,1 @@
+"""Of what people write: configuration, job files, units."""

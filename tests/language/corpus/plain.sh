@@ -1,0 +1,3 @@
+#!/bin/bash
+# SLURM and PBS are named here, and that is all.
+echo "#SBATCH is a word"

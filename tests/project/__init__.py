@@ -1,0 +1,1 @@
+"""Of the repository as a whole: linters, layers, documents, and packages."""

@@ -1,0 +1,1 @@
+"""Of what processes say to each other, and said in earlier versions."""

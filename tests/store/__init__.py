@@ -1,0 +1,1 @@
+"""Of the store, and of what it remembers of waiting and time."""

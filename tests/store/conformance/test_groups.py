@@ -1,0 +1,27 @@
+"""Verbs that arrive together: all of them, or none."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskgated.core.state import State
+from taskgated.errors import IllegalTransition
+from taskgated.store.contract import Store
+from tests.store.jobs import add, spec
+
+
+def test_an_error_changes_nothing_and_stops_nobody(store: Store) -> None:
+    (job,) = add(store, spec())
+    store.begin()
+    with pytest.raises(IllegalTransition):
+        store.start(job, 5, "{}")
+    store.hold(job)
+    store.commit()
+    assert store.show(job).record.state is State.HELD
+
+
+def test_rollback(store: Store) -> None:
+    store.begin()
+    add(store, spec())
+    store.rollback()
+    assert store.counts() == {}

@@ -1,0 +1,152 @@
+"""The thread of the store: what arrives together shares a sync, and what cannot be done harms nobody else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskgated.core.job import Outcome, Result, Spec
+from taskgated.core.lifecycle import LastFailure, Verb, Verdict
+from taskgated.core.state import State
+from taskgated.errors import DiskTrouble, IllegalTransition, Impossible, NoSuchJob
+from taskgated.store.answer import Answer
+from taskgated.store.client import StoreClient, ignore
+from taskgated.store.contract import Added, Ended, Questions, Store
+from taskgated.store.sqlite.store import SqliteStore
+from tests.store.jobs import addition, spec
+
+
+def adding(claim: str, *specs: Spec) -> Callable[[Store], Added]:
+    return lambda store: store.add([addition(claim, *(specs or [spec()]))])
+
+
+def counts(store: Questions) -> Mapping[str, Mapping[State, int]]:
+    return store.counts()
+
+
+class BlockedStore(SqliteStore):
+    """The real store, which can be made to wait before a commit, or to fail it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.failures = 0
+        self.commits = 0
+
+    def commit(self) -> None:
+        self.entered.set()
+        assert self.gate.wait(10)
+        if self.failures:
+            self.failures -= 1
+            raise DiskTrouble("database or disk is full")
+        self.commits += 1
+        super().commit()
+
+
+class TestThread:
+    @pytest.fixture
+    def thread(self, tmp_path: Path) -> Iterator[tuple[StoreClient, BlockedStore]]:
+        store = BlockedStore(tmp_path / "db")
+        thread = StoreClient(store, lambda: None)
+        thread.start()
+        yield thread, store
+        store.gate.set()
+        assert thread.stop(10)
+
+    def test_verbs_that_arrive_together_share_a_sync(self, thread: tuple[StoreClient, BlockedStore]) -> None:
+        threaded, store = thread
+        store.gate.clear()
+        threaded.submit(adding("first"))
+        threaded.flush()
+        assert store.entered.wait(10)
+        for n in range(100):
+            threaded.submit(adding(f"c{n}"))
+            threaded.flush()
+        store.gate.set()
+        threaded.question(counts)
+        assert store.commits <= 3
+
+    def test_nothing_is_answered_before_the_commit(self, thread: tuple[StoreClient, BlockedStore]) -> None:
+        threaded, store = thread
+        answers: list[Any] = []
+        store.gate.clear()
+        threaded.submit(adding("c"), done=answers.append)
+        threaded.flush()
+        assert store.entered.wait(10)
+        threaded.deliver()
+        assert answers == []
+        store.gate.set()
+        threaded.question(counts)
+        threaded.deliver()
+        assert len(answers) == 1
+
+    def test_an_error_reaches_only_who_asked(self, thread: tuple[StoreClient, BlockedStore]) -> None:
+        threaded, _ = thread
+        with pytest.raises(NoSuchJob):
+            threaded.question(lambda store: store.show(5))
+        assert threaded.question(counts) == {}
+
+    def test_a_disk_that_refuses_is_tried_until_it_takes_it(
+        self, thread: tuple[StoreClient, BlockedStore], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        threaded, store = thread
+        monkeypatch.setattr("taskgated.store.thread.RETRY", 0.01)
+        troubles: list[str] = []
+        monkeypatch.setattr(threaded._thread, "_wake", lambda: troubles.append(threaded.trouble))
+        store.failures = 3
+        threaded.call(adding("c"))
+        assert "disk is full" in troubles[0]
+        assert threaded.trouble == ""
+        assert threaded.question(counts) == {"default": {State.QUEUED: 1}}
+
+    def test_what_cannot_be_kept_harms_nobody_else(self, thread: tuple[StoreClient, BlockedStore]) -> None:
+        """Neither the thread nor the verbs of the same transaction; and it is not tried for ever."""
+        threaded, _ = thread
+        answers: list[Answer[Ended] | Answer[int]] = []
+        threaded.call(adding("c", spec(), spec(), spec()))
+        for id_ in (1, 2, 3):
+            threaded.call(lambda store, job=id_: store.start(job, 1, "{}"))
+        for id_, reason in ((1, "good"), (2, "\udcff"), (3, "good")):
+            outcome = Outcome(id_, 1, Result.FAILED, finished=2**70 if id_ == 2 else 5)
+            verdict = Verdict(Verb.FAIL, cause=LastFailure(reason))
+            threaded.submit(lambda store, o=outcome, v=verdict: store.finish(o, v), done=answers.append)
+        threaded.submit(lambda store: store.start(1, 2, "{}"), done=answers.append)  # an illegal one, beside it
+        threaded.flush()
+        assert threaded.question(counts) == {"default": {State.FAILED: 2, State.RUNNING: 1}}
+        threaded.deliver()
+        assert [answer.error is None for answer in answers] == [True, False, True, False]
+        assert isinstance(answers[1].error, Impossible)
+        assert "the store cannot do that" in str(answers[1].error)
+        assert isinstance(answers[3].error, IllegalTransition)
+        assert threaded.alive
+        assert threaded.trouble == ""
+
+    def test_a_wedged_store_is_noticed(self, thread: tuple[StoreClient, BlockedStore]) -> None:
+        threaded, store = thread
+        assert threaded.responsive()
+        store.gate.clear()
+        store.entered.clear()
+        threaded.submit(lambda store: store.hold(1))
+        threaded.submit(adding("c"))
+        threaded.flush()
+        assert store.entered.wait(10)
+        threaded.responsive()
+        assert not threaded.responsive()
+        assert not threaded.responsive()
+        store.gate.set()
+        threaded.question(counts)
+        assert threaded.responsive()
+
+    def test_an_idle_thread_answers_the_watchdog(self, thread: tuple[StoreClient, BlockedStore]) -> None:
+        threaded, store = thread
+        before = store.commits
+        for _ in range(3):
+            threaded.question(ignore)
+            assert threaded.responsive()
+        assert store.commits == before, "an idle daemon leaves its database alone"

@@ -1,0 +1,1 @@
+"""The lab: the packaged gate in containers with real systemd."""

@@ -1,0 +1,1 @@
+"""Of workers and their server, with real processes."""
