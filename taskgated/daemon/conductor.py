@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from taskgated.attempts import outputs
 from taskgated.attempts.outcomes import Outcomes
 from taskgated.attempts.scripts import Scripts
-from taskgated.core.gate import Abandon, Action, Fetch, Finish, Gate, Run, Start, Stop
+from taskgated.core.attempts import Abandon, Finish, Run, Start, Stop
+from taskgated.core.gate import Action, Fetch, Gate
 from taskgated.core.job import NEVER_RAN, Job, Outcome, Result
 from taskgated.core.lifecycle import Verb
 from taskgated.core.state import State
@@ -139,7 +140,7 @@ class Conductor:
 
     def _started(self, job: Job, answer: Answer[int]) -> None:
         if answer.error is None:
-            self.do(self._gate.started(job.id))
+            self.do(self._gate.attempts.started(job.id))
         else:  # it was cancelled, or its time ran out, between the fetch and now
             if isinstance(answer.error, StoreError):
                 self._condemn(job, f"its start cannot be recorded: {answer.error}")
@@ -231,7 +232,7 @@ class Conductor:
 
     def forget_if_over(self, job: int, attempt: int) -> None:
         """A worker has reported that end, and may have died before it heard that this is known."""
-        if (job, attempt) not in self._ending and not self._gate.runs(job):
+        if (job, attempt) not in self._ending and job not in self._gate.attempts:
             self._forget_files(job, attempt)
 
     def forget_all_but(self, running: Collection[tuple[int, int]]) -> None:
@@ -349,12 +350,12 @@ class Conductor:
     @property
     def quiet(self) -> bool:
         """No start and no end is under way: nothing is half done."""
-        return not self._gate.starting and not self._ending
+        return not self._gate.attempts.starting and not self._ending
 
     @property
     def idle(self) -> bool:
         """Nothing runs, and every end is on stable storage."""
-        return self._gate.running == 0 and not self._ending
+        return len(self._gate.attempts) == 0 and not self._ending
 
 
 def describe(outcome: Outcome) -> str:

@@ -84,7 +84,7 @@ class Status:
         """What the gate is doing. ``backlog``: as for ``waits``, None: nothing new is known."""
         if backlog is not None:
             self.waits(backlog)
-        running = self._gate.running
+        running = len(self._gate.attempts)
         match self._life.phase:
             case Phase.STARTING:
                 text = "started, but not ready" if self._start.announced else "starting"

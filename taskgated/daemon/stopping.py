@@ -79,7 +79,7 @@ class Stopping:
         elif self._signals == 2:
             self._end_jobs()
         else:
-            self._conductor.do(self._gate.stop_all(0))
+            self._conductor.do(self._gate.attempts.stop_all(0))
             self._end_if_futile()
             self._loop.after(ENOUGH, self._end_anyway)
 
@@ -103,7 +103,7 @@ class Stopping:
     def _warn_jobs(self) -> None:
         """Have those hear of it that want a signal before they are ended at ``_ends_at``. Where a stop waits for
         them, or leaves them alone, none of them is to be ended."""
-        for course in self._gate.courses():
+        for course in self._gate.attempts.courses():
             before, key = course.job.spec.warn.before, (course.job.id, course.job.attempt)
             if before and key not in self._warned:
                 self._warned.add(key)
@@ -115,8 +115,8 @@ class Stopping:
 
     def _leave_jobs(self) -> None:
         """End as soon as nothing is half done. What runs goes on; the next daemon counts it and hears of it."""
-        if self._gate.running:
-            text = f"stopping: {self._gate.running} jobs run on without the daemon"
+        if self._gate.attempts:
+            text = f"stopping: {len(self._gate.attempts)} jobs run on without the daemon"
             self._journal.event(Event.STOPPED, text, Priority.NOTICE)
 
         def leave() -> None:
@@ -130,11 +130,11 @@ class Stopping:
     def _end_jobs(self) -> None:
         if self._ends is not None:
             self._ends.cancel()
-        if self._gate.running:
-            text = f"stopping: ending {self._gate.running} jobs, they will be put back"
+        if self._gate.attempts:
+            text = f"stopping: ending {len(self._gate.attempts)} jobs, they will be put back"
             self._journal.event(Event.STOPPED, text, Priority.NOTICE)
         self._workforce.end()
-        self._conductor.do(self._gate.stop_all())
+        self._conductor.do(self._gate.attempts.stop_all())
 
     def _drain(self) -> None:
         """Look again and again, asking the manager for time, until nothing runs."""
@@ -151,7 +151,7 @@ class Stopping:
     def _end_if_futile(self) -> None:
         """Where only the disk is in the way, or what nothing can kill."""
         beyond = self._workforce.held_up + self._vigil.unending
-        if self._gate.running > beyond or not (self._gate.running or self._store.trouble):
+        if len(self._gate.attempts) > beyond or not (self._gate.attempts or self._store.trouble):
             self._futile = 0
             return
         self._futile += 1
@@ -160,8 +160,8 @@ class Stopping:
 
     def _end_anyway(self) -> None:
         why = f"the store cannot write: {self._store.trouble}" if self._store.trouble else ""
-        if self._gate.running:
-            why = f"{self._gate.running} jobs cannot be ended; the next daemon counts what is left of them"
+        if self._gate.attempts:
+            why = f"{len(self._gate.attempts)} jobs cannot be ended; the next daemon counts what is left of them"
         text = f"stopping all the same: {why or 'it has taken long enough'}"
         self._journal.event(Event.STOPPED, text, Priority.WARNING)
         self._life.end()

@@ -26,7 +26,7 @@ class Survey:
     def workers(self) -> Sequence[Busy]:
         out = []
         for worker in self._roster.workers.values():
-            job = self._gate.job_of(worker.key)
+            job = self._gate.attempts.job_of(worker.key)
             out.append(Busy(worker.identity.process.pid, job.id if job else None, worker.retiring))
         return out
 

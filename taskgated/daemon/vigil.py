@@ -68,7 +68,7 @@ class Vigil:
         """``elapsed``: seconds that the daemon has lived through since the last look."""
         self._now += elapsed
         before, self.problems, self._unending = self.problems, [], {}
-        courses = {course.worker: course for course in self._gate.courses()}
+        courses = {course.worker: course for course in self._gate.attempts.courses()}
         kept = {(course.job.id, course.job.attempt) for course in courses.values()}
         self._attempts = {key: attempt for key, attempt in self._attempts.items() if key in kept}
         absent = self._workforce.absent

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from taskgated.core.gate import Finish, Gate
+from taskgated.core.attempts import Finish
+from taskgated.core.gate import Gate
 from taskgated.core.job import Job, Outcome, Result
 from taskgated.daemon.conductor import Conductor
 from taskgated.daemon.roster import Roster, Worker
@@ -87,7 +88,7 @@ class Workforce:
         if worker.running is not None:
             nameless = self._nameless.pop(worker.running, None)
             if nameless is not None:
-                self._gate.recognized(nameless.id, worker.key)
+                self._gate.attempts.recognized(nameless.id, worker.key)
             self._met_again(worker, absent[1] if absent else nameless, *worker.running)
         elif absent is not None:  # it lives, but has not got the attempt any more
             self._bury(worker.identity, _Dead(absent[1]))
@@ -101,7 +102,7 @@ class Workforce:
         else:
             pid = worker.identity.process.pid
             self._journal.event(Event.JOB_STARTED, f"job {job}: still runs on worker {pid}", job_id=job)
-            if self._ending or self._gate.cancelled(job):
+            if self._ending or self._gate.attempts.cancelled(job):
                 self._roster.stop(worker, job, attempt, None)
         self._roster.quit(worker)
 
@@ -111,7 +112,7 @@ class Workforce:
         if not known and not any(isinstance(a, Finish) for a in actions):
             self._roster.ack(worker, outcome.job, outcome.attempt)  # a late report of an older one changes nothing
         self._conductor.do(actions)
-        if not worker.retiring and self._gate.job_of(worker.key) is None:
+        if self._has_nothing(worker):
             self._idle(worker)
 
     def _idle(self, worker: Worker) -> None:
@@ -122,6 +123,10 @@ class Workforce:
         elif not self._strangers:
             self._conductor.do(self._gate.worker_idle(worker.key))
 
+    def _has_nothing(self, worker: Worker) -> bool:
+        """Whether it could get a job: it stays, has none, and none is about to start on it."""
+        return not worker.retiring and self._gate.attempts.job_of(worker.key) is None
+
     def end(self) -> None:
         """From now on an attempt from before ends as soon as its worker comes back."""
         self._ending = True
@@ -131,7 +136,7 @@ class Workforce:
         self._wanted = workers
         self._supervisor.want(workers)
         for worker in list(self._roster.workers.values()):
-            if self._too_many() and not worker.retiring and self._gate.job_of(worker.key) is None:
+            if self._too_many() and self._has_nothing(worker):
                 self._gate.worker_retired(worker.key)
                 self._roster.quit(worker)
 
@@ -142,7 +147,7 @@ class Workforce:
         """It is there; if it was left alone for want of an answer, it may have work again."""
         if worker.key in self._resting:
             self._resting.discard(worker.key)
-            if not worker.retiring and self._gate.job_of(worker.key) is None:  # a start may be under way
+            if self._has_nothing(worker):  # a start may be under way
                 self._idle(worker)
 
     def rest(self, worker: Worker) -> None:
@@ -264,7 +269,7 @@ class Workforce:
         for entry in before:
             job = entry.job
             identity = self._identity(entry, boot)
-            self._gate.adopt(job, identity.key, cancelled=entry.cancelled)
+            self._gate.attempts.adopt(job, identity.key, cancelled=entry.cancelled)
             if identity.process.boot != boot:
                 self._dead[identity.key] = _Dead(job, why="the host went down")
                 self._ended(identity)
@@ -307,7 +312,7 @@ class Workforce:
     def _begin(self) -> None:
         """No stranger is left: the workers that are there get work."""
         for worker in list(self._roster.workers.values()):
-            if not worker.retiring and worker.key not in self._resting and self._gate.job_of(worker.key) is None:
+            if worker.key not in self._resting and self._has_nothing(worker):
                 self._idle(worker)
 
     def _identity(self, entry: Before, boot: str) -> Identity:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from taskgated.core.attempts import Abandon, Finish, Run, Start, Stop
 from taskgated.core.capacity import (
     AllBusy,
     Capacities,
@@ -24,7 +25,7 @@ from taskgated.core.capacity import (
     Situation,
     reasons,
 )
-from taskgated.core.gate import Abandon, Action, Fetch, Finish, Gate, Run, Start, Stop
+from taskgated.core.gate import Action, Fetch, Gate
 from taskgated.core.job import Clock, Element, Interrupted, Job, Outcome, Result, Retry, Spec
 from taskgated.core.lifecycle import (
     POISON,
@@ -355,7 +356,7 @@ class Harness:
                 stored = self.store.jobs[new.id]
                 if stored.state is State.QUEUED and stored.attempt == new.attempt - 1:
                     self.store.jobs[new.id] = replace(stored, state=State.RUNNING, attempt=new.attempt)
-                    self.do(self.gate.started(new.id))
+                    self.do(self.gate.attempts.started(new.id))
                 else:
                     self.do(self.gate.start_refused(new.id))
             case Run(new, worker):
@@ -397,7 +398,7 @@ class Harness:
         workers = {j.id: worker for worker, j in self.on_worker.items()}
         running = [j for j in self.store.jobs.values() if j.state is State.RUNNING]
         for old in running:
-            self.gate.adopt(old, workers.get(old.id, f"lost {old.id}"))
+            self.gate.attempts.adopt(old, workers.get(old.id, f"lost {old.id}"))
         for old in running:
             if old.id not in workers:
                 self.do(self.gate.ended(Outcome(old.id, old.attempt, Result.LOST), None))
@@ -525,7 +526,7 @@ class TestGate:
         h.tell()
         assert h.pending == []
         assert len(h.gate.ready) == 0
-        assert h.gate.running == 1
+        assert len(h.gate.attempts) == 1
 
     def test_a_reload_forgets_no_queue(self) -> None:
         """Also one that is not, or no longer, in the configuration."""
@@ -547,9 +548,9 @@ class TestGate:
         h.do(h.gate.worker_idle("w"))
         h.add("default", 50)
         h.settle_one()  # the fetch
-        assert h.gate.stop_all(3.0) == []
+        assert h.gate.attempts.stop_all(3.0) == []
         (start,) = (action for action in h.pending if isinstance(action, Start))
-        actions = h.gate.started(start.job.id)
+        actions = h.gate.attempts.started(start.job.id)
         assert [type(action) for action in actions] == [Run, Stop]
         assert isinstance(actions[1], Stop)
         assert actions[1].grace == 3.0
@@ -576,7 +577,7 @@ class TestGate:
         h.do(h.gate.worker_idle("w"))
         h.settle()
         assert h.gate.ended(Outcome(1, 7, Result.SUCCEEDED), "w") == []
-        assert h.gate.running == 1
+        assert len(h.gate.attempts) == 1
 
     def test_a_dead_worker_keeps_its_place_until_nothing_of_its_job_is_left(self) -> None:
         h = Harness(1, {}, 1)
@@ -636,20 +637,20 @@ class TestGate:
     ) -> None:
         """A cancelled one (``c``) is never put back (``p``), and the last word on the grace (seconds) counts."""
         gate, start = self.starting()
-        actions = gate.started(1) if durable else []
+        actions = gate.attempts.started(1) if durable else []
         for wish in wishes.split():
             said = float(wish[1:]) if wish[1:] else None
-            actions = gate.cancel(1, said) if wish[0] == "c" else gate.stop_all(said)
+            actions = gate.cancel(1, said) if wish[0] == "c" else gate.attempts.stop_all(said)
             assert bool(actions) is durable
         if not durable:
-            assert gate.courses() == []
-            run, *actions = gate.started(1)
+            assert gate.attempts.courses() == []
+            run, *actions = gate.attempts.started(1)
             assert run == Run(start.job, "w")
         assert actions == [Stop(1, 1, "w", grace)]
-        (course,) = gate.courses()
+        (course,) = gate.attempts.courses()
         assert course.wish is not None
         assert course.grace == (start.job.spec.kill_after if grace is None else grace)
-        assert gate.cancelled(1) is (verb is Verb.CANCEL)
+        assert gate.attempts.cancelled(1) is (verb is Verb.CANCEL)
         finish, *_ = gate.ended(outcome(Result.KILLED), "w")
         assert isinstance(finish, Finish)
         assert finish.verdict.verb is verb
@@ -658,33 +659,33 @@ class TestGate:
     def test_an_attempt_whose_worker_died_before_it_was_told_never_ran(self, *, cancelled: bool) -> None:
         gate, start = self.starting()
         assert gate.worker_died("w") is None
-        assert gate.job_of("w") is None
-        assert gate.starting
+        assert gate.attempts.job_of("w") is None
+        assert gate.attempts.starting
         if cancelled:
             assert gate.cancel(1) == []
-        assert gate.stop_all() == []
+        assert gate.attempts.stop_all() == []
         assert gate.ended(outcome(Result.KILLED), None) == [], "the store does not have its start"
-        assert gate.started(1) == [Abandon(start.job)]
-        assert gate.runs(1) and not gate.starting
+        assert gate.attempts.started(1) == [Abandon(start.job)]
+        assert 1 in gate.attempts and not gate.attempts.starting
         finish, *_ = gate.ended(outcome(Result.KILLED), None)
         assert isinstance(finish, Finish)
         assert finish.verdict.verb is (Verb.CANCEL if cancelled else Verb.REQUEUE)
-        assert not gate.runs(1)
+        assert 1 not in gate.attempts
 
     @pytest.mark.parametrize("cancelled", [False, True])
     def test_what_was_cancelled_before_a_restart_still_is(self, *, cancelled: bool) -> None:
         gate = Gate(Policy(1, 1, {}), [], lambda: 0.5)
-        gate.adopt(replace(job(), state=State.RUNNING, attempt=1), "w", cancelled=cancelled)
-        assert gate.cancelled(1) is cancelled
+        gate.attempts.adopt(replace(job(), state=State.RUNNING, attempt=1), "w", cancelled=cancelled)
+        assert gate.attempts.cancelled(1) is cancelled
         finish, *_ = gate.ended(outcome(Result.KILLED), "w")
         assert isinstance(finish, Finish)
         assert finish.verdict.verb is (Verb.CANCEL if cancelled else Verb.REQUEUE)
 
     def test_only_the_worker_that_has_an_attempt_can_say_how_it_ended(self) -> None:
         gate, _ = self.starting()
-        gate.started(1)
+        gate.attempts.started(1)
         assert gate.ended(outcome(Result.SUCCEEDED), "another") == []
-        assert gate.runs(1)
+        assert 1 in gate.attempts
 
     def test_what_is_ready_is_known_to_every_question(self) -> None:
         gate = Gate(Policy(1, 9, {}), ["a", "b"], lambda: 0.5)
@@ -700,14 +701,14 @@ class TestGate:
         if died:
             gate.worker_died("w")
         gate.start_refused(1)
-        assert not gate.runs(1)
+        assert 1 not in gate.attempts
         assert gate.situation().idle == (0 if died else 1)
 
     def test_what_ran_before_counts(self) -> None:
         h = Harness(2, {"etl": 1}, 2)
         old = replace(job(77, "etl"), state=State.RUNNING, attempt=1)
         h.store.jobs[77] = old
-        h.gate.adopt(old, "old")
+        h.gate.attempts.adopt(old, "old")
         h.add("etl", 99)
         h.do(h.gate.worker_idle("w"))
         h.settle()
@@ -733,7 +734,7 @@ class TestGate:
         assert set(asked.wanted) == {"a", "b"}
         start, *rest = gate.fetched([job(1, "a"), job(2, "a")], asked, whole=whole)
         assert isinstance(start, Start)
-        gate.started(1)
+        gate.attempts.started(1)
         _, start, *more = gate.ended(Outcome(1, 1, Result.SUCCEEDED), "w") + gate.worker_idle("w")
         assert isinstance(start, Start)
         wanted = {queue for fetch in (*rest, *more) if isinstance(fetch, Fetch) for queue in fetch.wanted}
@@ -816,11 +817,11 @@ class GateMachine(RuleBasedStateMachine):
             assert handed or self.h.store.jobs[old.id].state is State.RUNNING
             self.h.do(self.h.gate.ended(Outcome(old.id, old.attempt, Result.LOST), None, crashed=True))
 
-    @precondition(lambda self: self.h.gate.running)
+    @precondition(lambda self: len(self.h.gate.attempts))
     @rule(grace=st.none() | st.integers(0, 9))
     def stop_all(self, grace: int | None) -> None:
-        before = {course.job.id for course in self.h.gate.courses()}
-        actions = self.h.gate.stop_all(grace)
+        before = {course.job.id for course in self.h.gate.attempts.courses()}
+        actions = self.h.gate.attempts.stop_all(grace)
         assert {action.job for action in actions if isinstance(action, Stop)} == before
         self.h.do(actions)
 
@@ -840,10 +841,10 @@ class GateMachine(RuleBasedStateMachine):
     def late_report(self, data: st.DataObject) -> None:
         if self.h.done:
             id_, attempt = data.draw(st.sampled_from(self.h.done))
-            if not self.h.gate.runs(id_) or attempt < self.h.store.jobs[id_].attempt:
-                before = self.h.gate.running
+            if id_ not in self.h.gate.attempts or attempt < self.h.store.jobs[id_].attempt:
+                before = len(self.h.gate.attempts)
                 assert self.h.gate.ended(Outcome(id_, attempt, Result.FAILED), None) == []
-                assert self.h.gate.running == before
+                assert len(self.h.gate.attempts) == before
 
     @rule(workers=st.integers(1, 4), limit=st.integers(1, 3), ready=st.integers(1, 4))
     def reload(self, workers: int, limit: int, ready: int) -> None:

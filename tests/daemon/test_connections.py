@@ -14,8 +14,9 @@ from unittest.mock import create_autospec
 
 import pytest
 
+from taskgated.core.attempts import Finish
 from taskgated.core.capacity import Policy
-from taskgated.core.gate import Action, Finish, Gate
+from taskgated.core.gate import Action, Gate
 from taskgated.core.job import Job, Outcome, Result, Spec
 from taskgated.core.state import State
 from taskgated.daemon.conductor import Conductor
@@ -204,10 +205,10 @@ def test_a_worker_that_dies_just_before_it_is_told_of_gets_nothing_more(tmp_path
             loop.turn()
     large = Spec(script="#!" + "x" * wire.LIMIT)
     gate.offered([Job(1, "default", 50, State.QUEUED, large), Job(2, "default", 50, State.QUEUED, Spec(command="x"))])
-    gate.started(1)
+    gate.attempts.started(1)
     (known,) = roster.workers.values()
     with pytest.raises(MessageTooLong):
-        roster.run(known, gate.courses()[0].job, "log", "")
+        roster.run(known, gate.attempts.courses()[0].job, "log", "")
     loop.after(0, lambda: conductor.untold.tell(known, Outcome(1, 1, Result.FAILED)))
     for _ in range(3):
         loop.post(lambda: None)  # no turn waits

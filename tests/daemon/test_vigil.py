@@ -65,7 +65,7 @@ class Scene:
         job = Job(1, "default", 50, State.QUEUED, Spec(command="true", **spec))
         assert self.gate.offered([job])
         if durable:
-            self.gate.started(1)
+            self.gate.attempts.started(1)
 
     def look(self, seconds: float, *, well: bool = False) -> None:
         for _ in range(int(seconds / EVERY)):
@@ -86,9 +86,9 @@ def test_one_that_owes_an_answer_gets_nothing() -> None:
     scene = Scene()
     scene.look(2 * EVERY)
     scene.gate.offered([Job(1, "default", 50, State.QUEUED, Spec(command="true"))])
-    assert not scene.gate.runs(1)
+    assert 1 not in scene.gate.attempts
     scene.pong()
-    assert scene.gate.runs(1)
+    assert 1 in scene.gate.attempts
 
 
 def test_a_start_that_is_under_way_is_not_forgotten() -> None:
@@ -122,7 +122,7 @@ def test_until_its_attempt_should_be_over(why: str) -> None:
     if why == "cancel":
         scene.gate.cancel(1)
     elif why == "stop":
-        scene.gate.stop_all()
+        scene.gate.attempts.stop_all()
     scene.look(EVERY)
     assert not scene.buried
     scene.look(30.0)
@@ -130,7 +130,7 @@ def test_until_its_attempt_should_be_over(why: str) -> None:
     (dead,) = scene.workforce._dead.values()
     assert dead.job and dead.job.id == 1
     assert dead.result is (Result.TIMED_OUT if why == "timeout" else Result.KILLED)
-    assert scene.gate.running == 1, "it counts until nothing is left of it"
+    assert len(scene.gate.attempts) == 1, "it counts until nothing is left of it"
 
 
 def test_a_worker_that_is_well_is_not_given_up() -> None:
