@@ -24,6 +24,7 @@ from declared import commands as sub_commands  # noqa: E402
 from declared import flags, help_of, own_flags, positionals, text_of  # noqa: E402
 
 from taskgated.__main__ import parser as daemon_parser  # noqa: E402
+from taskgated.control.reasons import ADVICE  # noqa: E402
 from taskgated.ctl.__main__ import parser as ctl_parser  # noqa: E402
 from taskgated.events import Event  # noqa: E402
 from taskgated.language.configkeys import KEYS  # noqa: E402
@@ -172,6 +173,14 @@ def events() -> str:
     return "".join(f".TP\n{bold(event.value)}\n{sentence(subjects[event.value])}\n" for event in Event)
 
 
+# -- reasons ---------------------------------------------------------------------------------------
+
+
+def kinds() -> str:
+    """Every kind of reason not to start a job, what it means, and what to do."""
+    return "".join(f".TP\n{bold(kind)}\n{escape(means)}\n{escape(do)}\n" for kind, (means, do) in ADVICE.items())
+
+
 # -- roff ------------------------------------------------------------------------------------------
 
 
@@ -198,7 +207,11 @@ def sentence(text: str) -> str:
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "taskgated.8": {"options": lambda: options(daemon_parser()), "events": events},
-    "taskgatectl.1": {"options": lambda: options(ctl_parser()), "commands": lambda: commands(ctl_parser())},
+    "taskgatectl.1": {
+        "options": lambda: options(ctl_parser()),
+        "commands": lambda: commands(ctl_parser()),
+        "kinds": kinds,
+    },
     "taskgated.yaml.5": {"keys": config_keys},
     "taskgate-job.5": {"keys": job_keys},
     "taskgate-foreign.5": dialects.parts(bold, escape),

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from taskgated.core.capacity import Reason
 from taskgated.core.job import Job
+from taskgated.core.reasons import Reason
 from taskgated.language.config import Config
 from taskgated.store.answer import Answer
 from taskgated.store.contract import Backlog, Ended

@@ -1,46 +1,94 @@
-"""Why a job does not start now, in words: a stable one for programs (``kind``), a sentence for people."""
+"""Why a job does not start now, in words: a sentence for people on each reason, and what to do about each kind."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict
 
-from taskgated.core.capacity import AllBusy, ArrayFull, Draining, Held, NotDue, NoWorker, QueueFull, Reason
+from taskgated.core.reasons import (
+    AllBusy,
+    ArrayFull,
+    Draining,
+    Held,
+    Kind,
+    NotDue,
+    NothingRecorded,
+    NotItsTurn,
+    NoWorker,
+    QueueFull,
+    Reason,
+)
+from taskgated.host.clock import MICROSECONDS
+from taskgated.protocol.replies import ShownReason
 from taskgated.text import counted
 
 
-@dataclass(frozen=True, slots=True)
-class Worded:
-    """One reason, as the answers of the control socket have it."""
-
-    kind: str
-    text: str
-
-
-TURN = Worded("turn", "nothing but its turn: better or older jobs come first")
-
-
-def store_trouble(text: str) -> Worded:
-    """Nothing can be started while no start can be recorded; ``text`` says why."""
-    return Worded("store", text)
-
-
-def worded(reason: Reason) -> Worded:
+def worded(reason: Reason) -> str:
     match reason:
         case Held():
-            return Worded("held", "it is held until it is released")
+            return "it is held until it is released"
         case NotDue(left):
-            return Worded("time", f"it is due in {left / 1e6:.1f} s")
+            return f"it is due in {left / MICROSECONDS:.1f} s"
         case QueueFull(queue, running, limit):
-            return Worded("queue limit", f"queue {queue} runs {running} of at most {limit}")
+            return f"queue {queue} runs {running} of at most {limit}"
         case ArrayFull(array, at_most):
-            return Worded(
-                "array limit",
-                f"at most {counted(at_most, 'job')} of array {array} may run at once, and others came first",
-            )
+            return f"at most {counted(at_most, 'job')} of array {array} may run at once, and others came first"
         case AllBusy(running, workers):
-            return Worded("workers", f"all {workers} workers are busy ({running} jobs run)")
+            run = "runs" if running == 1 else "run"
+            return f"{counted(running, 'job')} of at most {workers} {run}, over all queues"
         case NoWorker(running, workers):
-            text = f"no worker is there for it: {running} of {workers} run jobs, another has to come first"
-            return Worded("no worker", text)
+            return f"no worker is there for it: {running} of {workers} run jobs, another has to come first"
         case Draining():
-            return Worded("stopping", "the daemon is stopping")
+            return "the daemon is stopping"
+        case NothingRecorded(trouble):
+            return trouble
+        case NotItsTurn():
+            return "nothing but its turn: better or older jobs come first"
+
+
+def shown(reason: Reason) -> ShownReason:
+    return {"kind": reason.kind, "text": worded(reason)}
+
+
+def with_numbers(reason: Reason) -> dict[str, object]:
+    """The same with what the reason holds; ``left`` in seconds."""
+    values = asdict(reason)
+    if "left" in values:
+        values["left"] /= MICROSECONDS
+    return {**shown(reason), **values}
+
+
+ADVICE: dict[Kind, tuple[str, str]] = {
+    Kind.HELD: (
+        "It is held.",
+        "Release it.",
+    ),
+    Kind.TIME: (
+        "Its time has not come: not_before, delay, or the pause before a further attempt.",
+        "Wait; left says how long.",
+    ),
+    Kind.QUEUE_LIMIT: (
+        "As many jobs of its queue (limit), or of its array (at_most), run as may.",
+        "Wait for one of them to end, or raise the limit.",
+    ),
+    Kind.LIMIT: (
+        "As many jobs run as may over all queues.",
+        "Wait for one of them to end, or raise workers.",
+    ),
+    Kind.MACHINE: (
+        "The host has no room for it: the disk of the gate takes no record of a start.",
+        "See what status says of the disk.",
+    ),
+    Kind.WORKERS: (
+        "Another job may run, and no worker process is there for it.",
+        "Workers come by themselves; where they cannot, status says why.",
+    ),
+    Kind.ORDER: (
+        "It could go, and others go first: those of a higher priority, and older ones.",
+        "Wait, or give it a higher priority.",
+    ),
+    Kind.STOPPING: (
+        "The daemon is stopping, and starts nothing more.",
+        "Start it again; the job is kept.",
+    ),
+}
+"""What a reason of each kind that there is means, and what people can do about it; for the manual page."""

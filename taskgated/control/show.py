@@ -6,12 +6,13 @@ import os
 
 from taskgated.control.asking import Asking
 from taskgated.control.needs import Configuration, Health, Work
-from taskgated.control.reasons import TURN, Worded, store_trouble, worded
+from taskgated.control.reasons import shown
 from taskgated.control.views import Viewer
+from taskgated.core.reasons import NothingRecorded, NotItsTurn
 from taskgated.core.state import State
 from taskgated.host.clock import rfc3339
 from taskgated.host.paths import Layout
-from taskgated.protocol.replies import ShowReply
+from taskgated.protocol.replies import ShownReason, ShowReply
 from taskgated.protocol.varlink import Call
 from taskgated.store.answer import Answer
 from taskgated.store.contract import ATTEMPTS, Details
@@ -19,6 +20,8 @@ from taskgated.text import to_text
 
 ALL = 2**62
 """More attempts than any job has."""
+UNKILLABLE = "unkillable"
+"""Of a running job that had to end: what it waits for is no start."""
 
 
 class Show:
@@ -49,7 +52,7 @@ class Show:
                 unreadable=viewer.unreadable(details),
                 output_removed=rfc3339(details.output_removed),
                 kept=self._kept(details),
-                waits_for=[{"kind": reason.kind, "text": reason.text} for reason in self._waits_for(details)],
+                waits_for=self._waits_for(details),
             )
             call.reply(reply)
 
@@ -62,12 +65,12 @@ class Show:
             return None
         return f"{to_text(os.fsencode(self._layout.failed))}/{record.id}/{record.source}"
 
-    def _waits_for(self, details: Details) -> list[Worded]:
+    def _waits_for(self, details: Details) -> list[ShownReason]:
         if details.record.state is State.RUNNING and (text := self._work.unkillable(details.job.id)):
-            return [Worded("unkillable", text)]
+            return [{"kind": UNKILLABLE, "text": text}]
         if details.record.state not in (State.QUEUED, State.HELD):
             return []
-        found = [worded(reason) for reason in self._work.reasons(details.job)]
+        found = list(self._work.reasons(details.job))
         if trouble := self._health.store_trouble:
-            found.append(store_trouble(trouble))
-        return found or [TURN]
+            found.append(NothingRecorded(trouble))
+        return [shown(reason) for reason in found or [NotItsTurn()]]

@@ -5,8 +5,8 @@ follows from its ``Line`` alone, so jobs of one line are alike here. A capacity 
 How much of it is in use is summed up over the jobs that run, and counted by no other means. No answer looks at other
 queued jobs, so each costs the same at any backlog.
 
-A new capacity is a class beside ``QueuePlaces`` with its reason, its total in ``Policy``, and its line in ``demands``
-(with what that looks at in ``Line``).
+A new capacity is a class beside ``QueuePlaces`` with its reason (``core/reasons.py``), its total in ``Policy``, and
+its line in ``demands`` (with what that looks at in ``Line``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from taskgated.core.job import Clock, Job
+from taskgated.core.reasons import AllBusy, ArrayFull, Draining, Held, NotDue, NoWorker, QueueFull, Reason
 from taskgated.core.state import State
 
 
@@ -28,61 +29,6 @@ class Policy:
     ready_queue: int
     limits: Mapping[str, int]
 
-
-# -- reasons -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """It is held until it is released."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotDue:
-    """Its time has not come; ``left``: microseconds until then, by the clock that it is due in."""
-
-    left: int
-
-
-@dataclass(frozen=True, slots=True)
-class QueueFull:
-    """Its queue runs as many as it may, or more after a reload."""
-
-    queue: str
-    running: int
-    limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayFull:
-    """As many jobs of its array as may run at once came before it. ``array``: the id of that one's first job."""
-
-    array: int
-    at_most: int
-
-
-@dataclass(frozen=True, slots=True)
-class AllBusy:
-    """As many jobs run as may run in all."""
-
-    running: int
-    workers: int
-
-
-@dataclass(frozen=True, slots=True)
-class NoWorker:
-    """Another job may run, and no idle worker is there for it."""
-
-    running: int
-    workers: int
-
-
-@dataclass(frozen=True, slots=True)
-class Draining:
-    """Nothing is started any more."""
-
-
-Reason = Held | NotDue | QueueFull | ArrayFull | AllBusy | NoWorker | Draining
 
 # -- capacities ----------------------------------------------------------------------------------
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from taskgated.control.needs import Busy
-from taskgated.core.capacity import Reason, reasons
+from taskgated.core.capacity import reasons
 from taskgated.core.gate import Gate
 from taskgated.core.job import Job
+from taskgated.core.reasons import Reason
 from taskgated.daemon.roster import Roster
 from taskgated.host.clock import wall
 

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any, get_type_hints
+
 import pytest
 
-from taskgated.control.reasons import worded
-from taskgated.core.capacity import AllBusy, Draining, Held, NotDue, NoWorker, QueueFull, Reason
+from taskgated.control.reasons import ADVICE, shown, with_numbers
+from taskgated.core import reasons
+from taskgated.core.reasons import (
+    REASONS,
+    AllBusy,
+    ArrayFull,
+    Draining,
+    Held,
+    Kind,
+    NotDue,
+    NothingRecorded,
+    NotItsTurn,
+    NoWorker,
+    QueueFull,
+    Reason,
+    known_end,
+)
+
+SAMPLES: dict[type, object] = {int: 3, str: "etl"}
+
+
+def sample(cls: type[Any]) -> Any:
+    """One of a class of reasons, whatever its fields are."""
+    hints = get_type_hints(cls)
+    return cls(**{field.name: SAMPLES[hints[field.name]] for field in fields(cls)})
 
 
 @pytest.mark.parametrize(
@@ -13,12 +39,61 @@ from taskgated.core.capacity import AllBusy, Draining, Held, NotDue, NoWorker, Q
     [
         (Held(), "held", "it is held until it is released"),
         (NotDue(2_345_678), "time", "it is due in 2.3 s"),
-        (QueueFull("etl", 3, 2), "queue limit", "queue etl runs 3 of at most 2"),
-        (AllBusy(5, 4), "workers", "all 4 workers are busy (5 jobs run)"),
-        (NoWorker(1, 4), "no worker", "no worker is there for it: 1 of 4 run jobs, another has to come first"),
+        (QueueFull("etl", 3, 2), "queue_limit", "queue etl runs 3 of at most 2"),
+        (ArrayFull(7, 1), "queue_limit", "at most 1 job of array 7 may run at once, and others came first"),
+        (AllBusy(5, 4), "limit", "5 jobs of at most 4 run, over all queues"),
+        (AllBusy(1, 1), "limit", "1 job of at most 1 runs, over all queues"),
+        (NoWorker(1, 4), "workers", "no worker is there for it: 1 of 4 run jobs, another has to come first"),
         (Draining(), "stopping", "the daemon is stopping"),
+        (NothingRecorded("the disk is full"), "machine", "the disk is full"),
+        (NotItsTurn(), "order", "nothing but its turn: better or older jobs come first"),
     ],
 )
 def test_words(reason: Reason, kind: str, text: str) -> None:
-    told = worded(reason)
-    assert (told.kind, told.text) == (kind, text)
+    assert shown(reason) == {"kind": kind, "text": text}
+
+
+@pytest.mark.parametrize("cls", REASONS)
+def test_every_reason_has_a_kind_and_words(cls: type[Reason]) -> None:
+    told = with_numbers(reason := sample(cls))
+    assert told["kind"] in list(Kind)
+    assert told["text"] and told["text"] == shown(reason)["text"]
+    assert told.keys() == {"kind", "text", *(field.name for field in fields(cls))}
+
+
+def test_every_class_with_a_kind_is_a_reason() -> None:
+    there = {cls for cls in vars(reasons).values() if isinstance(cls, type) and hasattr(cls, "kind")}
+    assert there == set(REASONS)
+
+
+def test_every_kind_that_there_is_has_advice_and_no_other() -> None:
+    assert ADVICE.keys() == {cls.kind for cls in REASONS}
+    for means, do in ADVICE.values():
+        assert means.endswith(".") and do.endswith(".")
+
+
+def test_the_kinds_are_what_they_were() -> None:
+    """Programs know them."""
+    words = "held time queue_limit limit user_limit token lock key after requires window machine probe rate breaker"
+    assert [str(kind) for kind in Kind] == [*words.split(), "paused", "workers", "order", "stopping"]
+
+
+def test_numbers_are_told_and_times_in_seconds() -> None:
+    assert with_numbers(QueueFull("etl", 3, 2)) == {
+        "kind": "queue_limit", "text": "queue etl runs 3 of at most 2", "queue": "etl", "running": 3, "limit": 2,
+    }  # fmt: skip
+    assert with_numbers(NotDue(2_500_000))["left"] == 2.5
+
+
+@pytest.mark.parametrize(
+    ("found", "end"),
+    [
+        ([], 0),
+        ([NotDue(5)], 5),
+        ([NotDue(5), NotDue(7), NotDue(6)], 7),
+        ([NotDue(5), Held()], None),
+        ([QueueFull("etl", 1, 1)], None),
+    ],
+)
+def test_an_end_is_known_if_that_of_each_is(found: list[Reason], end: int | None) -> None:
+    assert known_end(found) == end

@@ -13,18 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from taskgated.core.attempts import Abandon, Finish, Run, Start, Stop
-from taskgated.core.capacity import (
-    AllBusy,
-    Capacities,
-    Draining,
-    Held,
-    NotDue,
-    NoWorker,
-    Policy,
-    QueueFull,
-    Situation,
-    reasons,
-)
+from taskgated.core.capacity import Capacities, Policy, Situation, reasons
 from taskgated.core.gate import Action, Fetch, Gate
 from taskgated.core.job import Clock, Element, Interrupted, Job, Outcome, Result, Retry, Spec
 from taskgated.core.lifecycle import (
@@ -43,6 +32,7 @@ from taskgated.core.lifecycle import (
     step,
 )
 from taskgated.core.ready import ReadyQueue
+from taskgated.core.reasons import AllBusy, Draining, Held, NotDue, NoWorker, QueueFull
 from taskgated.core.retry import backoff
 from taskgated.core.state import FINAL, State
 from taskgated.errors import IllegalTransition

@@ -91,7 +91,7 @@ def test_the_group_is_listed_shown_waited_for_and_cancelled(tmp_path: Path) -> N
         ]
         shown = gate.ctl("show", "4").stdout.decode()
         assert "at most 1 job of array 2 may run at once" in shown and "index 9 of 3 jobs, at most 1 at once" in shown
-        assert "array limit" in {reason["kind"] for reason in gate.call("Show", id=4)["waits_for"]}
+        assert "queue_limit" in {reason["kind"] for reason in gate.call("Show", id=4)["waits_for"]}
         cancelled = gate.ctl("cancel", "--array", "2")
         assert b"array 2: 3 jobs are cancelled" in cancelled.stdout, cancelled
         assert gate.ctl("wait", "--array", "2").returncode != 0

@@ -117,8 +117,8 @@ def test_who_waits_for_the_disk_is_told_so(make_gate: MakeGate, disk: Disk) -> N
     def waits_for() -> list[str]:
         return [reason["kind"] for id in (1, 2) for reason in gate.call("Show", id=id)["waits_for"]]
 
-    until(lambda: "store" in waits_for(), "it waits for the store")
-    assert "turn" not in waits_for()
+    until(lambda: "machine" in waits_for(), "it waits for the store")
+    assert "order" not in waits_for()
     disk.accept()
     gate.until_over(2)
 

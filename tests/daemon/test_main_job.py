@@ -199,7 +199,7 @@ class TestContract:
         b = gate.job("b")
         assert b
         kinds = [reason["kind"] for reason in gate.call("Show", id=b["id"])["waits_for"]]
-        assert kinds == ["time", "queue limit", "workers"]
+        assert kinds == ["time", "queue_limit", "limit"]
 
     def test_cancel(self, make_gate: MakeGate) -> None:
         gate = make_gate("workers: 1\n")

@@ -67,7 +67,7 @@ class TestStop:
         three = gate.job("three")
         assert three and three["state"] == "queued"
         kinds = [reason["kind"] for reason in gate.call("Show", id=three["id"])["waits_for"]]
-        assert kinds == ["workers"]
+        assert kinds == ["limit"]
         for go in gos:
             go.touch()
         assert {job["state"] for job in gate.until_over(3)} == {"succeeded"}
@@ -224,7 +224,7 @@ class TestRecovery:
             following = gate.job("next")
             assert following and following["state"] == "queued"
             kinds = [reason["kind"] for reason in gate.call("Show", id=following["id"])["waits_for"]]
-            assert kinds == ["workers"]
+            assert kinds == ["limit"]
         assert gate.lines("silent") == ["start"]
         go.touch()
         if ends:

@@ -90,7 +90,7 @@ def test_it_is_told_waited_for_and_counted_until_it_ends(theirs: GateEnv) -> Non
         (reason,) = gate.call("Show", id=stays["id"])["waits_for"]
         assert reason["kind"] == "unkillable" and reason["text"].startswith("it had to end, and its processes do not")
         assert "had to end" in gate.ctl("show", str(stays["id"])).stdout.decode()
-        assert [reason["kind"] for reason in gate.call("Show", id=waits["id"])["waits_for"]] == ["queue limit"]
+        assert [reason["kind"] for reason in gate.call("Show", id=waits["id"])["waits_for"]] == ["queue_limit"]
         (worker,) = [one["pid"] for one in gate.status()["workers"] if one["job"] == stays["id"]]
         before, begun = slices(worker), time.monotonic()
         until(lambda: time.monotonic() - begun > 3, "three seconds to pass")

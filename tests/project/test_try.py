@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from taskgated.control.reasons import worded
-from taskgated.core.capacity import QueueFull
+from taskgated.core.reasons import QueueFull
 from taskgated.ctl.columns import JOB_HEAD
 from tests import REPOSITORY
 
@@ -36,4 +36,4 @@ def test_the_samples_pass_the_gate(tmp_path: Path) -> None:
 def test_the_first_screen_shows_what_is_printed() -> None:
     first = (REPOSITORY / "README.md").read_text().partition("\n## ")[0]
     assert [line.split() for line in first.splitlines() if line.startswith("ID ")] == [list(JOB_HEAD)]
-    assert f"\n waits for  {worded(QueueFull('etl', 2, 2)).text}\n" in first
+    assert f"\n waits for  {worded(QueueFull('etl', 2, 2))}\n" in first

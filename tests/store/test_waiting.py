@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from taskgated.control.reasons import worded
 from taskgated.core.capacity import Capacities, Policy, Situation, reasons
 from taskgated.core.job import Job, Outcome, Result, Spec
 from taskgated.core.lifecycle import Verb, Verdict
@@ -145,12 +144,12 @@ def test_the_numbers_of_the_status_line_agree(make_gate: MakeGate) -> None:
 class TestReason:
     def test_there_is_no_worker(self) -> None:
         job = Job(id=1, queue="q", priority=50, state=State.QUEUED, spec=Spec(command="true"))
-        for idle, running, kinds in ((0, 0, ["no worker"]), (0, 2, ["workers"]), (1, 1, []), (0, 1, ["no worker"])):
+        for idle, running, kinds in ((0, 0, ["workers"]), (0, 2, ["limit"]), (1, 1, []), (0, 1, ["workers"])):
             capacities = Capacities(Policy(2, 2, {}))
             for id_ in range(running):
                 capacities.occupy(replace(job, id=id_ + 2))
             found = reasons(job, Situation(capacities, idle))
-            assert [worded(reason).kind for reason in found] == kinds
+            assert [reason.kind for reason in found] == kinds
 
     def test_is_said(self, make_gate: MakeGate) -> None:
         gate = make_gate("workers: 1\n")
@@ -162,7 +161,7 @@ class TestReason:
             gate.drop("a.yaml", "name: waits\ncommand: 'true'\n")
             job = until(lambda: gate.job("waits"), "it is taken in")
             (reason,) = gate.call("Show", id=job["id"])["waits_for"]
-            assert reason["kind"] == "no worker"
+            assert reason["kind"] == "workers"
             assert "0 of 1 run jobs" in reason["text"]
         finally:
             os.kill(server, signal.SIGCONT)

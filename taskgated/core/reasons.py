@@ -1,0 +1,130 @@
+"""Why a job does not start now, as data: each reason with its kind and its numbers.
+
+A new reason is a class here, in ``Reason``, and its words in ``control/reasons.py``; where its kind had no reason
+until now, what to do about that kind stands there as well. Where it is known when a reason ends, it says so as
+``left`` (microseconds).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, get_args
+
+
+class Kind(enum.StrEnum):
+    """What is in the way: words for programs, which stay as they are. A reason has one; several reasons may have the
+    same."""
+
+    HELD = "held"
+    TIME = "time"
+    QUEUE_LIMIT = "queue_limit"
+    LIMIT = "limit"
+    USER_LIMIT = "user_limit"
+    TOKEN = "token"
+    LOCK = "lock"
+    KEY = "key"
+    AFTER = "after"
+    REQUIRES = "requires"
+    WINDOW = "window"
+    MACHINE = "machine"
+    PROBE = "probe"
+    RATE = "rate"
+    BREAKER = "breaker"
+    PAUSED = "paused"
+    WORKERS = "workers"
+    ORDER = "order"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """It is held until it is released."""
+
+    kind: ClassVar[Kind] = Kind.HELD
+
+
+@dataclass(frozen=True, slots=True)
+class NotDue:
+    """Its time has not come; ``left``: microseconds until then, by the clock that it is due in."""
+
+    kind: ClassVar[Kind] = Kind.TIME
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFull:
+    """Its queue runs as many as it may, or more after a reload."""
+
+    kind: ClassVar[Kind] = Kind.QUEUE_LIMIT
+    queue: str
+    running: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayFull:
+    """As many jobs of its array as may run at once came before it. ``array``: the id of that one's first job. The
+    array is a queue within its queue, so the kind is that of a queue's limit."""
+
+    kind: ClassVar[Kind] = Kind.QUEUE_LIMIT
+    array: int
+    at_most: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllBusy:
+    """As many jobs run as may run in all."""
+
+    kind: ClassVar[Kind] = Kind.LIMIT
+    running: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoWorker:
+    """Another job may run, and no idle worker is there for it."""
+
+    kind: ClassVar[Kind] = Kind.WORKERS
+    running: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """Nothing is started any more."""
+
+    kind: ClassVar[Kind] = Kind.STOPPING
+
+
+@dataclass(frozen=True, slots=True)
+class NothingRecorded:
+    """No start can be recorded, so none happens; ``trouble``: why, as the store says."""
+
+    kind: ClassVar[Kind] = Kind.MACHINE
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotItsTurn:
+    """Nothing keeps it but its turn: better or older jobs come first."""
+
+    kind: ClassVar[Kind] = Kind.ORDER
+
+
+Reason = Held | NotDue | QueueFull | ArrayFull | AllBusy | NoWorker | Draining | NothingRecorded | NotItsTurn
+
+REASONS: tuple[type[Reason], ...] = get_args(Reason)
+"""All the classes of reasons."""
+
+
+def known_end(reasons: Iterable[Reason]) -> int | None:
+    """In how many microseconds the last of these reasons is gone; None: of one of them nobody can say."""
+    last = 0
+    for reason in reasons:
+        left: int | None = getattr(reason, "left", None)
+        if left is None:
+            return None
+        last = max(last, left)
+    return last
