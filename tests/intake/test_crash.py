@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import traceback
 from collections import Counter
@@ -65,18 +66,38 @@ def done(gate: Gate) -> bool:
         return False
 
 
-def killed_at(root: Path, number: int, do: Callable[[Gate], None] = work, settings: Config | None = None) -> bool:
-    """Run intake in a process that dies at the point with that number; False if it came to the end."""
+Point = tuple[str, int]
+"""The name of a point, and how often it was passed then."""
+
+
+def killed_at(
+    root: Path, where: int | Point, do: Callable[[Gate], None] = work, settings: Config | None = None
+) -> bool:
+    """Run intake in a process that dies at the point of that number, or at that one; False if it came to the end."""
+    passed = itertools.count()
+    seen = Counter[str]()
+
+    def die(name: str) -> None:
+        seen[name] += 1
+        if where in (next(passed), (name, seen[name])):
+            os._exit(KILLED)
+
+    return _in_child(root, die, do, settings)
+
+
+def points(root: Path, do: Callable[[Gate], None], settings: Config) -> list[Point]:
+    """Those that intake passes, in a process of its own as well. Which comes when may differ from run to run."""
+    list_ = root / "points"
+    list_.touch()
+    assert not _in_child(root, lambda name: print(name, file=list_.open("a")), do, settings)
+    return [(name, k + 1) for name, number in Counter(list_.read_text().split()).items() for k in range(number)]
+
+
+def _in_child(root: Path, hook: Callable[[str], None], do: Callable[[Gate], None], settings: Config | None) -> bool:
     child = os.fork()
     if child == 0:
         try:
-            passed = iter(range(1_000_000))
-
-            def die(name: str) -> None:
-                if next(passed) == number:
-                    os._exit(KILLED)
-
-            faultpoints.hook = die
+            faultpoints.hook = hook
             gate = Gate(root, settings or config(settle_time=0.05))
             do(gate)
             os._exit(0)

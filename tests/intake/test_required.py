@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from taskgated.language.config import Config, QueueConfig, Require
 from taskgated.language.sums import stated
 from tests.env.intake import QUEUES, Gate, config
 from tests.env.until import until
-from tests.intake.test_crash import killed_at
+from tests.intake.test_crash import killed_at, points
 
 WITH = QUEUES | {
     "default": QueueConfig("default", require=Require(marker=".ok")),
@@ -520,43 +521,73 @@ def test_the_formats_of_a_sum(text: str, says: str | None) -> None:
 # -- crashes -------------------------------------------------------------------------------------
 
 
-def work(gate: Gate) -> None:
+def marked(gate: Gate) -> None:
     gate.intake.start()
-    until(lambda: gate.intake.watching and "first" in gate.sink.commands and gate.sink.kept)
-    until(lambda: names(gate, "marked") == [] == names(gate, "summed"))
+    until(lambda: gate.intake.watching and "first" in gate.sink.commands and names(gate, "marked") == [])
+
+
+def summed(gate: Gate) -> None:
+    gate.intake.start()
+    until(lambda: gate.intake.watching and gate.sink.kept and names(gate, "summed") == [])
     until(lambda: len(gate.sink.claims) == 1)
 
 
-def test_killed_at_every_point_it_is_taken_once_and_the_marker_opens_for_no_other(tmp_path: Path) -> None:
-    number, killed, left = 0, True, set()
-    while killed:
-        root = tmp_path / str(number)
+def trials(
+    tmp_path: Path, files: Mapping[str, str], work: Callable[[Gate], None], again: Callable[[Gate], None]
+) -> set[tuple[str, ...]]:
+    """Take these in and be killed, at each point once, and then once more from there on; what each crash left."""
+    directory = next(iter(files)).partition("/")[0]
+    numbers = itertools.count()
+    left = set()
+
+    def fresh() -> Path:
+        root = tmp_path / str(next(numbers))
         root.mkdir()
         gate = Gate(root, settings())
-        for name, content in (
-            ("marked/a.tasks", "first\n"), ("marked/a.tasks.done", ""),
-            ("summed/a.png", "pixels"), ("summed/a.png.sha256", sum_of("pixels")),
-        ):  # fmt: skip
+        for name, content in files.items():
             gate.drop(name, content)
         gate.sink.close()
-        killed = killed_at(root, number, work, settings())
-        left.add(tuple(names(gate, "marked")))
+        return root
+
+    passed_by = points(fresh(), work, settings())
+    assert len(passed_by) > 10
+    for where in passed_by:
+        root = fresh()
+        killed_at(root, where, work, settings())  # now and then another run does not come by there
         gate = Gate(root, settings())
+        left.add(tuple(names(gate, directory)))
         try:
-            if not names(gate, "marked") or names(gate, "marked") == ["a.tasks.done"]:
-                gate.drop("marked/a.tasks", "second\n")
-            gate.intake.start()
-            until(lambda gate=gate: gate.intake.watching and "first" in gate.sink.commands and gate.sink.kept)  # type: ignore[misc]
-            passed(gate)
-            until(lambda gate=gate: "a.tasks.done" not in names(gate, "marked"))  # type: ignore[misc]
-            assert names(gate, "summed") == [] and not gate.rejected()
-            assert gate.sink.commands.count("first") == 1
-            assert "second" not in gate.sink.commands, "it has no marker"
-            assert gate.sink.sources.count("a.png") == 1
+            again(gate)
         finally:
             gate.stop()
-        number += 1
-    assert number > 20 and ("a.tasks.done",) in left, "a crash between the claim and the end of the marker was tried"
+    return left
+
+
+def test_killed_at_every_point_it_is_taken_once_and_the_marker_opens_for_no_other(tmp_path: Path) -> None:
+    def again(gate: Gate) -> None:
+        if not names(gate, "marked") or names(gate, "marked") == ["a.tasks.done"]:
+            gate.drop("marked/a.tasks", "second\n")
+        gate.intake.start()
+        until(lambda: gate.intake.watching and "first" in gate.sink.commands)
+        passed(gate)
+        until(lambda: "a.tasks.done" not in names(gate, "marked"))
+        assert gate.sink.commands.count("first") == 1 and not gate.rejected()
+        assert "second" not in gate.sink.commands, "it has no marker"
+
+    left = trials(tmp_path, {"marked/a.tasks": "first\n", "marked/a.tasks.done": ""}, marked, again)
+    assert ("a.tasks.done",) in left, "a crash between the claim and the end of the marker was tried"
+
+
+def test_killed_at_every_point_it_is_taken_once_with_its_sum(tmp_path: Path) -> None:
+    def again(gate: Gate) -> None:
+        gate.intake.start()
+        until(lambda: gate.intake.watching and gate.sink.kept)
+        passed(gate)
+        until(lambda: names(gate, "summed") == [])
+        assert gate.sink.sources.count("a.png") == 1 and not gate.rejected()
+
+    left = trials(tmp_path, {"summed/a.png": "pixels", "summed/a.png.sha256": sum_of("pixels")}, summed, again)
+    assert ("a.png.sha256",) in left, "a crash between the claim and the end of the sum was tried"
 
 
 def test_a_marker_that_came_after_a_crash_is_of_the_next_file(tmp_path: Path) -> None:
