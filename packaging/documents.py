@@ -12,6 +12,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from declared import flags, help_of, own_flags, positionals, text_of  # noqa: E4
 
 from taskgated.__main__ import parser as daemon_parser  # noqa: E402
 from taskgated.control.reasons import ADVICE  # noqa: E402
+from taskgated.core.reasons import REASONS  # noqa: E402
 from taskgated.ctl.__main__ import parser as ctl_parser  # noqa: E402
 from taskgated.events import Event  # noqa: E402
 from taskgated.language.configkeys import KEYS  # noqa: E402
@@ -177,8 +179,13 @@ def events() -> str:
 
 
 def kinds() -> str:
-    """Every kind of reason not to start a job, what it means, and what to do."""
-    return "".join(f".TP\n{bold(kind)}\n{escape(means)}\n{escape(do)}\n" for kind, (means, do) in ADVICE.items())
+    """Every kind of reason not to start a job, what it means, what to do, and what it has beside kind and text."""
+    out = ""
+    for kind, (means, do) in ADVICE.items():
+        names = dict.fromkeys(field.name for cls in REASONS if cls.kind is kind for field in fields(cls))
+        has = f"It has {', '.join(map(italic, names))}.\n" if names else ""
+        out += f".TP\n{bold(kind)}\n{escape(means)}\n{escape(do)}\n{has}"
+    return out
 
 
 # -- roff ------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from taskgated.control.reload import Reload
 from taskgated.control.show import Show
 from taskgated.control.status import Status
 from taskgated.control.wait import Wait
+from taskgated.control.waiting import Waiting
+from taskgated.control.why import Why
 from taskgated.core.fixed import INTERFACE
 from taskgated.errors import ConfigError, IllegalTransition, NoSuchArray, NoSuchJob, TaskgateError
 from taskgated.host.listeners import Listeners
@@ -44,10 +46,12 @@ def gate_interface(
 ) -> Interface:
     """``over`` tells the id of each job that is over, after the store has its end."""
     asking = Asking(reader)
+    waiting = Waiting(work, health)
     methods: dict[str, Method] = {
         replies.STATUS.name: Status(asking, work, health, configuration),
         replies.LIST.name: List(asking, configuration),
-        replies.SHOW.name: Show(asking, work, health, configuration, layout),
+        replies.SHOW.name: Show(asking, waiting, configuration, layout),
+        replies.WHY.name: Why(asking, waiting, configuration),
         replies.LOGS.name: Logs(asking, outputs, configuration, layout),
         replies.WAIT.name: Wait(asking, over, configuration),
         replies.CANCEL.name: Cancel(asking, cancel, configuration),

@@ -47,6 +47,9 @@ class Work(Protocol):
     def unkillable(self, job: int) -> str:
         """What there is to say of a running job that had to end and does not; "" of any other."""
 
+    def starts(self, job: int) -> bool:
+        """Whether a start of that job is decided."""
+
     def reasons(self, job: Job) -> Sequence[Reason]:
         """All that keeps a queued or held job from starting now; empty when it is only not its turn."""
 

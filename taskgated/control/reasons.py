@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from taskgated.core.reasons import (
+    AboutToStart,
     AllBusy,
     ArrayFull,
     Draining,
@@ -19,6 +20,7 @@ from taskgated.core.reasons import (
 )
 from taskgated.host.clock import MICROSECONDS
 from taskgated.protocol.replies import ShownReason
+from taskgated.store.byhand import COUNTED
 from taskgated.text import counted
 
 
@@ -41,8 +43,14 @@ def worded(reason: Reason) -> str:
             return "the daemon is stopping"
         case NothingRecorded(trouble):
             return trouble
-        case NotItsTurn():
-            return "nothing but its turn: better or older jobs come first"
+        case NotItsTurn(queue, before):
+            if not before:
+                return f"it is the next of queue {queue}; better jobs of other queues come first"
+            come = "comes" if before == 1 else "come"
+            more = "more than " * (before >= COUNTED)
+            return f"{more}{counted(before, 'job')} of queue {queue} {come} first"
+        case AboutToStart():
+            return "its turn has come, and its start is being recorded"
 
 
 def shown(reason: Reason) -> ShownReason:

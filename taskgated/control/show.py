@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from taskgated.control.asking import Asking
-from taskgated.control.needs import Configuration, Health, Work
+from taskgated.control.needs import Configuration
 from taskgated.control.reasons import shown
 from taskgated.control.views import Viewer
-from taskgated.core.reasons import NothingRecorded, NotItsTurn
+from taskgated.control.waiting import Standing, Waiting, standing
 from taskgated.core.state import State
 from taskgated.host.clock import rfc3339
 from taskgated.host.paths import Layout
@@ -25,12 +25,9 @@ UNKILLABLE = "unkillable"
 
 
 class Show:
-    def __init__(
-        self, asking: Asking, work: Work, health: Health, configuration: Configuration, layout: Layout
-    ) -> None:
+    def __init__(self, asking: Asking, waiting: Waiting, configuration: Configuration, layout: Layout) -> None:
         self._asking = asking
-        self._work = work
-        self._health = health
+        self._waiting = waiting
         self._configuration = configuration
         self._layout = layout
 
@@ -40,9 +37,9 @@ class Show:
         limit = min(ATTEMPTS, call.integer("limit", ATTEMPTS))
         job = call.integer("id")
 
-        def tell(answer: Answer[Details]) -> None:
-            details, viewer = answer.get(), Viewer(call, self._configuration().access)
-            record = details.record
+        def tell(answer: Answer[Standing]) -> None:
+            at, viewer = answer.get(), Viewer(call, self._configuration().access)
+            details, record = at.details, at.details.record
             first = details.attempts[0].number if details.attempts else before
             reply = ShowReply(
                 job=viewer.job(record),
@@ -52,11 +49,11 @@ class Show:
                 unreadable=viewer.unreadable(details),
                 output_removed=rfc3339(details.output_removed),
                 kept=self._kept(details),
-                waits_for=self._waits_for(details),
+                waits_for=self._waits_for(at),
             )
             call.reply(reply)
 
-        self._asking.ask(call, lambda store: store.show(job, before, limit), tell)
+        self._asking.ask(call, lambda store: standing(store, job, before, limit), tell)
 
     def _kept(self, details: Details) -> str | None:
         """Where its file is, as ``intake/failed.py`` has it: its claim is the job's for good."""
@@ -65,12 +62,7 @@ class Show:
             return None
         return f"{to_text(os.fsencode(self._layout.failed))}/{record.id}/{record.source}"
 
-    def _waits_for(self, details: Details) -> list[ShownReason]:
-        if details.record.state is State.RUNNING and (text := self._work.unkillable(details.job.id)):
+    def _waits_for(self, at: Standing) -> list[ShownReason]:
+        if text := self._waiting.stays(at):
             return [{"kind": UNKILLABLE, "text": text}]
-        if details.record.state not in (State.QUEUED, State.HELD):
-            return []
-        found = list(self._work.reasons(details.job))
-        if trouble := self._health.store_trouble:
-            found.append(NothingRecorded(trouble))
-        return [shown(reason) for reason in found or [NotItsTurn()]]
+        return [shown(reason) for reason in self._waiting.reasons(at)]

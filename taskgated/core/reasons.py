@@ -108,12 +108,33 @@ class NothingRecorded:
 
 @dataclass(frozen=True, slots=True)
 class NotItsTurn:
-    """Nothing keeps it but its turn: better or older jobs come first."""
+    """Others have their turn first: ``before`` of its own queue, as far as they were counted; where that is 0, those
+    of other queues that are better."""
+
+    kind: ClassVar[Kind] = Kind.ORDER
+    queue: str
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class AboutToStart:
+    """Its turn has come: its start is decided, and not on record yet."""
 
     kind: ClassVar[Kind] = Kind.ORDER
 
 
-Reason = Held | NotDue | QueueFull | ArrayFull | AllBusy | NoWorker | Draining | NothingRecorded | NotItsTurn
+Reason = (
+    Held
+    | NotDue
+    | QueueFull
+    | ArrayFull
+    | AllBusy
+    | NoWorker
+    | Draining
+    | NothingRecorded
+    | NotItsTurn
+    | AboutToStart
+)
 
 REASONS: tuple[type[Reason], ...] = get_args(Reason)
 """All the classes of reasons."""

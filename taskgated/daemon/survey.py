@@ -37,5 +37,8 @@ class Survey:
     def unkillable(self, job: int) -> str:
         return self._unkillable(job)
 
+    def starts(self, job: int) -> bool:
+        return job in self._gate.attempts
+
     def reasons(self, job: Job) -> Sequence[Reason]:
         return reasons(job, self._gate.situation(self._steady(), wall()))

@@ -145,6 +145,15 @@ class ShowReply(TypedDict):
     waits_for: list[ShownReason]
 
 
+class WhyReply(TypedDict):
+    id: int
+    state: str
+    reasons: list[dict[str, object]]
+    position: int | None
+    estimate: float | None
+    note: str
+
+
 class LogsReply(TypedDict):
     attempt: int
     data: str
@@ -202,6 +211,7 @@ class Operation(Generic[R]):
 STATUS = Operation("Status", StatusReply)
 LIST = Operation("List", ListReply)
 SHOW = Operation("Show", ShowReply)
+WHY = Operation("Why", WhyReply)
 LOGS = Operation("Logs", LogsReply)
 WAIT = Operation("Wait", WaitReply)
 CANCEL = Operation("Cancel", CancelReply)

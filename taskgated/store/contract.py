@@ -32,6 +32,7 @@ from taskgated.core.lifecycle import Verdict
 from taskgated.core.state import State
 from taskgated.host.clock import MICROSECONDS, Steady, Uptime
 from taskgated.store.arrays import Group, Swept
+from taskgated.store.byhand import ByHand, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,7 @@ class Details:
     output_removed: int | None = None
 
 
-class Questions(Protocol):
+class Questions(Standing, Protocol):
     """What can be asked of a store. Nothing here changes anything, or waits for what changes something elsewhere: a
     view that is opened for reading alone has these, and no more. It sees what was committed.
 
@@ -322,7 +323,7 @@ class Questions(Protocol):
         """Nothing is asked any more."""
 
 
-class Store(Questions, Protocol):
+class Store(Questions, ByHand, Protocol):
     """One database, to be changed. Every verb here writes; it belongs into a group."""
 
     clock: Steady
@@ -368,12 +369,6 @@ class Store(Questions, Protocol):
     def condemn(self, job: int, reason: str) -> Ended | None:
         """A job that can never run or end, because of what the store has of it: it failed, with that reason. None if
         it is over already."""
-
-    def hold(self, job: int) -> None:
-        """Keep a queued job from starting."""
-
-    def release(self, job: int) -> tuple[str, int]:
-        """Let a held job go; returns its queue and priority."""
 
     def wake(self, wall: int) -> Woken:
         """Let due jobs run, end expired ones: ``WOKEN`` of them, the next call does the next. ``wall``: the wall

@@ -157,6 +157,7 @@ def test_every_reply_is_as_declared(gate: GateEnv) -> None:
         "Status": [{}],
         "List": [{}, {"limit": 1}, {"array": 4}, {"array": 4, "index": 2}],
         "Show": [{"id": 1}, {"id": 2}, {"id": 3}],
+        "Why": [{"id": 1}, {"id": 2}, {"id": 3}],
         "Logs": [{"id": 1}, {"id": 2}, {"id": 3}],
         "Wait": [{"ids": [1]}],
         "Cancel": [{"id": 2}, {"id": 3}],

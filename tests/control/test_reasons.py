@@ -11,6 +11,7 @@ from taskgated.control.reasons import ADVICE, shown, with_numbers
 from taskgated.core import reasons
 from taskgated.core.reasons import (
     REASONS,
+    AboutToStart,
     AllBusy,
     ArrayFull,
     Draining,
@@ -46,7 +47,11 @@ def sample(cls: type[Any]) -> Any:
         (NoWorker(1, 4), "workers", "no worker is there for it: 1 of 4 run jobs, another has to come first"),
         (Draining(), "stopping", "the daemon is stopping"),
         (NothingRecorded("the disk is full"), "machine", "the disk is full"),
-        (NotItsTurn(), "order", "nothing but its turn: better or older jobs come first"),
+        (NotItsTurn("etl", 1), "order", "1 job of queue etl comes first"),
+        (NotItsTurn("etl", 9), "order", "9 jobs of queue etl come first"),
+        (NotItsTurn("etl", 10_000), "order", "more than 10000 jobs of queue etl come first"),
+        (NotItsTurn("etl", 0), "order", "it is the next of queue etl; better jobs of other queues come first"),
+        (AboutToStart(), "order", "its turn has come, and its start is being recorded"),
     ],
 )
 def test_words(reason: Reason, kind: str, text: str) -> None:

@@ -32,8 +32,9 @@ READ_BY_PYTHON = [
 @pytest.mark.parametrize(
     "command",
     [
-        ["show"], ["logs"], ["wait", "1"], ["cancel"], ["list", "--after"], ["list", "--limit"], ["list", "--array"],
-        ["wait", "--array"], ["cancel", "--array"], ["logs", "1", "--attempt"], ["show", "1", "--before"],
+        ["show"], ["why"], ["logs"], ["wait", "1"], ["cancel"], ["list", "--after"], ["list", "--limit"],
+        ["list", "--array"], ["wait", "--array"], ["cancel", "--array"], ["logs", "1", "--attempt"],
+        ["show", "1", "--before"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -65,7 +66,7 @@ def test_a_job_of_an_array_is_named_as_in_slurm(gate: GateEnv) -> None:
 def test_what_an_array_has_not_is_said(gate: GateEnv) -> None:
     gate.drop("a.yaml", "command: 'true'\narray: {from: 1, to: 3}\n")
     gate.until_over(3)
-    for verb in ("cancel", "logs", "show", "wait"):
+    for verb in ("cancel", "logs", "show", "wait", "why"):
         none = gate.ctl(verb, "1_4")
         assert (none.returncode, none.stderr) == (1, b"taskgatectl: array 1 has no job with index 4\n")
         other = gate.ctl(verb, "2_1")

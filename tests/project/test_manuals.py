@@ -87,7 +87,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("name", "of_the_code"),
     [
         ("README.md", "| `priority` | "),
-        ("README.md", "show ID | logs ID... | "),
+        ("README.md", "show ID | why ID | "),
         ("packaging/man/taskgate-job.5", r"\fBretry.max_delay\fR"),
         ("packaging/man/taskgated.yaml.5", r"\fBqueues.\fINAME\fB.limit\fR"),
         ("packaging/man/taskgatectl.1", r"\fB\-\-follow\fR"),

@@ -12,7 +12,7 @@ from taskgated.core.job import Job
 from taskgated.core.state import State
 from taskgated.errors import NoSuchArray, NoSuchJob, StoreError
 from taskgated.host.clock import MICROSECONDS, boot_id
-from taskgated.store import contract
+from taskgated.store import byhand, contract
 from taskgated.store.arrays import Group
 from taskgated.store.contract import (
     Backlog,
@@ -77,6 +77,14 @@ class SqliteQuestions:
         """The best jobs of all, so many of them, are in no more queues than that: those with the best first jobs."""
         heads = self._sql.each("heads", queues=json.dumps(list(wanted)), steady=steady)
         return [head[1] for head in nsmallest(most, heads, key=rank_of) if head[1] in wanted]
+
+    def before_it(self, job: int) -> int:
+        row = self._sql.one("rank", id=job)
+        if row is None:
+            raise NoSuchJob(job)
+        _, queue, priority = row
+        (better,) = self._sql.only("before_it", id=job, queue=queue, priority=priority, limit=byhand.COUNTED)
+        return int(better)
 
     def before(self) -> list[Before]:
         return [

@@ -143,6 +143,17 @@ SELECT {rank} FROM jobs WHERE id IN (
     ) FROM json_each(:queues) AS asked
 );
 
+-- name: before_it
+-- How many jobs of its queue come before a job, so many at most.
+SELECT count(*) FROM (
+    SELECT 1 FROM jobs INDEXED BY jobs_ready
+    WHERE queue = :queue AND state = 'queued' AND due IS NULL AND parked = 0 AND priority = :priority AND id < :id
+    UNION ALL
+    SELECT 1 FROM jobs INDEXED BY jobs_ready
+    WHERE queue = :queue AND state = 'queued' AND due IS NULL AND parked = 0 AND priority > :priority
+    LIMIT :limit
+);
+
 -- name: job
 -- One job as the gate needs it, and what was asked of it while it ran.
 SELECT {job}, ending

@@ -1,0 +1,46 @@
+"""What a job waits for, and where it stands: asked for once, for all answers that tell of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from taskgated.control.needs import Health, Work
+from taskgated.core.reasons import AboutToStart, NothingRecorded, NotItsTurn, Reason
+from taskgated.core.state import State
+from taskgated.store.contract import ATTEMPTS, Details, Questions
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All about a job, and how many of its queue are better; None: it is not queued."""
+
+    details: Details
+    before: int | None
+
+
+def standing(store: Questions, job: int, before: int = 2**62, limit: int = ATTEMPTS) -> Standing:
+    """``before`` and ``limit`` are about its attempts, as with ``show``."""
+    details = store.show(job, before, limit)
+    return Standing(details, store.before_it(job) if details.record.state is State.QUEUED else None)
+
+
+class Waiting:
+    def __init__(self, work: Work, health: Health) -> None:
+        self._work = work
+        self._health = health
+
+    def reasons(self, at: Standing) -> list[Reason]:
+        """Everything that a queued or held job waits for, at least one; nothing of any other."""
+        job, state = at.details.job, at.details.record.state
+        if state not in (State.QUEUED, State.HELD):
+            return []
+        found: list[Reason] = [AboutToStart()] if self._work.starts(job.id) else [*self._work.reasons(job)]
+        if trouble := self._health.store_trouble:
+            found.append(NothingRecorded(trouble))
+        if at.before or not found:
+            found.append(NotItsTurn(job.queue, at.before or 0))
+        return found
+
+    def stays(self, at: Standing) -> str:
+        """What there is to say of a running job that had to end and does not; "" of any other."""
+        return self._work.unkillable(at.details.job.id) if at.details.record.state is State.RUNNING else ""

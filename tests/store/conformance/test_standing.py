@@ -1,0 +1,44 @@
+"""Where a job stands among those of its queue."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskgated.core.job import Element
+from taskgated.errors import NoSuchJob
+from taskgated.store import byhand
+from taskgated.store.contract import Store
+from tests.store.jobs import add, spec
+
+
+def test_the_better_ones_of_its_queue_come_before_it(store: Store) -> None:
+    low, first, other, second, high = add(
+        store, spec(priority=10), spec(), spec(queue="q", priority=90), spec(), spec(priority=90)
+    )
+    assert [store.before_it(job) for job in (high, first, second, low, other)] == [0, 1, 2, 3, 0]
+
+
+def test_what_something_else_keeps_does_not_count(store: Store) -> None:
+    held, _, running, _, _, last = add(
+        store,
+        spec(),
+        spec(delay=60.0),
+        spec(),
+        spec(array=Element(0, 0, 2, 1)),
+        spec(array=Element(1, 1, 2, 1)),
+        spec(),
+    )
+    store.hold(held)
+    store.start(running, 1, "{}")
+    assert store.before_it(last) == 1, "that of the array which has its place"
+
+
+def test_no_more_are_counted_than_is_worth_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(byhand, "COUNTED", 3)
+    jobs = add(store, *[spec()] * 4, spec(priority=90), spec(priority=90))
+    assert [store.before_it(job) for job in jobs] == [2, 3, 3, 3, 0, 1]
+
+
+def test_there_is_no_such_job(store: Store) -> None:
+    with pytest.raises(NoSuchJob):
+        store.before_it(7)
