@@ -97,6 +97,14 @@ class NoSuchArray(TaskgateError):
         super().__init__(text if of is None else f"{text}; {array} is of array {of}")
 
 
+class NoSuchQueue(TaskgateError):
+    """No queue of that name is in the configuration, and none of that name had jobs."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        super().__init__(f"no queue {printable(queue)}: it is not in the configuration, and had no jobs until now")
+
+
 class StoreError(TaskgateError):
     """The store cannot be opened or used."""
 

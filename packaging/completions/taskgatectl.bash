@@ -13,6 +13,8 @@ declare -gA _taskgatectl_options=(
     [wait]='-h --help --root --user --json --array --patience'
     [reload]='-h --help --root --user --json'
     [cancel]='-h --help --root --user --json --array'
+    [pause]='-h --help --root --user --json'
+    [resume]='-h --help --root --user --json'
     [check]='-h --help --root --user --json --queue --config'
 )
 declare -gA _taskgatectl_values=(
@@ -28,12 +30,14 @@ declare -gA _taskgatectl_values=(
     [--config]='file'
 )
 declare -gA _taskgatectl_arguments=(
-    [-]='words status list show why logs wait reload cancel check'
+    [-]='words status list show why logs wait reload cancel pause resume check'
     [show]='job all'
     [why]='job open'
     [logs]='jobs all'
     [wait]='jobs open'
     [cancel]='jobs open'
+    [pause]='queue'
+    [resume]='queue'
     [check]='file'
 )
 _taskgatectl_open=(--state queued --state held --state running)

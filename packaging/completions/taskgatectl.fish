@@ -81,6 +81,8 @@ complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a logs -d 'The output 
 complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a wait -d 'Until jobs are over'
 complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a reload -d 'Put the configuration in force'
 complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a cancel -d 'End jobs, or see to it that they never start'
+complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a pause -d 'Start nothing more of queues, or of all'
+complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a resume -d 'Let queues that are paused go on, or all'
 complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a check -d 'What the daemon would say of these files'
 complete -c taskgatectl -n '__fish_taskgatectl_using list' -l state -x -a 'queued held running succeeded failed cancelled' -d 'Only in this state'
 complete -c taskgatectl -n '__fish_taskgatectl_using list' -l queue -x -a '(__fish_taskgatectl_queues)' -d 'Only of this queue'

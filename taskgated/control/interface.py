@@ -15,19 +15,28 @@ from taskgated.control.cancel import Cancel
 from taskgated.control.cancelarray import CancelArray
 from taskgated.control.list import List
 from taskgated.control.logs import Logs
+from taskgated.control.pause import Pause
 from taskgated.control.reading import Outputs
 from taskgated.control.reload import Reload
+from taskgated.control.resume import Resume
 from taskgated.control.show import Show
 from taskgated.control.status import Status
 from taskgated.control.wait import Wait
 from taskgated.control.waiting import Waiting
 from taskgated.control.why import Why
 from taskgated.core.fixed import INTERFACE
-from taskgated.errors import ConfigError, IllegalTransition, NoSuchArray, NoSuchJob, TaskgateError
+from taskgated.errors import ConfigError, IllegalTransition, NoSuchArray, NoSuchJob, NoSuchQueue, TaskgateError
 from taskgated.host.listeners import Listeners
 from taskgated.host.paths import Layout
 from taskgated.protocol import replies
-from taskgated.protocol.replies import BAD_CONFIGURATION, NO_SUCH_ARRAY, NO_SUCH_JOB, NOT_POSSIBLE, UNAVAILABLE
+from taskgated.protocol.replies import (
+    BAD_CONFIGURATION,
+    NO_SUCH_ARRAY,
+    NO_SUCH_JOB,
+    NO_SUCH_QUEUE,
+    NOT_POSSIBLE,
+    UNAVAILABLE,
+)
 from taskgated.protocol.varlink import Interface, Method, VarlinkError
 from taskgated.store.reader import Reader
 
@@ -41,6 +50,7 @@ def gate_interface(
     over: Listeners[int],
     cancel: needs.Cancel,
     cancel_array: needs.CancelArray,
+    hand: needs.Hand,
     configuration: needs.Configuration,
     reload: needs.Reload,
 ) -> Interface:
@@ -48,7 +58,7 @@ def gate_interface(
     asking = Asking(reader)
     waiting = Waiting(work, health)
     methods: dict[str, Method] = {
-        replies.STATUS.name: Status(asking, work, health, configuration),
+        replies.STATUS.name: Status(asking, work, health, hand, configuration),
         replies.LIST.name: List(asking, configuration),
         replies.SHOW.name: Show(asking, waiting, configuration, layout),
         replies.WHY.name: Why(asking, waiting, configuration),
@@ -56,6 +66,8 @@ def gate_interface(
         replies.WAIT.name: Wait(asking, over, configuration),
         replies.CANCEL.name: Cancel(asking, cancel, configuration),
         replies.CANCEL_ARRAY.name: CancelArray(asking, cancel_array, configuration),
+        replies.PAUSE.name: Pause(asking, hand, configuration),
+        replies.RESUME.name: Resume(hand),
         replies.RELOAD.name: Reload(reload),
     }
     return Interface(INTERFACE, description(), methods, named)
@@ -71,6 +83,8 @@ def named(error: Exception) -> VarlinkError:
         return VarlinkError(f"{INTERFACE}.{NO_SUCH_JOB}", id=error.job, message=str(error))
     if isinstance(error, NoSuchArray):
         return VarlinkError(f"{INTERFACE}.{NO_SUCH_ARRAY}", array=error.array, of=error.of, message=str(error))
+    if isinstance(error, NoSuchQueue):
+        return VarlinkError(f"{INTERFACE}.{NO_SUCH_QUEUE}", queue=error.queue, message=str(error))
     if isinstance(error, ConfigError):
         return VarlinkError(f"{INTERFACE}.{BAD_CONFIGURATION}", message=str(error))
     if isinstance(error, IllegalTransition):

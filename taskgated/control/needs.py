@@ -54,6 +54,33 @@ class Work(Protocol):
         """All that keeps a queued or held job from starting now; empty when it is only not its turn."""
 
 
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """What an operator has set. ``kind``: pause, ...; ``of``: the queue, or whatever it is about, None: all;
+    ``value``: what it is set to, None where its being set says all; ``at``: since when (microseconds since the
+    epoch); ``by``: whom (uid); ``text``: what is set, in words."""
+
+    kind: str
+    of: str | None
+    value: int | None
+    at: int
+    by: int
+    text: str
+
+
+class Hand(Protocol):
+    """What operators set by hand. ``done`` is called with the answer of the store; None named: all queues."""
+
+    def pause(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None: ...
+
+    def resume(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None: ...
+
+    def paused(self) -> Sequence[str | None]:
+        """Which are; None among them: all are."""
+
+    def all(self) -> Sequence[ByHand]: ...
+
+
 class Health(Protocol):
     """What the daemon says of itself."""
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from taskgated.core.reasons import (
     AboutToStart,
     AllBusy,
+    AllPaused,
     ArrayFull,
     Draining,
     Held,
@@ -15,6 +16,7 @@ from taskgated.core.reasons import (
     NothingRecorded,
     NotItsTurn,
     NoWorker,
+    Paused,
     QueueFull,
     Reason,
 )
@@ -34,6 +36,10 @@ def worded(reason: Reason) -> str:
             return f"queue {queue} runs {running} of at most {limit}"
         case ArrayFull(array, at_most):
             return f"at most {counted(at_most, 'job')} of array {array} may run at once, and others came first"
+        case Paused(queue):
+            return f"queue {queue} is paused"
+        case AllPaused():
+            return "all queues are paused"
         case AllBusy(running, workers):
             run = "runs" if running == 1 else "run"
             return f"{counted(running, 'job')} of at most {workers} {run}, over all queues"
@@ -85,6 +91,10 @@ ADVICE: dict[Kind, tuple[str, str]] = {
     Kind.MACHINE: (
         "The host has no room for it: the disk of the gate takes no record of a start.",
         "See what status says of the disk.",
+    ),
+    Kind.PAUSED: (
+        "Its queue is paused by hand, or all queues are.",
+        "taskgatectl resume QUEUE, or without a name for all; status says who has paused it, and since when.",
     ),
     Kind.WORKERS: (
         "Another job may run, and no worker process is there for it.",

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from taskgated import __version__
 from taskgated.control.asking import Asking
-from taskgated.control.needs import Busy, Configuration, Files, Health, Work
+from taskgated.control.needs import Busy, ByHand, Configuration, Files, Hand, Health, Work
 from taskgated.core.state import State
 from taskgated.host.clock import rfc3339
-from taskgated.protocol.replies import ShownFiles, ShownQueue, ShownWorker, StatusReply
+from taskgated.protocol.replies import ShownFiles, ShownOverride, ShownQueue, ShownWorker, StatusReply
 from taskgated.protocol.varlink import Call
 from taskgated.store.answer import Answer
 from taskgated.store.contract import Backlog
@@ -19,10 +19,11 @@ _UNKNOWN = Backlog({}, {}, 0, {}, None, 0.0)
 
 
 class Status:
-    def __init__(self, asking: Asking, work: Work, health: Health, configuration: Configuration) -> None:
+    def __init__(self, asking: Asking, work: Work, health: Health, hand: Hand, configuration: Configuration) -> None:
         self._asking = asking
         self._work = work
         self._health = health
+        self._hand = hand
         self._configuration = configuration
 
     def __call__(self, call: Call) -> None:
@@ -49,6 +50,7 @@ class Status:
             problems=self._health.problems() + unknown,
             notes=config.notes() + self._health.notes(),
             files=[_files(files) for files in self._health.files()],
+            overrides=[_override(one) for one in self._hand.all()],
         )
         call.reply(reply)
 
@@ -69,6 +71,17 @@ def _queue(name: str, limit: int | None, jobs: Mapping[State, int]) -> ShownQueu
         "succeeded": jobs.get(State.SUCCEEDED, 0),
         "failed": jobs.get(State.FAILED, 0),
         "cancelled": jobs.get(State.CANCELLED, 0),
+    }
+
+
+def _override(one: ByHand) -> ShownOverride:
+    return {
+        "kind": one.kind,
+        "of": one.of,
+        "value": one.value,
+        "at": rfc3339(one.at),
+        "by": one.by,
+        "text": one.text,
     }
 
 

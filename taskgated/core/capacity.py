@@ -12,9 +12,10 @@ its line in ``demands`` (with what that looks at in ``Line``).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from taskgated.core.doors import Doors
 from taskgated.core.job import Clock, Job
 from taskgated.core.reasons import AllBusy, ArrayFull, Draining, Held, NotDue, NoWorker, QueueFull, Reason
 from taskgated.core.state import State
@@ -153,6 +154,7 @@ class Situation:
     draining: bool = False
     steady: int = 0
     wall: int = 0
+    doors: Doors = field(default_factory=Doors)
 
 
 def reasons(job: Job, now: Situation) -> tuple[Reason, ...]:
@@ -169,6 +171,7 @@ def _reasons(job: Job, now: Situation) -> Iterator[Reason]:
             yield NotDue(left)
     if job.parked and job.array is not None:
         yield ArrayFull(job.array, job.spec.array.at_most or 0)
+    yield from now.doors.reasons(job.queue)
     yield from now.capacities.short(line(job))
     running, workers = now.capacities.used(ALL), now.capacities.policy.workers
     if running < workers and not now.idle:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from taskgated.core.attempts import Attempts, Start, Told
 from taskgated.core.capacity import Capacities, Policy, Situation, reasons
+from taskgated.core.doors import Door, Doors, Key
 from taskgated.core.job import Job, Outcome
 from taskgated.core.ready import ReadyQueue
 
@@ -44,6 +45,7 @@ class Gate:
 
     def __init__(self, policy: Policy, queues: Iterable[str], chance: Callable[[], float]) -> None:
         self.capacities = Capacities(policy)
+        self.doors = Doors()
         self.attempts = Attempts(self.capacities, chance)
         self.ready = ReadyQueue(policy.ready_queue)
         self._idle: dict[str, None] = {}  # in order: the one idle longest first
@@ -58,7 +60,7 @@ class Gate:
 
     def situation(self, steady: int = 0, wall: int = 0) -> Situation:
         """What decides now whether a job may start; the times are microseconds."""
-        return Situation(self.capacities, len(self._idle), self.draining, steady, wall)
+        return Situation(self.capacities, len(self._idle), self.draining, steady, wall, self.doors)
 
     # -- events ----------------------------------------------------------------------------------
 
@@ -68,6 +70,18 @@ class Gate:
         self._hungry.update(dict.fromkeys([*queues, *self.ready.queues]))
         self.ready = ReadyQueue(policy.ready_queue)
         self._stale = self._fetching
+        return self._pump()
+
+    def looked(self, doors: Mapping[Key, Door | None]) -> list[Action]:
+        """These doors hold from now on (``Doors.put``). A queue whose jobs could not be looked at before is asked for
+        at once: the best of all may wait there."""
+        before = {queue: self.doors.room(queue) for queue in {*self._hungry, *self.ready.queues}}
+        self.doors.put(doors)
+        self._trim()
+        for queue, room in before.items():
+            now = self.doors.room(queue)
+            if room is not None and (now is None or now > room) and queue in self._hungry:
+                self._freed.add(queue)
         return self._pump()
 
     def queued(self, queue: str, priority: int) -> list[Action]:
@@ -122,6 +136,7 @@ class Gate:
         refused, worker = self.attempts.refused(job)
         self._place_freed(refused)
         self._hungry[refused.queue] = None
+        self.doors.refused(refused.queue)
         return self._pump() if worker is None else self.worker_idle(worker)
 
     def ended(self, outcome: Outcome, worker: str | None, *, crashed: bool = False) -> list[Action]:
@@ -171,6 +186,8 @@ class Gate:
             worker = next(iter(self._idle))
             del self._idle[worker]
             actions.append(self.attempts.begin(job, worker))
+            self.doors.started(job.queue)
+            self._trim()
         if not self._fetching and (wanted := self._wanted()):
             self._fetching = True
             known = {job: queue for queue in wanted for job in self.ready.ids(queue)}
@@ -202,8 +219,15 @@ class Gate:
 
     def _allowed(self, queue: str) -> int:
         """How many jobs of a queue may be in the ready queue: what could not start soon would be in the way."""
-        room = self.capacities.room(queue)
-        return self.ready.capacity if room is None else min(self.ready.capacity, room)
+        rooms = (self.ready.capacity, self.capacities.room(queue), self.doors.room(queue))
+        return min(room for room in rooms if room is not None)
+
+    def _trim(self) -> None:
+        """Out of the ready queue what a door does not let start before the next look."""
+        for queue in self.ready.queues if self.doors else ():
+            while self.ready.count(queue) > max(0, self._allowed(queue)):
+                self.ready.remove_worst(queue)
+                self._hungry[queue] = None
 
     def _admit(self, job: Job) -> None:
         """Into the ready queue, unless the job runs. What must leave the ready queue for that stays queued in the

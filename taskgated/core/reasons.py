@@ -74,6 +74,21 @@ class ArrayFull:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """Somebody has paused its queue."""
+
+    kind: ClassVar[Kind] = Kind.PAUSED
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllPaused:
+    """Somebody has paused all queues."""
+
+    kind: ClassVar[Kind] = Kind.PAUSED
+
+
+@dataclass(frozen=True, slots=True)
 class AllBusy:
     """As many jobs run as may run in all."""
 
@@ -123,6 +138,9 @@ class AboutToStart:
     kind: ClassVar[Kind] = Kind.ORDER
 
 
+DoorReason = Paused | AllPaused
+"""Those of what closes a whole queue (``core/doors.py``)."""
+
 Reason = (
     Held
     | NotDue
@@ -134,6 +152,7 @@ Reason = (
     | NothingRecorded
     | NotItsTurn
     | AboutToStart
+    | DoorReason
 )
 
 REASONS: tuple[type[Reason], ...] = get_args(Reason)

@@ -34,6 +34,10 @@ def _lines(reply: StatusReply) -> list[str]:
     lines += [f"  problem: {problem}" for problem in reply["problems"]]
     lines += [f"  note: {note}" for note in reply.get("notes") or ()]  # an older daemon has none
     lines += [f"  note: {note}" for files in reply.get("files") or () for note in _staying(files)]
+    lines += [
+        f"  by hand: {one['text']}, since {moment(one['at'])}, by uid {one['by']}"
+        for one in reply.get("overrides") or ()
+    ]
     workers = [(w["pid"], w["state"], w["job"]) for w in reply["workers"]]
     lines += ["", *table(("WORKER", "STATE", "JOB"), workers)]
     queues = [(q["name"], q["limit"], q["queued"], q["running"], q["failed"]) for q in reply["queues"]]

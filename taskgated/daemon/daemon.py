@@ -19,6 +19,8 @@ from taskgated.daemon.cancelling import Cancelling
 from taskgated.daemon.checks import Answers, Check, Descriptors, Doors
 from taskgated.daemon.conductor import Conductor
 from taskgated.daemon.dispatch import Dispatch
+from taskgated.daemon.doorkeeper import Doorkeeper
+from taskgated.daemon.hand import Hand
 from taskgated.daemon.health import Health
 from taskgated.daemon.ids import LastId
 from taskgated.daemon.in_force import InForce
@@ -27,6 +29,8 @@ from taskgated.daemon.lock import only_one
 from taskgated.daemon.news import News
 from taskgated.daemon.opening import open_store, with_help
 from taskgated.daemon.outputbound import OutputBound
+from taskgated.daemon.overrides import Overrides
+from taskgated.daemon.pauses import Pauses
 from taskgated.daemon.reload import Reload
 from taskgated.daemon.retention import Retention
 from taskgated.daemon.roster import Roster
@@ -126,8 +130,18 @@ class Daemon:
             self._loop, self._gate, self._conductor, self._roster, self._supervisor, self._journal, config.workers
         )
         self._dispatch = Dispatch(self._loop, self._layout.worker_socket, self._roster, self._workforce)
+        self._build_doors()
         self._in_force.changed.add(lambda new: self._workforce.want(new.workers))
         self._in_force.changed.add(lambda new: self._conductor.do(self._gate.reload(new.policy, new.queues)))
+
+    def _build_doors(self) -> None:
+        """What closes whole queues."""
+        self._overrides = Overrides(self._store, self._journal, self._opened.overrides)
+        self._doorkeeper = Doorkeeper(self._loop, self._gate, self._conductor, self._opened.store.uptime.now)
+        self._overrides.changed.add(self._doorkeeper.soon)
+        self._in_force.changed.add(lambda _: self._doorkeeper.look())  # before the gate goes by the new one
+        self._pauses = Pauses(self._overrides)
+        self._doorkeeper.add(self._pauses)
 
     def _build_intake(self) -> None:
         """What takes files in, and what forgets jobs."""
@@ -250,11 +264,12 @@ class Daemon:
             self._layout,
             self._reader,
             self._outputs,
-            Survey(self._gate, self._roster, self._steady, self._vigil.unkillable),
+            Survey(self._gate, self._roster, self._doorkeeper, self._steady, self._vigil.unkillable),
             self._status,
             self._conductor.over,
             self._conductor.cancel,
             self._cancelling.cancel,
+            Hand(self._overrides, self._pauses),
             lambda: self._in_force.now,
             self._reload.reload,
         )
@@ -273,6 +288,7 @@ class Daemon:
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         # The loop must not wait long for its turn while another thread computes (the default is 5 ms).
         sys.setswitchinterval(0.0001)
+        self._doorkeeper.look()  # before any worker is there to start something
         self._store.start()
         self._reader.start()
         self._outputs.start()

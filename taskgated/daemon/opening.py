@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from taskgated.daemon import ids
@@ -19,7 +19,7 @@ from taskgated.store.sqlite.store import SqliteStore
 @dataclass(frozen=True, slots=True)
 class Opened:
     """The store, a view for reading, and what there was in it: the highest id that was given, the queues that have
-    queued jobs, how many these are, and the jobs that were running."""
+    queued jobs, how many these are, the jobs that were running, and what was set by hand."""
 
     store: Store
     view: Questions
@@ -27,6 +27,7 @@ class Opened:
     queues: Sequence[str]
     queued: int
     before: Sequence[Before]
+    overrides: Mapping[str, str]
 
 
 def open_store(layout: Layout, start: Start, journal: Journal) -> Opened:
@@ -34,7 +35,9 @@ def open_store(layout: Layout, start: Start, journal: Journal) -> Opened:
     store = start.insist(lambda: _open(layout, start, journal))
     with as_when_opened(layout.database):
         last_id, queues, queued, before = store.last_id(), store.queues(), store.queued(), store.before()
-    return Opened(store, start.insist(lambda: SqliteQuestions(layout.database)), last_id, queues, queued, before)
+        overrides = store.overrides()
+    view = start.insist(lambda: SqliteQuestions(layout.database))
+    return Opened(store, view, last_id, queues, queued, before, overrides)
 
 
 def _open(layout: Layout, start: Start, journal: Journal) -> SqliteStore:

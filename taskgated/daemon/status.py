@@ -107,7 +107,7 @@ class Status:
         capacities = self._gate.capacities
         blocked = 0
         for queue, states in backlog.counts.items():
-            full = capacities.full(queue)
+            full = capacities.full(queue) or self._gate.doors.room(queue) == 0
             blocked += states.get(State.QUEUED, 0) if full else backlog.delayed.get(queue, 0)
         text = f"{backlog.totals.get(State.QUEUED, 0)} queued"
         if blocked:

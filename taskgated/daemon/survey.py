@@ -9,6 +9,7 @@ from taskgated.core.capacity import reasons
 from taskgated.core.gate import Gate
 from taskgated.core.job import Job
 from taskgated.core.reasons import Reason
+from taskgated.daemon.doorkeeper import Doorkeeper
 from taskgated.daemon.roster import Roster
 from taskgated.host.clock import wall
 
@@ -17,10 +18,16 @@ class Survey:
     """``clock``: the steady one, in microseconds. ``unkillable``: what there is to say of a job that does not end."""
 
     def __init__(
-        self, gate: Gate, roster: Roster, clock: Callable[[], int], unkillable: Callable[[int], str]
+        self,
+        gate: Gate,
+        roster: Roster,
+        doorkeeper: Doorkeeper,
+        clock: Callable[[], int],
+        unkillable: Callable[[int], str],
     ) -> None:
         self._gate = gate
         self._roster = roster
+        self._doorkeeper = doorkeeper
         self._steady = clock
         self._unkillable = unkillable
 
@@ -41,4 +48,5 @@ class Survey:
         return job in self._gate.attempts
 
     def reasons(self, job: Job) -> Sequence[Reason]:
+        self._doorkeeper.look()  # what the doors say is of now
         return reasons(job, self._gate.situation(self._steady(), wall()))

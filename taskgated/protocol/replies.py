@@ -18,6 +18,7 @@ PAGE = 500
 
 NO_SUCH_JOB = "NoSuchJob"
 NO_SUCH_ARRAY = "NoSuchArray"
+NO_SUCH_QUEUE = "NoSuchQueue"
 NOT_POSSIBLE = "NotPossible"
 """The error of a verb that does not go with the state of the job."""
 UNAVAILABLE = "Unavailable"
@@ -98,6 +99,17 @@ class ShownQueue(TypedDict):
     cancelled: int
 
 
+class ShownOverride(TypedDict):
+    """``Override`` of the interface."""
+
+    kind: str
+    of: str | None
+    value: int | None
+    at: str
+    by: int
+    text: str
+
+
 class ShownFiles(TypedDict):
     """``Files`` of the interface."""
 
@@ -126,6 +138,7 @@ class StatusReply(TypedDict):
     problems: list[str]
     notes: NotRequired[list[str] | None]
     files: NotRequired[list[ShownFiles] | None]
+    overrides: NotRequired[list[ShownOverride] | None]
 
 
 class ListReply(TypedDict):
@@ -180,6 +193,16 @@ class CancelArrayReply(TypedDict):
     coming: int
 
 
+class PauseReply(TypedDict):
+    paused: list[str]
+    all: bool
+
+
+class ResumeReply(TypedDict):
+    paused: list[str]
+    all: bool
+
+
 class ReloadReply(TypedDict):
     notes: NotRequired[list[str] | None]
 
@@ -216,4 +239,6 @@ LOGS = Operation("Logs", LogsReply)
 WAIT = Operation("Wait", WaitReply)
 CANCEL = Operation("Cancel", CancelReply)
 CANCEL_ARRAY = Operation("CancelArray", CancelArrayReply)
+PAUSE = Operation("Pause", PauseReply)
+RESUME = Operation("Resume", ResumeReply)
 RELOAD = Operation("Reload", ReloadReply)

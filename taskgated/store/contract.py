@@ -6,7 +6,6 @@ A verb is one transition that the state machine allows, or an error that changed
 Outside of a store's own folder nothing knows which one it is, nor sees a row.
 
 Times are microseconds since the epoch, and of three clocks, all of the host on which the store is:
-
 - the wall clock, for what people read, and for jobs that are due at a date; it may be stepped;
 - ``Store.clock``, the *steady* one, by which a job is due after a delay, or expires; the store keeps it the same for
   all daemons of one boot, and no step of the wall clock moves it;
@@ -33,6 +32,7 @@ from taskgated.core.state import State
 from taskgated.host.clock import MICROSECONDS, Steady, Uptime
 from taskgated.store.arrays import Group, Swept
 from taskgated.store.byhand import ByHand, Standing
+from taskgated.store.overrides import Overridden, Overriding
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ class Details:
     output_removed: int | None = None
 
 
-class Questions(Standing, Protocol):
+class Questions(Standing, Overridden, Protocol):
     """What can be asked of a store. Nothing here changes anything, or waits for what changes something elsewhere: a
     view that is opened for reading alone has these, and no more. It sees what was committed.
 
@@ -323,7 +323,7 @@ class Questions(Standing, Protocol):
         """Nothing is asked any more."""
 
 
-class Store(Questions, ByHand, Protocol):
+class Store(Questions, ByHand, Overriding, Protocol):
     """One database, to be changed. Every verb here writes; it belongs into a group."""
 
     clock: Steady

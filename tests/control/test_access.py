@@ -138,9 +138,10 @@ def test_members_where_the_configuration_says_so(shared: Callable[[str], GateEnv
     assert as_user(OTHER, gate, "Cancel", id=runs)["job"]["id"] == runs
 
 
-def test_reload_is_for_root(shared: Callable[[str], GateEnv]) -> None:
+def test_what_operators_do_is_for_root(shared: Callable[[str], GateEnv]) -> None:
     gate = shared("")
-    assert as_user(OWNER, gate, "Reload") == DENIED
+    for method in ("Reload", "Pause", "Resume"):
+        assert as_user(OWNER, gate, method) == DENIED
     assert str(CallError("Reload", f"org.varlink.service.{DENIED}", {})).endswith("the user as whom taskgated runs")
     gate.configure("wurkers: 1\n")
     assert as_user(0, gate, "Reload") == "BadConfiguration"

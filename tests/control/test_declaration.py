@@ -15,7 +15,7 @@ import pytest
 from taskgated.control.interface import description, named
 from taskgated.core.fixed import INTERFACE
 from taskgated.ctl.client import CallError
-from taskgated.errors import ConfigError, IllegalTransition, NoSuchArray, NoSuchJob, StoreError
+from taskgated.errors import ConfigError, IllegalTransition, NoSuchArray, NoSuchJob, NoSuchQueue, StoreError
 from taskgated.protocol import replies
 from tests.control.declaration import Type, parse
 from tests.env.gate import GateEnv, until
@@ -54,7 +54,7 @@ OPERATIONS = [one for one in vars(replies).values() if isinstance(one, replies.O
 SHOWN = "Shown"
 """Begins the names of types that the declaration has without it."""
 LATER = {
-    "Status": {"more_queues", "notes", "files"},
+    "Status": {"more_queues", "notes", "files", "overrides"},
     "List": {"coming"},
     "Show": {"earlier", "unreadable", "output_removed", "kept"},
     "Logs": {"last", "state", "output_removed", "stdout", "stderr"},
@@ -162,6 +162,8 @@ def test_every_reply_is_as_declared(gate: GateEnv) -> None:
         "Wait": [{"ids": [1]}],
         "Cancel": [{"id": 2}, {"id": 3}],
         "CancelArray": [{"array": 4}],
+        "Pause": [{}, {"queues": ["default"]}],
+        "Resume": [{}, {"queues": ["default"]}],
         "Reload": [{}],
     }
     assert calls.keys() == DECLARED.methods.keys()
@@ -171,7 +173,14 @@ def test_every_reply_is_as_declared(gate: GateEnv) -> None:
 
 
 def test_errors_are_as_declared() -> None:
-    causes = (NoSuchJob(7), NoSuchArray(7), IllegalTransition("it is over"), ConfigError([]), StoreError("the disk"))
+    causes = (
+        NoSuchJob(7),
+        NoSuchArray(7),
+        NoSuchQueue("x"),
+        IllegalTransition("it is over"),
+        ConfigError([]),
+        StoreError("the disk"),
+    )
     errors = {error.name.rpartition(".")[2]: error.parameters for error in map(named, causes)}
     assert errors.keys() == DECLARED.errors.keys()
     for name, parameters in errors.items():

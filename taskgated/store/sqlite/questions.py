@@ -138,6 +138,9 @@ class SqliteQuestions:
     def data_queues(self) -> Sequence[str]:
         return database.names_of(self._path, "data_queues", self._sql.one("meta_get", key="data_queues"))
 
+    def overrides(self) -> Mapping[str, str]:
+        return {str(name): str(value) for name, value in self._sql.rows("overrides")}
+
     # -- for people --------------------------------------------------------------------------------
 
     def show(self, job: int, before: int = 2**62, limit: int = contract.ATTEMPTS) -> Details:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -347,6 +347,12 @@ class SqliteStore(SqliteQuestions):
         for claim in claims:
             self._sql.run("array_comes_no_more", claim=claim)
             self._sql.run("claim_forget", claim=claim)
+
+    def override(self, values: Mapping[str, str | None]) -> None:
+        for name, value in values.items():
+            self._sql.run("override_end", name=name)
+            if value is not None:
+                self._sql.run("override", name=name, value=value)
 
     def keep_data_queues(self, queues: Sequence[str]) -> None:
         self._sql.run("meta_put", key="data_queues", value=json.dumps(list(queues)))

@@ -370,6 +370,18 @@ SELECT value FROM meta WHERE key = :key;
 -- Keep a fact about the database itself.
 INSERT INTO meta VALUES (:key, :value) ON CONFLICT DO UPDATE SET value = excluded.value;
 
+-- name: overrides
+-- All that operators have set by hand.
+SELECT name, value FROM overrides;
+
+-- name: override
+-- Something is set by hand.
+INSERT INTO overrides VALUES (:name, :value);
+
+-- name: override_end
+-- It holds no more.
+DELETE FROM overrides WHERE name = :name;
+
 -- name: check_jobs
 -- Jobs with higher ids, as the gate needs them.
 SELECT {job}, ending

@@ -1,0 +1,93 @@
+"""Doors: what closes a whole queue, whichever of its jobs it is.
+
+A door belongs to one queue, or to every queue (``EVERY``), and is of one kind: the queue is paused, a window is
+closed, a probe says no, a rate is used up. Here nobody knows how that comes, nor when it ends: whoever does looks
+again and says what holds from then on (``Doors.put``; ``daemon/doorkeeper.py``). Where nothing is said there is no
+door, and the queue is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from taskgated.core.reasons import DoorReason, Kind
+
+EVERY = None
+"""In the place of a queue: a door of this stands before every queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """Nothing starts."""
+
+    reason: DoorReason
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """So many more may start until somebody looks again; with 0 it is shut, for that reason. ``spent``: a start that
+    was decided has used up one of them also if it does not come about."""
+
+    left: int
+    reason: DoorReason
+    spent: bool = False
+
+
+Door = Shut | Allowance
+Key = tuple[str | None, Kind]
+"""Before which queue, and of which kind."""
+
+
+class Doors:
+    """Those that there are, by queue and kind."""
+
+    def __init__(self) -> None:
+        self._doors: dict[str | None, dict[Kind, Door]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._doors)
+
+    def put(self, doors: Mapping[Key, Door | None]) -> None:
+        """From now on these hold, by queue and kind; None: that one is open. All others stay as they are."""
+        for (queue, kind), door in doors.items():
+            of_queue = self._doors.setdefault(queue, {})
+            if door is None:
+                of_queue.pop(kind, None)
+            else:
+                of_queue[kind] = door
+            if not of_queue:
+                del self._doors[queue]
+
+    def get(self, queue: str | None, kind: Kind) -> Door | None:
+        return self._doors.get(queue, {}).get(kind)
+
+    def room(self, queue: str) -> int | None:
+        """How many jobs of a queue may start before somebody looks again; None: as many as there are."""
+        return min((_left(door) for door in self._before(queue)), default=None)
+
+    def reasons(self, queue: str) -> Iterator[DoorReason]:
+        """Of every door that is shut before this queue, why."""
+        return (door.reason for door in self._before(queue) if _left(door) == 0)
+
+    def started(self, queue: str) -> None:
+        """A start is decided."""
+        self._count(queue, -1)
+
+    def refused(self, queue: str) -> None:
+        """A start that was decided does not come about."""
+        self._count(queue, 1)
+
+    def _before(self, queue: str) -> Iterator[Door]:
+        for key in (EVERY, queue):
+            yield from self._doors.get(key, {}).values()
+
+    def _count(self, queue: str, change: int) -> None:
+        for key in (EVERY, queue):
+            for kind, door in self._doors.get(key, {}).items():
+                if isinstance(door, Allowance) and not (change > 0 and door.spent):
+                    self._doors[key][kind] = replace(door, left=max(0, door.left + change))
+
+
+def _left(door: Door) -> int:
+    return door.left if isinstance(door, Allowance) else 0

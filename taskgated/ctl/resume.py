@@ -1,0 +1,31 @@
+"""``taskgatectl resume``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Protocol
+
+from taskgated.ctl.client import Client
+from taskgated.ctl.pause import paused
+from taskgated.ctl.terminal import answer
+from taskgated.ctl.verb import Exit, Verb
+from taskgated.protocol.replies import RESUME
+
+
+class Options(Protocol):
+    json: bool
+    queue: Sequence[str]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("queue", nargs="*", help="a queue; none: all that were paused together")
+
+
+def run(gate: Client, options: Options) -> int:
+    reply = gate.ask(RESUME, queues=list(options.queue))
+    answer(options.json, reply, [paused(reply)])
+    return Exit.OK
+
+
+VERB = Verb("let queues that are paused go on, or all; it says what still is paused", arguments, run)

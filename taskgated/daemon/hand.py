@@ -1,0 +1,40 @@
+"""What operators may set by hand, for those who do so over the control socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from taskgated.control.needs import ByHand
+from taskgated.daemon.overrides import Override, Overrides
+from taskgated.daemon.pauses import PAUSE, Pauses
+from taskgated.store.answer import Answer
+
+
+class Hand:
+    """Each kind of override has a part that knows what it means; a new one has its words in ``_text``."""
+
+    def __init__(self, overrides: Overrides, pauses: Pauses) -> None:
+        self._overrides = overrides
+        self._pauses = pauses
+
+    def pause(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None:
+        self._pauses.pause(queues, by, done)
+
+    def resume(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None:
+        self._pauses.resume(queues, by, done)
+
+    def paused(self) -> Sequence[str | None]:
+        return self._pauses.paused()
+
+    def all(self) -> Sequence[ByHand]:
+        return [ByHand(one.kind, one.of, one.value, one.at, one.by, _text(one)) for one in self._overrides.all()]
+
+
+def _text(override: Override) -> str:
+    match override.kind, override.of:
+        case (kind, None) if kind == PAUSE:
+            return "all queues are paused"
+        case kind, of if kind == PAUSE:
+            return f"queue {of} is paused"
+        case _:  # of a later version
+            return f"{override.name} is set, and this version does not know what that is"

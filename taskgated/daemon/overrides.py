@@ -1,0 +1,101 @@
+"""What operators have set by hand while the gate runs. It holds until it is taken back, also over restarts.
+
+An override has a name, ``KIND`` or ``KIND:OF`` (``pause``, ``pause:etl``), and the store keeps with it a JSON object
+that says when it was set (``at``, microseconds of the wall clock), ``by`` whom (uid), and to which ``value``, if its
+being there does not say all. It is in force once the store has it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from taskgated.events import Event
+from taskgated.host.clock import wall
+from taskgated.host.journal import Journal, Priority
+from taskgated.host.listeners import Listeners
+from taskgated.store.answer import Answer
+from taskgated.store.client import StoreClient
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One that is in force. ``of``: the queue, or whatever it is about; None: all. ``value``: what it sets, if that
+    is not said by its being there."""
+
+    kind: str
+    of: str | None
+    at: int
+    by: int
+    value: int | None = None
+
+    @classmethod
+    def now(cls, kind: str, of: str | None, by: int, value: int | None = None) -> Override:
+        """One that is to be ``Overrides.set``."""
+        return cls(kind, of, wall(), by, value)
+
+    @property
+    def name(self) -> str:
+        return self.kind if self.of is None else f"{self.kind}:{self.of}"
+
+    def text(self) -> str:
+        return json.dumps({"at": self.at, "by": self.by} | ({} if self.value is None else {"value": self.value}))
+
+    @classmethod
+    def read(cls, name: str, text: str) -> Override | None:
+        """None of what is not as ``text`` has it: somebody else wrote it, or the database is damaged."""
+        kind, colon, of = name.partition(":")
+        try:
+            known = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        match known:
+            case {"at": int(at), "by": int(by)}:
+                value = known.get("value")
+                return cls(kind, of if colon else None, at, by, value if isinstance(value, int) else None)
+        return None
+
+
+class Overrides:
+    """Those in force. ``changed`` is told when others are, on the loop."""
+
+    def __init__(self, store: StoreClient, journal: Journal, before: Mapping[str, str]) -> None:
+        self._store = store
+        self._journal = journal
+        self.changed = Listeners[()]()
+        self._all: dict[str, Override] = {}
+        for name, text in before.items():
+            if (override := Override.read(name, text)) is None:
+                what = f"what was set by hand as {name!r} cannot be read, and does not hold any more"
+                journal.event(Event.INTERNAL_ERROR, what, Priority.ERROR)
+            else:
+                self._all[name] = override
+
+    def get(self, kind: str, of: str | None = None) -> Override | None:
+        return self._all.get(kind if of is None else f"{kind}:{of}")
+
+    def of(self, kind: str) -> list[Override]:
+        """All of one kind."""
+        return [override for override in self._all.values() if override.kind == kind]
+
+    def all(self) -> list[Override]:
+        return sorted(self._all.values(), key=lambda override: override.name)
+
+    def set(self, new: list[Override], gone: list[Override], said: str, done: Callable[[Answer[None]], None]) -> None:
+        """Durably: these hold, those do not any more. ``said``: that, for the journal. ``done`` is called when it is
+        so, or with what the store said against it."""
+        values: dict[str, str | None] = dict.fromkeys(override.name for override in gone)
+        values |= {override.name: override.text() for override in new}
+
+        def stored(answer: Answer[None]) -> None:
+            if answer.error is None:
+                for override in gone:
+                    self._all.pop(override.name, None)
+                self._all |= {override.name: override for override in new}
+                if values:
+                    self._journal.event(Event.OVERRIDDEN, said, Priority.NOTICE)
+                self.changed.tell()
+            done(answer)
+
+        self._store.submit(lambda store: store.override(values), stored)

@@ -1,0 +1,56 @@
+"""Queues that are paused by hand, one by one or all of them: nothing of them starts, and what runs is left alone.
+
+That all are paused and that one is are two things: whoever paused one for a reason finds it so when all go on again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import ClassVar
+
+from taskgated.core.doors import EVERY, Shut
+from taskgated.core.reasons import AllPaused, Kind, Paused
+from taskgated.daemon.doorkeeper import Look, Moment
+from taskgated.daemon.overrides import Override, Overrides
+from taskgated.store.answer import Answer
+
+PAUSE = "pause"
+
+
+class Pauses:
+    """A part of the doorkeeper."""
+
+    kind: ClassVar[Kind] = Kind.PAUSED
+
+    def __init__(self, overrides: Overrides) -> None:
+        self._overrides = overrides
+
+    def queues(self) -> Iterable[str | None]:
+        return [override.of for override in self._overrides.of(PAUSE)]
+
+    def look(self, queue: str | None, now: Moment) -> Look:
+        if self._overrides.get(PAUSE, queue) is None:
+            return Look(None)
+        return Look(Shut(AllPaused() if queue is EVERY else Paused(queue)))
+
+    def pause(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None:
+        """None named: all. Those that are paused stay so, since when they were. ``done`` is called when it is so."""
+        new = [Override.now(PAUSE, queue, by) for queue in _each(queues) if self._overrides.get(PAUSE, queue) is None]
+        self._overrides.set(new, [], f"paused by uid {by}: {_named(new)}", done)
+
+    def resume(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None:
+        """None named: all are no longer paused as a whole."""
+        gone = [override for queue in _each(queues) if (override := self._overrides.get(PAUSE, queue)) is not None]
+        self._overrides.set([], gone, f"resumed by uid {by}: {_named(gone)}", done)
+
+    def paused(self) -> Sequence[str | None]:
+        """Which are; None among them: all."""
+        return [override.of for override in self._overrides.of(PAUSE)]
+
+
+def _each(queues: Sequence[str]) -> Iterable[str | None]:
+    return dict.fromkeys(queues) if queues else [None]
+
+
+def _named(overrides: Collection[Override]) -> str:
+    return ", ".join("all queues" if one.of is None else f"queue {one.of}" for one in overrides)

@@ -1,0 +1,190 @@
+"""What closes a whole queue: doors by example, and a gate with doors under random events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule
+
+from taskgated.core.capacity import Policy, reasons
+from taskgated.core.doors import EVERY, Allowance, Door, Doors, Key, Shut
+from taskgated.core.gate import Action, Fetch, Gate, Start
+from taskgated.core.reasons import AllPaused, Kind, NoWorker, Paused
+from tests.core.test_decisions import GateMachine, Harness, job
+
+A, B, C = Kind.PAUSED, Kind.RATE, Kind.PROBE
+WHY = Paused("etl")
+OTHER = AllPaused()
+
+
+class TestDoors:
+    def test_where_nothing_is_said_a_queue_is_open(self) -> None:
+        doors = Doors()
+        assert not doors
+        assert doors.room("etl") is None
+        assert list(doors.reasons("etl")) == []
+
+    def test_all_that_shut_say_why_and_one_is_enough(self) -> None:
+        doors = Doors()
+        doors.put({("etl", A): Shut(WHY), (EVERY, B): Shut(OTHER), ("etl", C): Allowance(3, WHY)})
+        assert set(doors.reasons("etl")) == {WHY, OTHER}
+        assert list(doors.reasons("x")) == [OTHER]
+        doors.put({("etl", A): None})
+        assert doors.room("etl") == 0
+        doors.put({(EVERY, B): None})
+        assert (doors.room("etl"), doors.room("x")) == (3, None)
+
+    def test_an_allowance_is_used_up_by_starts(self) -> None:
+        doors = Doors()
+        doors.put({("etl", A): Allowance(2, WHY), (EVERY, B): Allowance(3, OTHER)})
+        doors.started("etl")
+        assert (doors.room("etl"), doors.room("x")) == (1, 2)
+        doors.started("etl")
+        assert list(doors.reasons("etl")) == [WHY]
+        doors.started("x")
+        assert set(doors.reasons("etl")) == {WHY, OTHER}
+
+    @pytest.mark.parametrize(("spent", "left"), [(False, 2), (True, 1)])
+    def test_a_start_that_is_refused_gives_back_what_is_not_spent(self, *, spent: bool, left: int) -> None:
+        doors = Doors()
+        doors.put({("etl", A): Allowance(2, WHY, spent)})
+        doors.started("etl")
+        doors.refused("etl")
+        assert doors.room("etl") == left
+
+    def test_what_was_opened_leaves_nothing_behind(self) -> None:
+        doors = Doors()
+        doors.put({(f"q{n}", A): Shut(WHY) for n in range(100)})
+        doors.put({(f"q{n}", A): None for n in range(100)})
+        assert not doors
+
+
+class TestGate:
+    def test_a_shut_queue_is_not_asked_for_and_reserves_nothing(self) -> None:
+        h = Harness(2, {}, 2)
+        for queue in ("etl", "etl", "x"):
+            h.add(queue, 50)
+        h.settle()
+        h.do(h.gate.looked({("etl", A): Shut(WHY)}))
+        assert [one.queue for one in h.gate.ready] in ([], ["x"])
+        fetches = [action for action in h.pending if isinstance(action, Fetch)]
+        h.do(h.gate.worker_idle("a"))
+        h.do(h.gate.worker_idle("b"))
+        fetches += [action for action in h.pending if isinstance(action, Fetch)]
+        assert not any("etl" in fetch.wanted for fetch in fetches)
+        h.settle()
+        assert [one.queue for one in h.on_worker.values()] == ["x"]
+        assert reasons(h.store.jobs[1], h.gate.situation()) == (WHY,)
+
+    def test_what_waited_behind_a_door_comes_when_that_opens(self) -> None:
+        h = Harness(1, {}, 1)
+        h.do(h.gate.looked({("etl", A): Shut(WHY)}))
+        h.do(h.gate.worker_idle("w"))
+        waiting = h.add("etl", 50)
+        h.settle()
+        assert not h.on_worker
+        h.do(h.gate.looked({("etl", A): None}))
+        h.settle()
+        assert h.on_worker["w"].id == waiting.id
+
+    def test_the_best_behind_an_opened_door_overtakes_what_is_ready(self) -> None:
+        h = Harness(1, {}, 2)
+        h.do(h.gate.looked({("etl", A): Shut(WHY)}))
+        best = h.add("etl", 99)
+        for _ in range(3):
+            h.add("x", 1)
+        h.settle()
+        h.do(h.gate.looked({("etl", A): Allowance(1, WHY)}))
+        h.settle()
+        h.do(h.gate.worker_idle("w"))
+        h.settle()
+        assert h.on_worker["w"].id == best.id
+
+    def test_no_more_start_than_a_door_allows_until_the_next_look(self) -> None:
+        h = Harness(9, {}, 9)
+        for worker in "abcdefg":
+            h.do(h.gate.worker_idle(worker))
+        h.do(h.gate.looked({("etl", A): Allowance(2, WHY)}))
+        for _ in range(6):
+            h.add("etl", 50)
+        h.settle()
+        assert len(h.on_worker) == 2
+        h.do(h.gate.looked({("etl", A): Allowance(3, WHY)}))
+        h.settle()
+        assert len(h.on_worker) == 5
+
+    def test_a_door_stops_nothing_that_is_decided(self) -> None:
+        gate = Gate(Policy(1, 1, {}), [], lambda: 0.5)
+        gate.worker_idle("w")
+        (start,) = gate.offered([job(1, "etl")])
+        assert isinstance(start, Start)
+        gate.looked({("etl", A): Shut(WHY)})
+        gate.attempts.started(1)
+        assert 1 in gate.attempts
+
+    def test_other_reasons_are_told_along_with_those_of_doors(self) -> None:
+        gate = Gate(Policy(1, 1, {}), [], lambda: 0.5)
+        gate.looked({(EVERY, A): Shut(OTHER), ("etl", A): Shut(WHY)})
+        assert set(reasons(job(1, "etl"), gate.situation())) == {WHY, OTHER, NoWorker(0, 1)}
+
+
+class DoorHarness(Harness):
+    """It counts starts against what the doors allowed."""
+
+    def __init__(self, workers: int, limits: dict[str, int], ready: int) -> None:
+        super().__init__(workers, limits, ready)
+        self.doors: dict[Key, Door | None] = {}
+        self.left: dict[Key, int] = {}
+
+    def look(self, doors: dict[Key, Door | None]) -> None:
+        self.doors |= doors
+        self.left |= {key: door.left if isinstance(door, Allowance) else 0 for key, door in doors.items() if door}
+        self.left = {key: left for key, left in self.left.items() if self.doors[key] is not None}
+        self.do(self.gate.looked(doors))
+
+    def do(self, actions: Iterable[Action]) -> None:
+        actions = list(actions)
+        for action in actions:
+            if isinstance(action, Start):
+                for key in self.left:
+                    if key[0] in (EVERY, action.job.queue):
+                        self.left[key] -= 1
+                        assert self.left[key] >= 0, f"{key} does not let it start"
+        super().do(actions)
+
+    def restart(self, idle: Iterable[str]) -> None:
+        super().restart([])  # nothing starts before somebody has looked
+        self.look(dict(self.doors))
+        for worker in idle:
+            if worker not in self.on_worker:
+                self.do(self.gate.worker_idle(worker))
+
+
+doors = st.one_of(
+    st.none(),
+    st.just(Shut(WHY)),
+    st.builds(Allowance, st.integers(0, 3), st.just(WHY), st.just(True)),
+)
+
+
+class DoorMachine(GateMachine):
+    @initialize(workers=st.integers(1, 4), limit=st.integers(1, 3), ready=st.integers(1, 4))
+    def begin(self, workers: int, limit: int, ready: int) -> None:
+        super().begin(workers, limit, ready)
+        self.h: DoorHarness = DoorHarness(workers, {"etl": limit}, ready)
+
+    @rule(queue=st.sampled_from([EVERY, "default", "etl", "x"]), kind=st.sampled_from([A, B]), door=doors)
+    def look(self, queue: str | None, kind: Kind, door: Door | None) -> None:
+        self.h.look({(queue, kind): door})
+
+    def teardown(self) -> None:
+        if hasattr(self, "h"):
+            self.h.look(dict.fromkeys(self.h.doors))
+        super().teardown()
+
+
+TestDoorMachine = DoorMachine.TestCase
+TestDoorMachine.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)

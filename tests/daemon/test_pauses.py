@@ -1,0 +1,97 @@
+"""Queues are paused by hand, and go on: nothing of them starts meanwhile, whatever becomes of the daemon."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+
+from taskgated.daemon.overrides import Override
+from tests.env.gate import GateEnv
+from tests.env.until import until
+
+
+def waits_for(gate: GateEnv, job: int) -> list[str]:
+    return [reason["text"] for reason in gate.call("Show", id=job)["waits_for"]]
+
+
+def test_a_paused_queue_starts_nothing_until_it_goes_on(make_gate: Callable[..., GateEnv]) -> None:
+    gate = make_gate("workers: 2\nqueues: {etl: {}}\n")
+    gate.drop("before.yaml", "{name: before, command: 'sleep 600'}", "etl")
+    gate.until_running("before")
+    assert gate.ctl("pause", "etl").stdout == b"paused: queue etl\n"
+    gate.drop("a.yaml", "{name: a, command: 'true'}", "etl")
+    gate.drop("b.yaml", "{name: b, command: 'true'}")
+    until(lambda: (gate.job("b") or {}).get("state") == "succeeded", "another queue goes on")
+    until(lambda: gate.job("a"), "it is taken in")
+    assert (gate.job("a") or {})["state"] == "queued"
+    assert "queue etl is paused" in waits_for(gate, 2 if (gate.job("a") or {})["id"] == 2 else 3)
+    assert (gate.job("before") or {})["state"] == "running", "what runs is left alone"
+    (override,) = gate.status()["overrides"]
+    assert (override["kind"], override["of"], override["by"]) == ("pause", "etl", os.getuid())
+    assert "by hand: queue etl is paused, since " in gate.ctl("status").stdout.decode()
+    assert gate.ctl("resume", "etl").stdout == b"nothing is paused\n"
+    until(lambda: (gate.job("a") or {}).get("state") == "succeeded", "it goes on")
+    assert gate.status()["overrides"] == []
+
+
+@pytest.mark.parametrize("end", [GateEnv.kill, GateEnv.stop])
+def test_a_pause_outlives_the_daemon_and_a_reload(
+    make_gate: Callable[..., GateEnv], end: Callable[[GateEnv], object]
+) -> None:
+    gate = make_gate("workers: 2\n")
+    assert gate.ctl_json("pause") == {"paused": [], "all": True}
+    end(gate)
+    gate.drop("a.yaml", "{name: a, command: 'true'}")
+    gate.start()
+    until(lambda: gate.job("a"), "it is taken in")
+    gate.call("Reload")
+    gate.drop("b.yaml", "{name: b, command: 'true'}")
+    until(lambda: gate.job("b"), "so is another")
+    assert "all queues are paused" in waits_for(gate, 1)
+    assert {job["state"] for job in gate.jobs()} == {"queued"}
+    gate.call("Resume")
+    gate.until_over(2)
+
+
+def test_one_that_is_paused_by_name_stays_so_when_all_go_on(make_gate: Callable[..., GateEnv]) -> None:
+    gate = make_gate("workers: 2\nqueues: {etl: {}}\n")
+    gate.call("Pause", queues=["etl"])
+    assert gate.call("Pause") == {"paused": ["etl"], "all": True}
+    assert gate.call("Resume") == {"paused": ["etl"], "all": False}
+    gate.drop("a.yaml", "{name: a, command: 'true'}", "etl")
+    gate.drop("b.yaml", "{name: b, command: 'true'}")
+    gate.until_over(1)
+    assert (gate.job("a") or {"state": "queued"})["state"] == "queued"
+    assert gate.call("Resume", queues=["etl"]) == {"paused": [], "all": False}
+    gate.until_over(2)
+
+
+def test_a_slip_in_the_name_pauses_nothing(make_gate: Callable[..., GateEnv]) -> None:
+    gate = make_gate("queues: {etl: {}}\n")
+    refused = gate.ctl("pause", "etl", "elt")
+    assert refused.returncode == 1
+    assert b"no queue elt" in refused.stderr
+    assert gate.status()["overrides"] == []
+
+
+def test_what_cannot_be_read_does_not_hold_and_is_told(make_gate: Callable[..., GateEnv]) -> None:
+    gate = make_gate("workers: 1\n")
+    gate.call("Pause")
+    gate.stop()
+    with closing(sqlite3.connect(gate.layout.database)) as db, db:
+        db.execute("UPDATE overrides SET value = '[1'")
+    gate.start()
+    gate.drop("a.yaml", "{name: a, command: 'true'}")
+    gate.until_over(1)
+    assert "what was set by hand as 'pause' cannot be read" in gate.log()
+
+
+def test_an_override_reads_as_it_was_written() -> None:
+    for override in (Override("pause", None, 5, 0), Override("limit", "a:b", 5, 1000, 4)):
+        assert Override.read(override.name, override.text()) == override
+    for text in ("", "[]", "{}", '{"at": "1", "by": 0}', "[" * 100_000):
+        assert Override.read("pause", text) is None
