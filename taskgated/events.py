@@ -25,6 +25,8 @@ class Event(enum.StrEnum):
     JOB_RETRIES = "5b8e1a0f27d94a5f9c0f8a7de1b3c60e"
     JOB_REQUEUED = "5b8e1a0f27d94a5f9c0f8a7de1b3c60f"
     JOB_CANCELLED = "5b8e1a0f27d94a5f9c0f8a7de1b3c610"
+    JOB_HELD = "5b8e1a0f27d94a5f9c0f8a7de1b3c6b0"
+    JOB_RELEASED = "5b8e1a0f27d94a5f9c0f8a7de1b3c6b1"
     WORKER_DIED = "5b8e1a0f27d94a5f9c0f8a7de1b3c611"
     WORKERS_UNAVAILABLE = "5b8e1a0f27d94a5f9c0f8a7de1b3c612"
     STORE_TROUBLE = "5b8e1a0f27d94a5f9c0f8a7de1b3c613"

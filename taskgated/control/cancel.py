@@ -5,7 +5,7 @@ from __future__ import annotations
 from taskgated.control import needs
 from taskgated.control.asking import Asking
 from taskgated.control.views import Viewer
-from taskgated.protocol.replies import CancelReply
+from taskgated.protocol.replies import JobReply
 from taskgated.protocol.varlink import Call, denied
 from taskgated.store.answer import Answer
 from taskgated.store.contract import Details, Ended
@@ -31,7 +31,7 @@ class Cancel:
             self._asking.ask(call, lambda store: store.show(job, 0, 0), tell)
 
         def tell(answer: Answer[Details]) -> None:
-            call.reply(CancelReply(job=self._viewer(call).job(answer.get().record)))
+            call.reply(JobReply(job=self._viewer(call).job(answer.get().record)))
 
         # A client that says it and leaves has said it.
         self._asking.ask(call, lambda store: store.show(job, 0, 0), look, insist=True)

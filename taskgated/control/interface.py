@@ -13,10 +13,13 @@ from taskgated.control import needs
 from taskgated.control.asking import Asking
 from taskgated.control.cancel import Cancel
 from taskgated.control.cancelarray import CancelArray
+from taskgated.control.change import Change
+from taskgated.control.hold import Hold
 from taskgated.control.list import List
 from taskgated.control.logs import Logs
 from taskgated.control.pause import Pause
 from taskgated.control.reading import Outputs
+from taskgated.control.release import Release
 from taskgated.control.reload import Reload
 from taskgated.control.resume import Resume
 from taskgated.control.show import Show
@@ -51,12 +54,14 @@ def gate_interface(
     cancel: needs.Cancel,
     cancel_array: needs.CancelArray,
     hand: needs.Hand,
+    by_hand: needs.JobsByHand,
     configuration: needs.Configuration,
     reload: needs.Reload,
 ) -> Interface:
     """``over`` tells the id of each job that is over, after the store has its end."""
     asking = Asking(reader)
     waiting = Waiting(work, health)
+    change = Change(asking, configuration)
     methods: dict[str, Method] = {
         replies.STATUS.name: Status(asking, work, health, hand, configuration),
         replies.LIST.name: List(asking, configuration),
@@ -68,6 +73,8 @@ def gate_interface(
         replies.CANCEL_ARRAY.name: CancelArray(asking, cancel_array, configuration),
         replies.PAUSE.name: Pause(asking, hand, configuration),
         replies.RESUME.name: Resume(hand),
+        replies.HOLD.name: Hold(change, by_hand),
+        replies.RELEASE.name: Release(change, by_hand),
         replies.RELOAD.name: Reload(reload),
     }
     return Interface(INTERFACE, description(), methods, named)

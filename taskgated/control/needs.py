@@ -10,7 +10,7 @@ from taskgated.core.job import Job
 from taskgated.core.reasons import Reason
 from taskgated.language.config import Config
 from taskgated.store.answer import Answer
-from taskgated.store.contract import Backlog, Ended
+from taskgated.store.contract import Backlog, Ended, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,18 @@ class Health(Protocol):
     @property
     def store_trouble(self) -> str:
         """Why nothing can be written, and so nothing started, now; "" when it can."""
+
+
+Done = Callable[[Answer[None]], None]
+
+
+class JobsByHand(Protocol):
+    """What people do with single jobs. ``by``: whoever does it (uid); ``done`` is called when it is so, or with what
+    the store said against it."""
+
+    def hold(self, job: Record, by: int, done: Done) -> None: ...
+
+    def release(self, job: Record, by: int, done: Done) -> None: ...
 
 
 Configuration = Callable[[], Config]

@@ -74,7 +74,7 @@ def with_numbers(reason: Reason) -> dict[str, object]:
 ADVICE: dict[Kind, tuple[str, str]] = {
     Kind.HELD: (
         "It is held.",
-        "Release it.",
+        "taskgatectl release lets it go.",
     ),
     Kind.TIME: (
         "Its time has not come: not_before, delay, or the pause before a further attempt.",

@@ -20,7 +20,10 @@ from taskgated.errors import ConfigError
 from taskgated.host.paths import Layout, add_options
 from taskgated.protocol.replies import BAD_CONFIGURATION
 
-VERBS = ("status", "list", "show", "why", "logs", "wait", "reload", "cancel", "pause", "resume", "check")
+VERBS = (
+    "status", "list", "show", "why", "logs", "wait", "reload", "cancel", "hold", "release",
+    "pause", "resume", "check",
+)  # fmt: skip
 """The modules of the verbs, in the order in which they are told of."""
 
 

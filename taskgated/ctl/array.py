@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from taskgated.core.state import State
 from taskgated.ctl.client import Client, NotSo
 from taskgated.ctl.verb import ELEMENT, number
 from taskgated.protocol.replies import LIST, PAGE, ListReply
@@ -44,9 +45,13 @@ def id_of(gate: Client, named: Named) -> int:
     raise NotSo(f"array {named.id} has no job with index {named.index}{more}")
 
 
-def pages_of(gate: Client, array: int, *, after: int = 0, index: int | None = None) -> Iterator[ListReply]:
-    """Its jobs with ids over ``after``, oldest first; or the one with that index."""
-    only = {} if index is None else {"index": index}
+def pages_of(
+    gate: Client, array: int, *, after: int = 0, index: int | None = None, states: Sequence[State] = ()
+) -> Iterator[ListReply]:
+    """Its jobs with ids over ``after``, oldest first; or the one with that index; of all states, or of these."""
+    only: dict[str, object] = {} if index is None else {"index": index}
+    if states:
+        only["states"] = list(states)
     go_on: int | None = after
     while go_on is not None:
         page = gate.ask(LIST, after=go_on, limit=PAGE, array=array, **only)

@@ -15,6 +15,7 @@ from taskgated.control.interface import gate_interface
 from taskgated.control.reading import Outputs
 from taskgated.core.gate import Gate
 from taskgated.daemon import troubles
+from taskgated.daemon.byhand import JobsByHand
 from taskgated.daemon.cancelling import Cancelling
 from taskgated.daemon.checks import Answers, Check, Descriptors, Doors
 from taskgated.daemon.conductor import Conductor
@@ -270,6 +271,7 @@ class Daemon:
             self._conductor.cancel,
             self._cancelling.cancel,
             Hand(self._overrides, self._pauses),
+            JobsByHand(self._store, self._gate, self._conductor, self._journal),
             lambda: self._in_force.now,
             self._reload.reload,
         )

@@ -183,7 +183,9 @@ class WaitReply(TypedDict):
     jobs: list[ShownJob]
 
 
-class CancelReply(TypedDict):
+class JobReply(TypedDict):
+    """Of each method that changes one job: that one, as it is then."""
+
     job: ShownJob
 
 
@@ -237,8 +239,10 @@ SHOW = Operation("Show", ShowReply)
 WHY = Operation("Why", WhyReply)
 LOGS = Operation("Logs", LogsReply)
 WAIT = Operation("Wait", WaitReply)
-CANCEL = Operation("Cancel", CancelReply)
+CANCEL = Operation("Cancel", JobReply)
 CANCEL_ARRAY = Operation("CancelArray", CancelArrayReply)
 PAUSE = Operation("Pause", PauseReply)
 RESUME = Operation("Resume", ResumeReply)
+HOLD = Operation("Hold", JobReply)
+RELEASE = Operation("Release", JobReply)
 RELOAD = Operation("Reload", ReloadReply)

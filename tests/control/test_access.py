@@ -126,6 +126,26 @@ def test_cancel_answers_by_the_same_rule(shared: Callable[[str], GateEnv]) -> No
     assert as_user(OTHER, gate, "Show", id=cancelled["id"])["job"]["reason"] == "cancelled while it was running"
 
 
+@pytest.mark.parametrize(("verb", "state"), [("Hold", "held"), ("Release", "queued")])
+def test_what_is_done_by_hand_is_for_whoever_may_end_it(
+    shared: Callable[[str], GateEnv], verb: str, state: str
+) -> None:
+    gate = shared("")
+    staged = gate.root / "staged"
+    staged.write_text("name: waits\ncommand: 'true'\ndelay: 1h\n")
+    os.chown(staged, OWNER, OWNER)
+    staged.rename(gate.layout.spool / "waits.yaml")
+    job = until(lambda: gate.job("waits"), "it is taken in")["id"]
+    if verb == "Release":
+        gate.call("Hold", id=job)
+    assert as_user(OTHER, gate, verb, id=job) == DENIED
+    assert as_user(OWNER, gate, verb, id=job)["job"]["state"] == state
+    gate.configure("access: {cancel: members}\n")
+    gate.call("Reload")
+    assert as_user(OTHER, gate, verb, id=job) == "NotPossible", "it is so already"
+    assert as_user(OTHER, gate, verb, id=99) == "NoSuchJob"
+
+
 def test_members_where_the_configuration_says_so(shared: Callable[[str], GateEnv]) -> None:
     gate = shared("access: {see: members}\n")
     over, runs = number(gate, "over"), number(gate, "runs")

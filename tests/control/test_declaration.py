@@ -152,6 +152,8 @@ def test_every_reply_is_as_declared(gate: GateEnv) -> None:
     until(lambda: len(gate.jobs()) == 3)
     gate.drop("d.yaml", "command: 'true'\ndelay: 1h\narray: {to: 3}\n")
     until(lambda: len(gate.jobs()) == 6)
+    gate.drop("e.yaml", "command: 'true'\ndelay: 1h\n")
+    until(lambda: len(gate.jobs()) == 7)
     until(lambda: gate.status()["counts"]["running"], "one runs")
     calls: dict[str, list[dict[str, object]]] = {
         "Status": [{}],
@@ -164,6 +166,8 @@ def test_every_reply_is_as_declared(gate: GateEnv) -> None:
         "CancelArray": [{"array": 4}],
         "Pause": [{}, {"queues": ["default"]}],
         "Resume": [{}, {"queues": ["default"]}],
+        "Hold": [{"id": 7}],
+        "Release": [{"id": 7}],
         "Reload": [{}],
     }
     assert calls.keys() == DECLARED.methods.keys()
