@@ -18,9 +18,11 @@ from taskgated.core.reasons import (
     NoWorker,
     Paused,
     QueueFull,
+    RateUsedUp,
     Reason,
 )
 from taskgated.host.clock import MICROSECONDS
+from taskgated.language import units
 from taskgated.protocol.replies import ShownReason
 from taskgated.store.byhand import COUNTED
 from taskgated.text import counted
@@ -40,6 +42,9 @@ def worded(reason: Reason) -> str:
             return f"queue {queue} is paused"
         case AllPaused():
             return "all queues are paused"
+        case RateUsedUp(queue, starts, per, left):
+            text = f"queue {queue} may start {counted(starts, 'job')} per {units.format_duration(per)}"
+            return f"{text}; the next may in {left / MICROSECONDS:.1f} s"
         case AllBusy(running, workers):
             run = "runs" if running == 1 else "run"
             return f"{counted(running, 'job')} of at most {workers} {run}, over all queues"
@@ -91,6 +96,10 @@ ADVICE: dict[Kind, tuple[str, str]] = {
     Kind.MACHINE: (
         "The host has no room for it: the disk of the gate takes no record of a start.",
         "See what status says of the disk.",
+    ),
+    Kind.RATE: (
+        "As many jobs of its queue have started as may within a time (rate).",
+        "Wait; left says how long. Or raise the rate.",
     ),
     Kind.PAUSED: (
         "Its queue is paused by hand, or all queues are.",

@@ -89,6 +89,18 @@ class AllPaused:
 
 
 @dataclass(frozen=True, slots=True)
+class RateUsedUp:
+    """As many jobs of its queue have started as may ``per`` so many seconds; ``left``: microseconds until one more
+    may."""
+
+    kind: ClassVar[Kind] = Kind.RATE
+    queue: str
+    starts: int
+    per: float
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class AllBusy:
     """As many jobs run as may run in all."""
 
@@ -138,7 +150,7 @@ class AboutToStart:
     kind: ClassVar[Kind] = Kind.ORDER
 
 
-DoorReason = Paused | AllPaused
+DoorReason = Paused | AllPaused | RateUsedUp
 """Those of what closes a whole queue (``core/doors.py``)."""
 
 Reason = (

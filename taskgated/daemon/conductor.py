@@ -17,6 +17,7 @@ from taskgated.core.gate import Action, Fetch, Gate
 from taskgated.core.job import NEVER_RAN, Job, Outcome, Result
 from taskgated.core.lifecycle import Verb
 from taskgated.core.state import State
+from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.roster import Roster, Worker
 from taskgated.errors import MessageTooLong, StoreError
 from taskgated.events import Event
@@ -28,7 +29,7 @@ from taskgated.host.paths import Layout
 from taskgated.store.answer import Answer
 from taskgated.store.causes import WHILE_RUNNING, in_words
 from taskgated.store.client import StoreClient
-from taskgated.store.contract import Added, Ended, Woken
+from taskgated.store.contract import Added, Ended, Store, Woken
 from taskgated.text import to_text
 
 WALL_CHECK = 30.0
@@ -55,6 +56,7 @@ class Conductor:
         gate: Gate,
         store: StoreClient,
         roster: Roster,
+        ledger: Ledger,
         journal: Journal,
         clock: Callable[[], int],
         given: Callable[[int], None],
@@ -71,6 +73,7 @@ class Conductor:
         self._loop = loop
         self._store = store
         self._roster = roster
+        self._ledger = ledger
         self._journal = journal
         self._steady = clock
         self.outcomes = Outcomes(layout.outcomes)
@@ -121,14 +124,28 @@ class Conductor:
             self._started(job, answer)
 
         record = self._roster.workers[start.worker].record  # an idle worker is a connected one
-        self._store.submit(lambda store: store.start(job.id, job.attempt, record), done, early=start.repeatable)
+        kept = self._ledger.starting(job)
+
+        def start_it(store: Store) -> int:
+            at = store.start(job.id, job.attempt, record)
+            store.remember(kept.values)
+            return at
+
+        self._store.submit(start_it, done, early=start.repeatable and not kept.durable)
 
     def _finish(self, action: Finish) -> None:
         def done(answer: Answer[Ended]) -> None:
             self._finished(action, answer)
 
         self._ending[action.job.id, action.outcome.attempt] = action.worker
-        self._store.submit(lambda store: store.finish(action.outcome, action.verdict), done)
+        kept = self._ledger.ended(action)
+
+        def finish(store: Store) -> Ended:
+            ended = store.finish(action.outcome, action.verdict)
+            store.remember(kept.values)
+            return ended
+
+        self._store.submit(finish, done)
 
     def reported_again(self, worker: str, job: int, attempt: int) -> bool:
         """Whether that end is known, but not on stable storage yet. Then the worker is told when it is; until then
@@ -140,10 +157,12 @@ class Conductor:
 
     def _started(self, job: Job, answer: Answer[int]) -> None:
         if answer.error is None:
+            self._ledger.started(job)
             self.do(self._gate.attempts.started(job.id))
         else:  # it was cancelled, or its time ran out, between the fetch and now
             if isinstance(answer.error, StoreError):
                 self._condemn(job, f"its start cannot be recorded: {answer.error}")
+            self._ledger.refused(job)
             self.do(self._gate.start_refused(job.id))
             self.wake_at(0)
         self._progress()

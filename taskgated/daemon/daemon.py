@@ -25,6 +25,7 @@ from taskgated.daemon.hand import Hand
 from taskgated.daemon.health import Health
 from taskgated.daemon.ids import LastId
 from taskgated.daemon.in_force import InForce
+from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.life import Life
 from taskgated.daemon.lock import only_one
 from taskgated.daemon.news import News
@@ -32,6 +33,7 @@ from taskgated.daemon.opening import open_store, with_help
 from taskgated.daemon.outputbound import OutputBound
 from taskgated.daemon.overrides import Overrides
 from taskgated.daemon.pauses import Pauses
+from taskgated.daemon.rates import Rates
 from taskgated.daemon.reload import Reload
 from taskgated.daemon.retention import Retention
 from taskgated.daemon.roster import Roster
@@ -112,6 +114,7 @@ class Daemon:
         self._helper = Helper(self._loop, "helper")
         last_id = LastId(self._layout, self._loop, self._helper, self._opened.last_id)
         self._roster = Roster(self._loop)
+        self._ledger = Ledger(self._store, self._journal, self._opened.memory)
         self._gate = Gate(config.policy, [*config.queues, *self._opened.queues], random.random)
         self._conductor = Conductor(
             self._layout,
@@ -119,6 +122,7 @@ class Daemon:
             self._gate,
             self._store,
             self._roster,
+            self._ledger,
             self._journal,
             self._steady,
             last_id.given,
@@ -137,9 +141,16 @@ class Daemon:
 
     def _build_doors(self) -> None:
         """What closes whole queues."""
+        uptime = self._opened.store.uptime.now
         self._overrides = Overrides(self._store, self._journal, self._opened.overrides)
-        self._doorkeeper = Doorkeeper(self._loop, self._gate, self._conductor, self._opened.store.uptime.now)
+        self._doorkeeper = Doorkeeper(self._loop, self._gate, self._conductor, uptime)
         self._overrides.changed.add(self._doorkeeper.soon)
+        self._ledger.changed.add(self._doorkeeper.soon)
+        for book in (Rates(uptime),):
+            self._ledger.add(book, self._in_force.now)
+            self._doorkeeper.add(book)
+        self._ledger.opened()
+        self._in_force.changed.add(self._ledger.configure)
         self._in_force.changed.add(lambda _: self._doorkeeper.look())  # before the gate goes by the new one
         self._pauses = Pauses(self._overrides)
         self._doorkeeper.add(self._pauses)

@@ -19,7 +19,7 @@ from taskgated.store.sqlite.store import SqliteStore
 @dataclass(frozen=True, slots=True)
 class Opened:
     """The store, a view for reading, and what there was in it: the highest id that was given, the queues that have
-    queued jobs, how many these are, the jobs that were running, and what was set by hand."""
+    queued jobs, how many these are, the jobs that were running, what was set by hand, and what policies remember."""
 
     store: Store
     view: Questions
@@ -28,6 +28,7 @@ class Opened:
     queued: int
     before: Sequence[Before]
     overrides: Mapping[str, str]
+    memory: Mapping[str, str]
 
 
 def open_store(layout: Layout, start: Start, journal: Journal) -> Opened:
@@ -35,9 +36,9 @@ def open_store(layout: Layout, start: Start, journal: Journal) -> Opened:
     store = start.insist(lambda: _open(layout, start, journal))
     with as_when_opened(layout.database):
         last_id, queues, queued, before = store.last_id(), store.queues(), store.queued(), store.before()
-        overrides = store.overrides()
+        overrides, memory = store.overrides(), store.memory()
     view = start.insist(lambda: SqliteQuestions(layout.database))
-    return Opened(store, view, last_id, queues, queued, before, overrides)
+    return Opened(store, view, last_id, queues, queued, before, overrides, memory)
 
 
 def _open(layout: Layout, start: Start, journal: Journal) -> SqliteStore:

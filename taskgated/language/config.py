@@ -15,6 +15,7 @@ from taskgated.core import plain
 from taskgated.core.capacity import Policy
 from taskgated.core.fixed import DEFAULT_QUEUE
 from taskgated.core.job import Dialect, Output, Spec
+from taskgated.core.rate import Rate
 from taskgated.errors import Unexplained
 from taskgated.language.declare import Values, below
 from taskgated.language.keys import merge
@@ -59,6 +60,7 @@ class QueueConfig:
 
     name: str
     limit: int | None = None
+    rate: Rate | None = None
     defaults: Mapping[str, object] = field(default_factory=dict)
     handler: tuple[str, ...] | None = None
     require: Require | None = None

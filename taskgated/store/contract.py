@@ -32,6 +32,7 @@ from taskgated.core.state import State
 from taskgated.host.clock import MICROSECONDS, Steady, Uptime
 from taskgated.store.arrays import Group, Swept
 from taskgated.store.byhand import ByHand, Standing
+from taskgated.store.memory import Remembered, Remembering
 from taskgated.store.overrides import Overridden, Overriding
 
 
@@ -240,7 +241,7 @@ class Details:
     output_removed: int | None = None
 
 
-class Questions(Standing, Overridden, Protocol):
+class Questions(Standing, Overridden, Remembered, Protocol):
     """What can be asked of a store. Nothing here changes anything, or waits for what changes something elsewhere: a
     view that is opened for reading alone has these, and no more. It sees what was committed.
 
@@ -323,7 +324,7 @@ class Questions(Standing, Overridden, Protocol):
         """Nothing is asked any more."""
 
 
-class Store(Questions, ByHand, Overriding, Protocol):
+class Store(Questions, ByHand, Overriding, Remembering, Protocol):
     """One database, to be changed. Every verb here writes; it belongs into a group."""
 
     clock: Steady

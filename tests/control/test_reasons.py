@@ -24,11 +24,12 @@ from taskgated.core.reasons import (
     NoWorker,
     Paused,
     QueueFull,
+    RateUsedUp,
     Reason,
     known_end,
 )
 
-SAMPLES: dict[type, object] = {int: 3, str: "etl"}
+SAMPLES: dict[type, object] = {int: 3, str: "etl", float: 60.0}
 
 
 def sample(cls: type[Any]) -> Any:
@@ -46,6 +47,11 @@ def sample(cls: type[Any]) -> Any:
         (ArrayFull(7, 1), "queue_limit", "at most 1 job of array 7 may run at once, and others came first"),
         (Paused("etl"), "paused", "queue etl is paused"),
         (AllPaused(), "paused", "all queues are paused"),
+        (
+            RateUsedUp("etl", 1, 90.0, 12_340_000),
+            "rate",
+            "queue etl may start 1 job per 1min 30s; the next may in 12.3 s",
+        ),
         (AllBusy(5, 4), "limit", "5 jobs of at most 4 run, over all queues"),
         (AllBusy(1, 1), "limit", "1 job of at most 1 runs, over all queues"),
         (NoWorker(1, 4), "workers", "no worker is there for it: 1 of 4 run jobs, another has to come first"),

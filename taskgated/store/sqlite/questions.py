@@ -141,6 +141,9 @@ class SqliteQuestions:
     def overrides(self) -> Mapping[str, str]:
         return {str(name): str(value) for name, value in self._sql.rows("overrides")}
 
+    def memory(self) -> Mapping[str, str]:
+        return {str(key): str(value) for key, value in self._sql.rows("memory")}
+
     # -- for people --------------------------------------------------------------------------------
 
     def show(self, job: int, before: int = 2**62, limit: int = contract.ATTEMPTS) -> Details:

@@ -350,9 +350,17 @@ class SqliteStore(SqliteQuestions):
 
     def override(self, values: Mapping[str, str | None]) -> None:
         for name, value in values.items():
-            self._sql.run("override_end", name=name)
-            if value is not None:
+            if value is None:
+                self._sql.run("override_end", name=name)
+            else:
                 self._sql.run("override", name=name, value=value)
+
+    def remember(self, values: Mapping[str, str | None]) -> None:
+        for key, value in values.items():
+            if value is None:
+                self._sql.run("forget", key=key)
+            else:
+                self._sql.run("remember", key=key, value=value)
 
     def keep_data_queues(self, queues: Sequence[str]) -> None:
         self._sql.run("meta_put", key="data_queues", value=json.dumps(list(queues)))

@@ -376,11 +376,23 @@ SELECT name, value FROM overrides;
 
 -- name: override
 -- Something is set by hand.
-INSERT INTO overrides VALUES (:name, :value);
+INSERT INTO overrides VALUES (:name, :value) ON CONFLICT DO UPDATE SET value = excluded.value;
 
 -- name: override_end
 -- It holds no more.
 DELETE FROM overrides WHERE name = :name;
+
+-- name: memory
+-- All that the policies of the gate remember.
+SELECT key, value FROM memory;
+
+-- name: remember
+-- One of them remembers something.
+INSERT INTO memory VALUES (:key, :value) ON CONFLICT DO UPDATE SET value = excluded.value;
+
+-- name: forget
+-- It remembers nothing.
+DELETE FROM memory WHERE key = :key;
 
 -- name: check_jobs
 -- Jobs with higher ids, as the gate needs them.

@@ -1,0 +1,61 @@
+"""Policies of a queue: what they take, and what contradicts itself, with file, line and column."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taskgated.core.rate import Rate
+from taskgated.errors import ConfigError
+from taskgated.host.paths import Layout
+from taskgated.language.config import Config, QueueConfig
+from taskgated.language.configfiles import load
+
+
+def loaded(root: Path, main: str, later: str = "") -> Config:
+    layout = Layout.under(root)
+    layout.config_drop_ins.mkdir(parents=True)
+    layout.config_file.write_text(main)
+    (layout.config_drop_ins / "a.yaml").write_text(later)
+    return load(layout)
+
+
+def etl(root: Path, policy: str, later: str = "") -> QueueConfig:
+    config = loaded(root, f"queues: {{etl: {{{policy}}}}}\n", f"queues: {{etl: {{{later}}}}}\n" if later else "")
+    return config.queues["etl"]
+
+
+def problems(root: Path, policy: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        etl(root, policy)
+    return [str(one).split("\n")[0].partition("taskgated.yaml:")[2] for one in caught.value.problems]
+
+
+def test_a_rate(tmp_path: Path) -> None:
+    assert etl(tmp_path / "a", "rate: {starts: 10, per: 1min, burst: 3}").rate == Rate(10, 60.0, 3)
+    assert etl(tmp_path / "b", "rate: {starts: 10, per: 1min}").rate == Rate(10, 60.0)
+    assert etl(tmp_path / "c", "limit: 1").rate is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "wrong"),
+    [
+        ("rate: {starts: 10}", "1:22: 'per' is missing"),
+        ("rate: {}", "1:22: 'starts' is missing"),
+        ("rate: 10", "1:22: expected a mapping of keys to values, not a whole number"),
+        ("rate: {starts: 3, per: 1min, burst: 4}", "1:52: burst: 4 can never start back to back, as starts is 3"),
+        ("rate: {starts: 0, per: 1min}", "1:31: starts: 0 is not between 1 and 1000000"),
+        ("rate: {starts: 3, per: 0}", "1:39: per: must be more than nothing"),
+        ("rate: {start: 3, per: 1min}", "1:23: unknown key 'start'"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_where_it_stands(tmp_path: Path, policy: str, wrong: str) -> None:
+    assert any(one.startswith(wrong) for one in problems(tmp_path, policy)), problems(tmp_path / "again", policy)
+
+
+def test_a_later_file_says_all_of_a_policy_or_that_there_is_none(tmp_path: Path) -> None:
+    first = "rate: {starts: 10, per: 1min, burst: 3}, limit: 2"
+    assert etl(tmp_path / "a", first, "rate: {starts: 2, per: 1s}").rate == Rate(2, 1.0)
+    lifted = etl(tmp_path / "b", first, "rate: none")
+    assert (lifted.rate, lifted.limit) == (None, 2)
