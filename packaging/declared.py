@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
 
 
 def flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
@@ -36,6 +40,21 @@ def own_flags(parser: argparse.ArgumentParser, inner: argparse.ArgumentParser) -
     """The options that a sub-command has and the program has not."""
     common = {name for action in flags(parser) for name in action.option_strings}
     return [action for action in flags(inner) if not common & set(action.option_strings)]
+
+
+def of_a_probe(path: Path) -> argparse.ArgumentParser:
+    """The parser of a probe, which is a program without a suffix, and takes what it shares from beside it."""
+    loader = SourceFileLoader(f"probe_{path.name}", str(path))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    before = list(sys.path)
+    try:
+        loader.exec_module(module)
+    finally:
+        sys.path[:] = before
+    parser: argparse.ArgumentParser = module.parser()
+    return parser
 
 
 def excluded(action: argparse.Action, parser: argparse.ArgumentParser) -> list[str]:

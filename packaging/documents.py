@@ -13,6 +13,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ sys.path.insert(0, str(REPOSITORY))  # the code beside this file, whatever else 
 import dialects  # noqa: E402
 import shells  # noqa: E402
 from declared import commands as sub_commands  # noqa: E402
-from declared import flags, help_of, own_flags, positionals, text_of  # noqa: E402
+from declared import flags, help_of, of_a_probe, own_flags, positionals, text_of  # noqa: E402
 
 from taskgated.__main__ import parser as daemon_parser  # noqa: E402
 from taskgated.control.reasons import ADVICE  # noqa: E402
@@ -35,6 +36,7 @@ from taskgated.language.keys import JOB, LATER  # noqa: E402
 from taskgated.language.schema import config_schema, dump, job_schema  # noqa: E402
 
 MAN = REPOSITORY / "packaging" / "man"
+PROBES = REPOSITORY / "packaging" / "probes"
 COMPLETIONS = REPOSITORY / "packaging" / "completions"
 README = REPOSITORY / "README.md"
 CATALOG = REPOSITORY / "systemd" / "taskgated.catalog"
@@ -44,6 +46,7 @@ TABLE_END = "| `after`"
 COMMAND_LINE = re.compile(r"^(    taskgatectl \[.*\] )\w+ \|.*$", re.MULTILINE)
 NAME = "NAME"
 """Stands for the name of a queue."""
+PROBE_NAMES = ("yarn", "slurm", "http", "postgresql", "kerberos")
 ELSEWHERE = ("defaults",)
 """Keys whose own keys are described in another manual page."""
 
@@ -125,6 +128,12 @@ def later(names: tuple[str, ...]) -> str:
 def options(parser: argparse.ArgumentParser) -> str:
     """Every option of a program."""
     return "".join(option(action, parser) for action in flags(parser))
+
+
+def probe_options(name: str) -> str:
+    """Every option of a probe but the one for help."""
+    parser = of_a_probe(PROBES / name)
+    return "".join(option(action, parser) for action in flags(parser)[1:])
 
 
 def commands(parser: argparse.ArgumentParser) -> str:
@@ -222,6 +231,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "taskgated.yaml.5": {"keys": config_keys},
     "taskgate-job.5": {"keys": job_keys},
     "taskgate-foreign.5": dialects.parts(bold, escape),
+    "taskgate-probes.8": {name: partial(probe_options, name) for name in PROBE_NAMES},
 }
 
 

@@ -33,6 +33,25 @@ def test_no_linter_is_missing() -> None:
     assert [hook["id"] for hook in HOOKS] == ["ruff", "format", "types", "shell"]
 
 
+def test_types_of_the_probes(tmp_path: Path) -> None:
+    """In a copy, by other names: they have no suffix, and one is called like a module of Python."""
+    for path in (REPOSITORY / "packaging" / "probes").iterdir():
+        if path.is_file():
+            shutil.copyfile(path, tmp_path / (path.name if path.suffix else f"probe_{path.name}.py"))
+    files = [str(path) for path in tmp_path.glob("*.py")]
+    assert len(files) == 7
+    run(sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", *files)
+
+
+def test_probes_are_looked_at_by_ruff() -> None:
+    """Which finds no program without a suffix by itself."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--show-files", "packaging"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert str(REPOSITORY / "packaging" / "probes" / "yarn") in shown.stdout.splitlines()
+
+
 def is_shell(path: Path) -> bool:
     first = path.read_bytes().partition(b"\n")[0]
     return first.startswith(b"#!") and first.rpartition(b"/")[2].split()[0] in (b"sh", b"bash", b"dash")

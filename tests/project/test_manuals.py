@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -48,7 +49,7 @@ SYSTEM_PAGES = {
     "cron(8)", "crontab(5)", "fcntl(2)", "journalctl(1)", "proc(5)", "scp(1)", "sd_notify(3)", "setfacl(1)",
     "sd_watchdog_enabled(3)", "syslog(3)", "systemctl(1)", "systemd.exec(5)", "systemd.time(7)", "tzset(3)",
     "tail(1)", "varlinkctl(1)", "pty(7)", "cp(1)", "du(1)", "glob(7)", "mktemp(1)", "sbatch(1)", "mv(1)", "rsync(1)",
-    "sftp(1)",
+    "sftp(1)", "klist(1)", "psql(1)", "sinfo(1)", "squeue(1)",
 }  # fmt: skip
 """Of others: what our pages may send readers to."""
 
@@ -93,6 +94,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("packaging/man/taskgatectl.1", r"\fB\-\-follow\fR"),
         ("packaging/man/taskgated.8", r"\fB\-\-check\fR"),
         ("packaging/man/taskgated.8", "A job has succeeded"),
+        ("packaging/man/taskgate-probes.8", r"\fB\-\-max\-pending\fR"),
         ("packaging/completions/taskgatectl.bash", "--patience"),
         ("packaging/completions/_taskgatectl", "(queued held running"),
         ("packaging/completions/taskgatectl.fish", "-a cancel"),
@@ -195,6 +197,10 @@ def test_groff_has_nothing_to_say_against_a_page(page: str) -> None:
         ),
         ("taskgated.yaml.5", "SYNOPSIS, DESCRIPTION, KEYS, FILES, EXAMPLES"),
         ("taskgate-foreign.5", "SYNOPSIS, DESCRIPTION, SLURM, PBS, GRID ENGINE, ENVIRONMENT, EXAMPLES"),
+        (
+            "taskgate-probes.8",
+            "SYNOPSIS, DESCRIPTION, YARN, SLURM, HTTP, POSTGRESQL, KERBEROS, EXIT STATUS, FILES, EXAMPLES",
+        ),
         ("taskgate-job.5", "SYNOPSIS, DESCRIPTION, KEYS, ENVIRONMENT, HOW A JOB ENDS, FILES, EXAMPLES"),
     ],
 )
@@ -227,6 +233,31 @@ def test_exit_statuses_of_the_command() -> None:
     said = re.findall(r"^\.B (\d+)$", section("taskgatectl.1", "EXIT STATUS"), re.MULTILINE)
     assert said == [str(int(status)) for status in Exit]
     assert Exit.UNAVAILABLE == os.EX_UNAVAILABLE
+
+
+def test_what_is_said_of_the_probes() -> None:
+    names = {path.name for path in documents.PROBES.iterdir() if path.is_file() and os.access(path, os.X_OK)}
+    assert names == set(documents.PROBE_NAMES)
+    said = re.findall(r"/usr/share/taskgated/probes/(\w+)\n", section("taskgate-probes.8", "SYNOPSIS"))
+    assert tuple(said) == documents.PROBE_NAMES
+    assert re.findall(r"^\.B (\d)$", section("taskgate-probes.8", "EXIT STATUS"), re.MULTILINE) == [
+        "0",
+        "1",
+        "2",
+        "3",
+    ]
+
+
+def test_the_examples_of_probes_are_right() -> None:
+    """Each is a command line that the probe takes."""
+    text = section("taskgate-probes.8", "EXAMPLES").replace("\\-", "-").replace(" \\e\n", " ")
+    lines = [line for line in text.splitlines() if line.split(" ")[0] in documents.PROBE_NAMES]
+    (listed,) = re.findall(r"command: \[/usr/share/taskgated/probes/(.*?)\]", text, re.DOTALL)
+    lines.append(listed.replace(",", " "))
+    assert {line.split()[0] for line in lines} == set(documents.PROBE_NAMES) - {"slurm"}
+    for line in lines:
+        name, *words = shlex.split(line)
+        documents.of_a_probe(documents.PROBES / name).parse_args(words)  # else it exits
 
 
 def test_exit_statuses_that_a_restart_cannot_mend() -> None:

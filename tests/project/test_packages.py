@@ -36,10 +36,12 @@ GENERATORS = (
     "/usr/lib/systemd/system-generators/taskgated-generator",
     "/usr/lib/systemd/user-generators/taskgated-generator",
 )
+PROBES = tuple(f"/usr/share/taskgated/probes/{name}" for name in ("http", "kerberos", "postgresql", "slurm", "yarn"))
 FILES = {
     CONFIGURATION,
     *PROGRAMS,
     *GENERATORS,
+    *PROBES,
     "/usr/lib/systemd/system/taskgated.service",
     "/usr/lib/systemd/user/taskgated.service",
     "/usr/lib/systemd/catalog/taskgated.catalog",
@@ -55,12 +57,15 @@ FILES = {
     "/usr/share/man/man5/taskgate-foreign.5.gz",
     "/usr/share/man/man5/taskgate-job.5.gz",
     "/usr/share/man/man5/taskgated.yaml.5.gz",
+    "/usr/share/man/man8/taskgate-probes.8.gz",
     "/usr/share/man/man8/taskgated.8.gz",
     "/usr/share/doc/taskgated/NEWS.gz",
     "/usr/share/doc/taskgated/README.Debian",
     "/usr/share/doc/taskgated/README.md.gz",
     "/usr/share/doc/taskgated/changelog.gz",
     "/usr/share/doc/taskgated/copyright",
+    "/usr/share/taskgated/probes/probe.py",
+    "/usr/share/taskgated/probes/web.py",
 }
 """Everything in the .deb but modules, their metadata and examples."""
 
@@ -107,8 +112,8 @@ def test_everything_is_installed_that_is_there_to_be(tmp_path: Path) -> None:
     """A page or a unit that is written but forgotten in ``packaging/install`` helps nobody."""
     run("env", f"DESTDIR={tmp_path}", REPOSITORY / "packaging" / "install")
     installed = {path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    for source in ("systemd", "etc", "packaging/man", "packaging/completions"):
-        files = [path for path in (REPOSITORY / source).rglob("*") if path.is_file()]
+    for source in ("systemd", "etc", "packaging/man", "packaging/completions", "packaging/probes"):
+        files = [path for path in (REPOSITORY / source).rglob("*") if path.is_file() and path.suffix != ".pyc"]
         assert files, source
         assert {path.name for path in files if path.read_bytes() not in installed} == set(), source
 
@@ -171,7 +176,7 @@ def _examples() -> list[Path]:
 
 
 def test_owners_and_modes(deb: Deb) -> None:
-    executable = {*PROGRAMS, *GENERATORS}
+    executable = {*PROGRAMS, *GENERATORS, *PROBES}
     for name, member in deb.members.items():
         assert (member.uname, member.gname) == ("root", "root"), name
         if member.isdir() or name in executable:
@@ -202,6 +207,9 @@ def test_programs_run_with_the_distributions_python(deb: Deb) -> None:
         for name in PROGRAMS:
             program = tar.extractfile(f".{name}")
             assert program and program.readline() == b"#!/usr/bin/python3\n"
+        for name in PROBES:
+            program = tar.extractfile(f".{name}")
+            assert program and program.readline() == b"#!/usr/bin/python3 -IBS\n"
 
 
 def in_order(script: str, *parts: str) -> None:
@@ -283,6 +291,9 @@ def test_installation_and_removal(on_a_system: Callable[[str], list[str]]) -> No
         stat --format '\tmade %n' {" ".join(state)}
         taskgated --version | sed 's/^/\tversion /'
         taskgated --check | sed 's/^/\tcheck /'
+        for probe in /usr/share/taskgated/probes/*; do
+            [ ! -x $probe ] || [ -d $probe ] || $probe --help | sed -n 's/^usage: /\tprobe /p' | cut -d ' ' -f 1-2
+        done
         ls /usr/lib/python3/dist-packages/taskgated/daemon/__pycache__/daemon.* | sed 's/^/\tbytecode /'
         find /etc/systemd -name 'taskgated*' -printf '\tenabled %p\n'
         touch /var/lib/taskgate/a /var/log/taskgate/b /var/spool/taskgate/c
@@ -303,6 +314,7 @@ def test_installation_and_removal(on_a_system: Callable[[str], list[str]]) -> No
         "made": state,
         "version": [f"taskgated {source_version()}"],
         "check": ["the configuration is fine"],
+        "probe": [Path(name).name for name in PROBES],
         "enabled": ["/etc/systemd/system/multi-user.target.wants/taskgated.service"],  # and not for users
         "kept": ["/var/lib/taskgate/a", "/var/log/taskgate/b", "/var/spool/taskgate/c", "# mine"],
     }
@@ -394,7 +406,7 @@ PLACES = re.compile(r"/usr/(bin|share|lib/(systemd|sysusers\.d|tmpfiles\.d|pytho
 
 
 def test_owners_modes_and_places_in_the_rpm(rpm: Rpm) -> None:
-    executable = {*PROGRAMS, *GENERATORS}
+    executable = {*PROGRAMS, *GENERATORS, *PROBES}
     for name, file in rpm.files.items():
         assert (file.owner, file.group) == ("root", "root"), name
         assert PLACES.match(name), name
