@@ -91,7 +91,8 @@ class Dispatch:
         if identity.key in self._roster.workers:
             raise ProtocolError(f"pid {pid} is connected already")
         record = json.dumps(identity.to_json(), separators=(",", ":"))
-        worker = Worker(connection, identity, record, hello.running, answers=hello.answers)
+        features = hello.features
+        worker = Worker(connection, identity, record, hello.running, answers=hello.answers, features=features)
         self._strangers.pop(connection, None)
         self._roster.workers[worker.key] = worker
         return worker

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from taskgated.core.job import Job
 from taskgated.host.loop import Loop, Timer
 from taskgated.protocol.connection import Connection
-from taskgated.protocol.messages import Ack, Identity, Key, Ping, Quit, Run, Said, Stop, Warn
+from taskgated.protocol.messages import Ack, Deadline, Identity, Key, Ping, Quit, Run, Said, Stop, Warn
 
 LEAVING = 1.0
 """Seconds at the end for workers that have nothing to run."""
@@ -23,8 +23,9 @@ ACK_WITHIN = 10.0
 @dataclass(slots=True)
 class Worker:
     """One connected worker. ``record``: how the store remembers it; ``running``: the attempt that it said it has,
-    or was given; ``answers``: it knows what a ping is (not before version 0.3); ``owes``: it has not answered the
-    last one; ``untaken``: it was asked before it had read what attempt it was given, and may not have yet."""
+    or was given; ``answers``: it knows what a ping is (not before version 0.3); ``features``: what else it knows;
+    ``owes``: it has not answered the last ping; ``untaken``: it was asked before it had read what attempt it was
+    given, and may not have yet."""
 
     connection: Connection
     identity: Identity
@@ -32,6 +33,7 @@ class Worker:
     running: Key | None = None
     retiring: bool = False
     answers: bool = False
+    features: tuple[str, ...] = ()
     owes: bool = False
     untaken: bool = False
     unheard: set[Key] = field(default_factory=set)  # attempts that it has reported, and may not know so
@@ -88,6 +90,10 @@ class Roster:
     def warn(self, worker: Worker, job: int, attempt: int) -> None:
         """Its attempt is to end soon."""
         self._send(worker, Warn(job, attempt))
+
+    def deadline(self, worker: Worker, job: int, attempt: int, at: int) -> None:
+        """End its attempt when it is ``at``, in microseconds since boot. Only a worker that has the feature."""
+        self._send(worker, Deadline(job, attempt, at))
 
     def stop(self, worker: Worker, job: int, attempt: int, grace: float | None) -> None:
         """End its attempt; ``grace``: seconds from SIGTERM to SIGKILL, None as the job says."""

@@ -6,7 +6,8 @@ matches classes, and nothing else knows a key by name.
 ====================  ===============================  ===================================
 said by               messages                         parser
 ====================  ===============================  ===================================
-daemon, to a worker   Run, Ack, Warn, Stop, Ping, Quit ``for_worker``
+daemon, to a worker   Run, Ack, Warn, Stop, Deadline,  ``for_worker``
+                      Ping, Quit
 worker, to a daemon   Hello (first), Report, Pong      ``Hello.parse``, then ``from_worker``
 ====================  ===============================  ===================================
 
@@ -24,12 +25,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from taskgated.core.job import Job, Outcome, Spec
+from taskgated.core.job import Job, Outcome, Result, Spec
 from taskgated.errors import ProtocolError
 from taskgated.host.processes import ProcessId
 from taskgated.protocol.channel import Message
 
 PROTOCOL = 1
+
+DEADLINES = "deadlines"
+"""The feature of a worker that knows what a ``Deadline`` is."""
+FEATURES = (DEADLINES,)
+"""What a worker of this version knows beyond the first version of the protocol, and beyond ``answers``."""
 
 Key = tuple[int, int]
 """An attempt, by the id of its job and its number."""
@@ -124,7 +130,15 @@ class Run:
     @classmethod
     def of(cls, job: Job, log: str, source: str) -> Run:
         spec = job.spec.to_json()
-        spec.pop("notes", None)  # they are for people, and a worker of an earlier version does not know the key
+        # Notes are for people, and what is decided of the job as a whole is decided by the daemon. A worker of an
+        # earlier version does not know these keys.
+        spec.pop("notes", None)
+        spec.pop("deadline", None)
+        if isinstance(retry := spec.get("retry"), dict):
+            retry.pop("on", None)
+            retry.pop("not_on", None)
+            if not retry:
+                del spec["retry"]
         return cls(job.id, job.attempt, spec, log, source, job.array)
 
     def understood(self) -> Spec:
@@ -204,6 +218,34 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Deadline:
+    """End that attempt when it is ``at``: microseconds of CLOCK_BOOTTIME, which goes on while the host is suspended,
+    and which no daemon need be there for. None: there is no such time any more. The last word counts. It ends as a
+    timeout ends it, with that ``result``: it timed out, or was killed. Only for a worker that has the feature.
+    """
+
+    job: int
+    attempt: int
+    at: int | None
+    result: Result = Result.TIMED_OUT
+
+    @classmethod
+    def from_json(cls, body: object) -> Deadline:
+        body = _fields(body)
+        job, attempt = _which(body, "deadline")
+        at, result = body["at"], body.get("result", str(Result.TIMED_OUT))
+        if not (at is None or type(at) is int) or not (type(result) is str and result in _AT_A_DEADLINE):
+            raise _wrong_type("deadline")
+        return cls(job, attempt, at, _AT_A_DEADLINE[result])
+
+    def to_json(self) -> Message:
+        return {"deadline": {"job": self.job, "attempt": self.attempt, "at": self.at, "result": self.result}}
+
+
+_AT_A_DEADLINE = {str(result): result for result in (Result.TIMED_OUT, Result.KILLED)}
+
+
+@dataclass(frozen=True, slots=True)
 class Quit:
     """Exit as soon as there is nothing to run and nothing to be acknowledged."""
 
@@ -211,13 +253,14 @@ class Quit:
         return {"quit": {}}
 
 
-_ForWorker = Run | Ack | Warn | Stop | Ping | Quit
+_ForWorker = Run | Ack | Warn | Stop | Deadline | Ping | Quit
 
 _FOR_WORKER: dict[str, Callable[[object], _ForWorker]] = {
     "run": Run.from_json,
     "ack": Ack.from_json,
     "warn": Warn.from_json,
     "stop": Stop.from_json,
+    "deadline": Deadline.from_json,
     "ping": Ping,
     "quit": lambda _: Quit(),
 }
@@ -245,12 +288,14 @@ def for_worker(message: Message) -> _ForWorker | Unknown:
 @dataclass(frozen=True, slots=True)
 class Hello:
     """The first words of a worker: which it is, and the attempt that it has, or has had last and reports again.
-    ``answers``: it knows what a ``Ping`` is; one before version 0.3 does not say so, and is not asked."""
+    ``answers``: it knows what a ``Ping`` is; one before version 0.3 does not say so, and is not asked. ``features``:
+    what else it knows, by name; one that does not say is told of nothing that needs it."""
 
     identity: Identity
     version: str
     running: Key | None
     answers: bool = True
+    features: tuple[str, ...] = FEATURES
 
     def to_json(self) -> Message:
         process, running = self.identity.process, self.running
@@ -262,6 +307,7 @@ class Hello:
                 "running": None if running is None else {"job": running[0], "attempt": running[1]},
                 "cgroup": self.identity.cgroup,
                 "answers": self.answers,
+                "features": list(self.features),
             }
         }
 
@@ -278,12 +324,13 @@ class Hello:
                 running = (job, attempt)
             case other:
                 raise ProtocolError(f"not an attempt: {other!r}")
-        version = hello.get("version")
+        version, features = hello.get("version"), hello.get("features")
         return cls(
             Identity.from_json(hello),
             version if isinstance(version, str) else "",
             running,
             hello.get("answers") is True,
+            tuple(one for one in features if isinstance(one, str)) if isinstance(features, list) else (),
         )
 
 

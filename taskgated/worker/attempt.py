@@ -12,7 +12,7 @@ import os
 from taskgated.attempts.writer import Writer
 from taskgated.core.job import Outcome, Result, Spec
 from taskgated.host.clock import boottime, wall
-from taskgated.protocol.messages import Run
+from taskgated.protocol.messages import Deadline, Run
 from taskgated.worker import terminal
 from taskgated.worker.running import Running
 from taskgated.worker.start import SHORT, CannotRun, Host, NotNow, Start
@@ -76,6 +76,10 @@ class Attempt:
     def stop(self, grace: float | None) -> None:
         """End it: SIGTERM now, SIGKILL to what is left after ``grace`` seconds (None: as its spec says)."""
         self._running.stop(grace)
+
+    def end_by(self, deadline: Deadline) -> None:
+        """That is its deadline from now on."""
+        self._running.end_by(deadline.at, deadline.result)
 
     def advance(self) -> Outcome | None:
         """Reap what has ended and do what is due; the outcome when all is over."""

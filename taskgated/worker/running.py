@@ -18,6 +18,7 @@ from math import inf
 
 from taskgated.core.job import Receiver, Result, Spec
 from taskgated.host import processes
+from taskgated.host.clock import MICROSECONDS, boottime
 from taskgated.host.processes import Process
 from taskgated.language.units import format_duration
 from taskgated.worker.cgroup import Cgroup
@@ -58,11 +59,32 @@ class Running:
         self._warn_at = inf if self._warned else max(now, self._term_at - spec.warn.before)
         self._part_at = inf
         self._kill_at = inf
+        self._end_at: int | None = None
+        self._end_as = Result.TIMED_OUT
 
     @property
     def deadline(self) -> float:
-        """When ``advance`` has to be called at the latest, in monotonic seconds; infinity if never."""
-        return min(self._warn_at, self._term_at, self._part_at, self._kill_at)
+        """When ``advance`` has to be called at the latest, in monotonic seconds; infinity if never. What ``end_by``
+        said comes earlier by that clock when the host is suspended, see ``host/alarm.py``."""
+        due = min(self._warn_at, self._term_at, self._part_at, self._kill_at)
+        left = self._time_left()
+        return due if left == inf else min(due, time.monotonic() + max(0.0, left - self._ahead))
+
+    def end_by(self, at: int | None, result: Result) -> None:
+        """As a timeout does, end it when it is ``at`` (microseconds since boot), with that result; None: do not. The
+        last word counts."""
+        self._end_at, self._end_as = at, result
+
+    def _time_left(self) -> float:
+        """Seconds until then; infinity if there is no such time, or it is ending already."""
+        if self._end_at is None or self._kill_at < inf:
+            return inf
+        return (self._end_at - boottime()) / MICROSECONDS
+
+    @property
+    def _ahead(self) -> float:
+        """How long before that it has to be sent a signal; 0 if it is not, or not any more."""
+        return 0.0 if self._warned or self.status is not None else self._spec.warn.before
 
     def warn(self) -> None:
         """Send the signal that its spec has for an end that comes; once, and never when it is ending or has ended."""
@@ -133,18 +155,20 @@ class Running:
                     self._ended = time.monotonic()
                     self._part_at = min(self._ended + self._spec.linger, self._term_at)
                 self._warn_at = self._term_at = inf
-        now = time.monotonic()
+        now, left = time.monotonic(), self._time_left()
         if self.forced and self.status is not None and not self._swept and not self._group_lives():
             self._kill_at = now
         if now >= self._kill_at:
             self._kill(now)
             self._kill_at = now + self._pause
-        elif now >= self._part_at:
+        elif now >= self._part_at or (left <= 0 and self.status is not None):
             self._part(self._spec.kill_after)
         elif now >= self._term_at:
             self._terminate(Result.TIMED_OUT, self._spec.kill_after)
-        elif now >= self._warn_at:  # last: when everything was stopped meanwhile, what is due may be the end itself
-            self.warn()
+        elif left <= 0:
+            self._terminate(self._end_as, self._spec.kill_after)
+        elif now >= self._warn_at or left <= self._ahead:
+            self.warn()  # last: when everything was stopped meanwhile, what is due may be the end itself
         return False
 
     def _group_lives(self) -> bool:

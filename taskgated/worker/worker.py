@@ -11,7 +11,7 @@ import math
 import os
 import select
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
@@ -21,12 +21,14 @@ from taskgated.attempts.scripts import Scripts
 from taskgated.core.job import Outcome, Result
 from taskgated.errors import ProtocolError
 from taskgated.host import kernel
-from taskgated.host.clock import LONGEST_SLEEP
+from taskgated.host.alarm import Alarm
+from taskgated.host.clock import LONGEST_SLEEP, boottime
 from taskgated.host.processes import ProcessId
 from taskgated.protocol import sockets
 from taskgated.protocol.channel import SHORTLY, Channel, Message
 from taskgated.protocol.messages import (
     Ack,
+    Deadline,
     Hello,
     Identity,
     Key,
@@ -55,10 +57,15 @@ AGAIN = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """An attempt that the host had nothing left for, until (monotonic) it is tried again."""
+    """An attempt that the host had nothing left for, until (monotonic) it is tried again, or has its deadline."""
 
     run: Run
     until: float
+    deadline: Deadline | None = None
+
+    @property
+    def late(self) -> bool:
+        return self.deadline is not None and self.deadline.at is not None and boottime() >= self.deadline.at
 
 
 class Worker:
@@ -78,6 +85,7 @@ class Worker:
         self._polled_for = 0  # the events that the channel is registered for
         self._attempt: Attempt | None = None
         self._waiting: _Waiting | None = None
+        self._alarm: Alarm | None = None
         self._unacknowledged = Unacknowledged(Outcomes(Path(settings.outcomes)), _say)
         self._quit = False
         self._retry_at = inf
@@ -121,6 +129,8 @@ class Worker:
                 kernel.clear_wakeup(fd)
             elif self._attempt is not None and fd == self._attempt.output_fd:
                 self._attempt.read()
+            elif self._alarm is not None and fd == self._alarm.fileno():
+                self._alarm.clear()
             else:
                 talk = True
         # First what has happened to the job, then what the daemon wants of it: an attempt that ended by
@@ -129,7 +139,7 @@ class Worker:
         if talk:
             self._talk()
         if self._waiting is not None and time.monotonic() >= self._waiting.until:
-            self._start(self._waiting.run)
+            self._try_again(self._waiting)
         self._look_after_channel()
 
     # -- the attempt
@@ -142,6 +152,8 @@ class Worker:
         if outcome is not None:
             self._poll.unregister(fd)
             self._attempt = None
+            if self._alarm is not None:
+                self._alarm.set(None)
             self._report(outcome)
 
     def _start(self, run: Run) -> None:
@@ -154,7 +166,7 @@ class Worker:
         except NotNow as error:
             if before is None:
                 _say(f"cannot start {job}.{attempt} now, trying again: {error}")
-            self._waiting = _Waiting(run, time.monotonic() + AGAIN)
+            self._waiting = _Waiting(run, time.monotonic() + AGAIN, None if before is None else before.deadline)
         except CannotRun as error:
             self._report(error.outcome)
         except (TypeError, ValueError, KeyError) as error:  # a spec of another version
@@ -162,6 +174,32 @@ class Worker:
             self._report(Outcome(job, attempt, Result.FAILED, message=message))
         else:
             self._poll.register(self._attempt.output_fd, select.POLLIN)
+            if before is not None and before.deadline is not None:
+                self._attempt.end_by(before.deadline)
+
+    def _try_again(self, waiting: _Waiting) -> None:
+        if waiting.deadline is not None and waiting.late:
+            self._waiting = None
+            run = waiting.run
+            self._report(Outcome(run.job, run.attempt, waiting.deadline.result, message="it had not started"))
+        else:
+            self._start(waiting.run)
+
+    def _end_by(self, deadline: Deadline) -> None:
+        key, running, waiting = (deadline.job, deadline.attempt), self._attempt, self._waiting
+        if running and (running.job, running.attempt) == key:
+            running.end_by(deadline)
+        elif waiting and (waiting.run.job, waiting.run.attempt) == key:
+            self._waiting = replace(waiting, deadline=deadline)
+        else:
+            return
+        try:  # so that it is seen at the first instant after a suspension; poll(2) sleeps on by another clock
+            if self._alarm is None:
+                self._alarm = Alarm()
+                self._poll.register(self._alarm, select.POLLIN)
+            self._alarm.set(deadline.at)
+        except OSError as error:
+            _say(f"a deadline is seen late if the host is suspended: {error}")
 
     def _report(self, outcome: Outcome) -> None:
         self._unacknowledged.add(outcome)
@@ -229,6 +267,8 @@ class Worker:
                 elif waiting and (waiting.run.job, waiting.run.attempt) == (job, attempt):
                     self._waiting = None
                     self._report(Outcome(job, attempt, Result.KILLED, message="it had not started"))
+            case Deadline() as deadline:
+                self._end_by(deadline)
             case Ping(token):
                 self._say(Pong(token))
             case Quit():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from taskgated.core.job import Outcome, Result
+from taskgated.core.job import Job, Outcome, Result, Retry, Spec
+from taskgated.core.state import State
 from taskgated.errors import ProtocolError
 from taskgated.host.processes import ProcessId
 from taskgated.protocol.channel import Message, decode, encode
 from taskgated.protocol.messages import (
     Ack,
+    Deadline,
     Hello,
     Identity,
     Ping,
@@ -52,12 +55,15 @@ MESSAGES: list[tuple[Parse, Said, str]] = [
     (for_worker, Warn(1, 2), '{"warn":{"job":1,"attempt":2}}'),
     (for_worker, Stop(1, 2, None), '{"stop":{"job":1,"attempt":2,"grace":null}}'),
     (for_worker, Stop(1, 2, 0.5), '{"stop":{"job":1,"attempt":2,"grace":0.5}}'),
+    (for_worker, Deadline(1, 2, 5), '{"deadline":{"job":1,"attempt":2,"at":5,"result":"timed out"}}'),
+    (for_worker, Deadline(1, 2, None, Result.KILLED),
+     '{"deadline":{"job":1,"attempt":2,"at":null,"result":"killed"}}'),
     (for_worker, Ping({}), '{"ping":{}}'),
     (for_worker, Quit(), '{"quit":{}}'),
     (Hello.parse, Hello(Identity(WHO, "/g"), "0", (1, 2)),
-     f'{{"hello":{{"protocol":1,"version":"0",{NAMED},"running":{{"job":1,"attempt":2}},"cgroup":"/g","answers":true}}}}'),
+     f'{{"hello":{{"protocol":1,"version":"0",{NAMED},"running":{{"job":1,"attempt":2}},"cgroup":"/g","answers":true,"features":["deadlines"]}}}}'),
     (Hello.parse, Hello(Identity(WHO), "0", None),
-     f'{{"hello":{{"protocol":1,"version":"0",{NAMED},"running":null,"cgroup":null,"answers":true}}}}'),
+     f'{{"hello":{{"protocol":1,"version":"0",{NAMED},"running":null,"cgroup":null,"answers":true,"features":["deadlines"]}}}}'),
     (from_worker, Report(Outcome(1, 2, Result.FAILED, exit_code=3)),
      '{"outcome":{"job":1,"attempt":2,"result":"failed","exit_code":3}}'),
     (from_worker, Pong({}), '{"pong":{}}'),
@@ -111,6 +117,9 @@ def test_others_hang_up(parse: Parse) -> None:
         {"ack": {"job": "1", "attempt": 1}},
         {"warn": {"job": 1, "attempt": "x"}},
         {"stop": {"job": 1, "attempt": 1, "grace": "x"}},
+        {"deadline": {"job": 1, "attempt": 1, "at": 0.5}},
+        {"deadline": {"job": 1, "attempt": 1, "at": 5, "result": "succeeded"}},
+        {"deadline": {"job": 1, "attempt": 1, "at": 5, "result": []}},
         {"run": {"job": 1, "attempt": 1, "spec": {}, "log": 5}},
         {"run": {"job": 1, "attempt": 1, "spec": {}, "log": "/l", "source": 5}},
         {"run": {"job": 1, "attempt": 1, "spec": {}, "log": "/l", "array": "5"}},
@@ -126,3 +135,24 @@ def test_a_hello_without_answers_is_not_asked() -> None:
     del message["hello"]["answers"]
     message["hello"]["later"] = 1
     assert not Hello.parse(message).answers
+
+
+@pytest.mark.parametrize(("said", "features"), [(None, ()), (["a", 7, "b"], ("a", "b")), ("deadlines", ())])
+def test_a_hello_has_the_features_that_it_names(said: object, features: tuple[str, ...]) -> None:
+    message = Hello(Identity(WHO), "0", None).to_json()
+    message["hello"]["features"] = said
+    assert Hello.parse(message).features == features
+    del message["hello"]["features"]
+    assert Hello.parse(message).features == ()
+
+
+def test_a_deadline_ends_in_a_timeout_where_nothing_is_said_of_it() -> None:
+    assert for_worker({"deadline": {"job": 1, "attempt": 2, "at": 5}}) == Deadline(1, 2, 5, Result.TIMED_OUT)
+
+
+def test_a_worker_is_not_told_of_what_is_decided_without_it() -> None:
+    """One of an earlier version does not know these keys, and would not run the job."""
+    spec = Spec(command="x", retry=Retry(attempts=2, on=(75,), not_on=(2,)), deadline=5.0)
+    for of, told in ((spec, {"retry": {"attempts": 2}}), (replace(spec, retry=Retry(on=(75,))), {})):
+        run = Run.of(Job(1, "default", 50, State.RUNNING, of, attempt=1), "/log", "")
+        assert run.spec == {"command": "x", **told}
