@@ -27,7 +27,7 @@ class Start:
         """Whether a power cut may undo it, so that its worker need not wait for the disk. A power cut ends the job as
         well, and where it may run again it may do so under the same number. But a job that ``expires`` would be said
         to have not started in time."""
-        return self.job.spec.interrupted is Interrupted.RERUN and self.job.expires is None
+        return self.job.spec.interrupted is Interrupted.RERUN and self.job.expires in (None, self.job.deadline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,12 @@ class _Entry:
 
 class Attempts:
     """Those that count, each once by its job. Workers are names. ``chance``: a random number in [0, 1) for each
-    retry."""
+    retry; ``left``: the seconds until the deadline of a job, infinity where it has none."""
 
-    def __init__(self, capacities: Capacities, chance: Callable[[], float]) -> None:
+    def __init__(self, capacities: Capacities, chance: Callable[[], float], left: Callable[[Job], float]) -> None:
         self._capacities = capacities
         self._chance = chance
+        self._left = left
         self._entries: dict[int, _Entry] = {}
 
     # -- what there is ---------------------------------------------------------------------------
@@ -173,7 +174,8 @@ class Attempts:
             return None
         cancelled = self.cancelled(outcome.job)
         self._vacate(outcome.job)
-        verdict = judge(entry.job, outcome, cancelled=cancelled, crashed=crashed, chance=self._chance())
+        left = self._left(entry.job)
+        verdict = judge(entry.job, outcome, cancelled=cancelled, crashed=crashed, chance=self._chance(), left=left)
         return Finish(entry.job, outcome, verdict, worker)
 
     def worker_died(self, worker: str) -> Job | None:

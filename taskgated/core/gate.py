@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 
 from taskgated.core.attempts import Attempts, Start, Told
 from taskgated.core.capacity import Capacities, Policy, Situation, reasons
@@ -41,12 +42,18 @@ Action = Fetch | Start | Told
 
 class Gate:
     """The state of the gate. Workers are names; the caller knows the processes behind them. ``queues``: those that
-    may hold jobs; ``chance``: a random number in [0, 1) for each retry."""
+    may hold jobs; ``chance`` and ``left``: as of ``Attempts``."""
 
-    def __init__(self, policy: Policy, queues: Iterable[str], chance: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        queues: Iterable[str],
+        chance: Callable[[], float],
+        left: Callable[[Job], float] = lambda job: inf,
+    ) -> None:
         self.capacities = Capacities(policy)
         self.doors = Doors()
-        self.attempts = Attempts(self.capacities, chance)
+        self.attempts = Attempts(self.capacities, chance, left)
         self.ready = ReadyQueue(policy.ready_queue)
         self._idle: dict[str, None] = {}  # in order: the one idle longest first
         self._hungry: dict[str, None] = dict.fromkeys(queues)  # queues that may hold jobs unseen here

@@ -61,13 +61,16 @@ class Clock(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When to try again after a failure. ``attempts`` counts all of them, the first included."""
+    """When to try again after a failure. ``attempts`` counts all of them, the first included. ``on``: after which
+    endings, as ``core.retry`` has them; none: after each; ``not_on``: after which not."""
 
     attempts: int = 1
     delay: float = 10.0
     factor: float = 2.0
     max_delay: float = 3600.0
     jitter: float = 0.1
+    on: tuple[int | str, ...] = ()
+    not_on: tuple[int | str, ...] = ()
 
 
 class Signal(enum.StrEnum):
@@ -130,8 +133,9 @@ class Spec:
 
     ``command``: argv, or one string, the last argument of ``shell``. ``script``: the text of a file with ``#!``, run
     from a private copy. ``file``: the claimed file that a handler queue's job works on; it lives as long
-    as the job is not over. ``not_before``: microseconds since the epoch. ``dialect``: the directives that the script
-    has, and so the variables that it finds; ``notes``: what of them was passed over, in words.
+    as the job is not over. ``not_before``: microseconds since the epoch. ``deadline``: seconds from its submission in
+    which the job has to be over, all its attempts with it; ``timeout``: of each attempt. ``dialect``: the directives
+    that the script has, and so the variables that it finds; ``notes``: what of them was passed over, in words.
     """
 
     command: tuple[str, ...] | str | None = None
@@ -151,6 +155,7 @@ class Spec:
     not_before: int | None = None
     delay: float = 0.0
     expires: float | None = None
+    deadline: float | None = None
     interrupted: Interrupted = Interrupted.RERUN
     output: Output = Output()
     dialect: Dialect | None = None
@@ -182,7 +187,9 @@ class Job:
     """One unit of work as the store has it, with what the gate needs to decide about it.
 
     ``attempt`` is the number of the last start (0: never); it only grows. ``failures`` counts attempts
-    that failed or timed out, ``crashes`` those that took their worker with them. ``source``: the name of its file;
+    that failed or timed out, ``crashes`` those that took their worker with them. ``expires``: when it is cancelled if
+    it waits then: until its first start as its spec says, and at its ``deadline``, at which what runs of it is ended;
+    both in the steady clock. ``source``: the name of its file;
     ``nested``: whether that lay in the directory of its queue, and not in the spool itself; None: nobody knows, as of
     what an earlier version took in. ``array``: the array that it belongs to, by the id of that one's first job;
     ``parked``: as many of that array as may run at once have come before it, and are not over. ``unreadable``: why
@@ -201,7 +208,8 @@ class Job:
     submitted: int = 0
     due: int | None = None
     due_clock: Clock = Clock.STEADY
-    expires: int | None = None  # in the steady clock; until it has started
+    expires: int | None = None
+    deadline: int | None = None
     claim: str | None = None  # the claimed file that must live until the job is over
     array: int | None = None
     parked: bool = False

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from math import inf
 
 from taskgated.core.job import Interrupted, Job, Outcome, Result
-from taskgated.core.retry import backoff
+from taskgated.core.retry import Ending, backoff, ending, worth_another
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
 
@@ -91,7 +92,27 @@ class LastFailure:
     message: str
 
 
-Cause = WasCancelled | WasEnded | WasInterrupted | Poisonous | Failure | LastFailure
+@dataclass(frozen=True, slots=True)
+class NotRetried:
+    """It may fail more often, but not so: ``retry`` has no further attempt after such an ``ending``."""
+
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class NoTimeLeft:
+    """Its next attempt would come when its deadline has passed: in ``delay`` seconds."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class PastDeadline:
+    """Its deadline has passed."""
+
+
+_Ended = WasCancelled | WasEnded | WasInterrupted | Poisonous | PastDeadline
+Cause = _Ended | Failure | LastFailure | NotRetried | NoTimeLeft
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +127,12 @@ class Verdict:
     cause: Cause | None = None
 
 
-def judge(job: Job, outcome: Outcome, *, cancelled: bool, crashed: bool, chance: float) -> Verdict:
+def judge(job: Job, outcome: Outcome, *, cancelled: bool, crashed: bool, chance: float, left: float = inf) -> Verdict:
     """What becomes of ``job`` now that its attempt ended.
 
     ``cancelled``: it was to be cancelled while it ran. ``crashed``: the attempt was lost because its
-    worker died, not because the host did. ``chance``: a random number in [0, 1) for the jitter.
+    worker died, not because the host did. ``chance``: a random number in [0, 1) for the jitter. ``left``: seconds
+    until the deadline of the job. When that has passed it does not run again, whatever ended its attempt.
     """
     failures, crashes = job.failures, job.crashes
     if outcome.result is Result.SUCCEEDED:
@@ -118,6 +140,8 @@ def judge(job: Job, outcome: Outcome, *, cancelled: bool, crashed: bool, chance:
     if cancelled:
         return Verdict(Verb.CANCEL, None, failures, crashes, WasCancelled())
     if outcome.result is Result.KILLED:
+        if left <= 0:
+            return Verdict(Verb.FAIL, None, failures, crashes, PastDeadline())
         return Verdict(Verb.REQUEUE, None, failures, crashes, WasEnded())
     if outcome.result is Result.LOST:
         crashes += crashed
@@ -125,12 +149,29 @@ def judge(job: Job, outcome: Outcome, *, cancelled: bool, crashed: bool, chance:
             return Verdict(Verb.FAIL, None, failures, crashes, Poisonous(crashes))
         if job.spec.interrupted is Interrupted.FAIL:
             return Verdict(Verb.FAIL, None, failures, crashes, WasInterrupted(Interrupted.FAIL))
+        if left <= 0:
+            return Verdict(Verb.FAIL, None, failures, crashes, PastDeadline())
         return Verdict(Verb.REQUEUE, None, failures, crashes, WasInterrupted(Interrupted.RERUN))
     failures += 1
-    if failures < job.spec.retry.attempts:
-        delay = backoff(job.spec.retry, failures, chance)
-        return Verdict(Verb.RETRY, delay, failures, crashes, Failure(failures, job.spec.retry.attempts))
-    return Verdict(Verb.FAIL, None, failures, crashes, LastFailure(outcome.message))
+    delay, cause = _after_failure(job, outcome, failures, chance, left)
+    return Verdict(Verb.FAIL if delay is None else Verb.RETRY, delay, failures, crashes, cause)
+
+
+def _after_failure(
+    job: Job, outcome: Outcome, failures: int, chance: float, left: float
+) -> tuple[float | None, Cause]:
+    """In how many seconds the next attempt comes after that failure, None: never; and why."""
+    retry = job.spec.retry
+    if left <= 0 and outcome.result is Result.TIMED_OUT:
+        return None, PastDeadline()
+    if failures >= retry.attempts:
+        return None, LastFailure(outcome.message)
+    if not worth_another(retry, outcome):
+        return None, NotRetried(ending(outcome))
+    delay = backoff(retry, failures, chance)
+    if delay >= left:
+        return None, NoTimeLeft(delay)
+    return delay, Failure(failures, retry.attempts)
 
 
 def cancelled_meanwhile(verdict: Verdict) -> Verdict:

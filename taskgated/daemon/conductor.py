@@ -27,9 +27,10 @@ from taskgated.host.listeners import Listeners
 from taskgated.host.loop import Loop, Timer
 from taskgated.host.paths import Layout
 from taskgated.store.answer import Answer
-from taskgated.store.causes import WHILE_RUNNING, in_words
+from taskgated.store.causes import EXPIRED, PAST_DEADLINE, WHILE_RUNNING, in_words
 from taskgated.store.client import StoreClient
-from taskgated.store.contract import Added, Ended, Store, Woken
+from taskgated.store.contract import Added, Ended, Store
+from taskgated.store.waking import Woken
 from taskgated.text import to_text
 
 WALL_CHECK = 30.0
@@ -45,9 +46,10 @@ _ENDS = {
 
 class Conductor:
     """It tells ``over`` the id of each job that is over, ``let_go`` the claimed files that no job works on any more,
-    and whether one of these jobs did not succeed, ``progressed`` that jobs came, started or ended, ``untold`` of a
-    worker that cannot be handed its attempt and how that has ended so, and ``broken`` why the store is of no use any
-    more. ``given`` is called with the highest id of new jobs."""
+    and whether one of these jobs did not succeed, ``progressed`` that jobs came, started or ended, ``handed`` which
+    worker was handed the attempt of which job, ``untold`` of a worker that cannot be handed its attempt and how that
+    has ended so, and ``broken`` why the store is of no use any more. ``given`` is called with the highest id of new
+    jobs."""
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class Conductor:
         self.progressed = Listeners[()]()
         self.broken = Listeners[str]()
         self.untold = Listeners[Worker, Outcome]()
+        self.handed = Listeners[Worker, Job]()
         self._given = given
         self._condemned: set[int] = set()  # that were over already
         self._layout = layout
@@ -202,6 +205,8 @@ class Conductor:
             now, text = wall(), f"{NEVER_RAN}be handed to a worker: {error}"
             outcome = Outcome(job.id, job.attempt, Result.FAILED, started=now, finished=now, message=text)
             self._loop.after(0, lambda: self.untold.tell(worker, outcome))
+        else:
+            self.handed.tell(worker, job)
         self._job_event(Event.JOB_STARTED, job, f"started on worker {worker.identity.process.pid}")
 
     def _source(self, job: Job) -> str:
@@ -241,6 +246,8 @@ class Conductor:
             self.wake_at(verdict.delay)
         else:
             self._job_event(Event.JOB_REQUEUED, job, f"{end}{why}", Priority.NOTICE, outcome)
+            if job.deadline is not None:
+                self.wake_at(0)
             self.do(self._gate.queued(job.queue, job.priority))
         self._progress()
 
@@ -326,7 +333,7 @@ class Conductor:
         woken = answer.get()
         for job, queue, name in woken.expired:
             self._gate.forget(job)
-            text = f"job {job} ({name}): expired: it did not start in time"
+            text = f"job {job} ({name}): {PAST_DEADLINE if job in woken.late else EXPIRED}"
             self._journal.event(Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job, job_name=name, queue=queue)
             self.over.tell(job)
         if woken.let_go:

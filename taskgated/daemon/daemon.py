@@ -19,6 +19,7 @@ from taskgated.daemon.byhand import JobsByHand
 from taskgated.daemon.cancelling import Cancelling
 from taskgated.daemon.checks import Answers, Check, Descriptors, Doors
 from taskgated.daemon.conductor import Conductor
+from taskgated.daemon.deadlines import Deadlines
 from taskgated.daemon.dispatch import Dispatch
 from taskgated.daemon.doorkeeper import Doorkeeper
 from taskgated.daemon.hand import Hand
@@ -115,7 +116,8 @@ class Daemon:
         last_id = LastId(self._layout, self._loop, self._helper, self._opened.last_id)
         self._roster = Roster(self._loop)
         self._ledger = Ledger(self._store, self._journal, self._opened.memory)
-        self._gate = Gate(config.policy, [*config.queues, *self._opened.queues], random.random)
+        self._deadlines = Deadlines(self._loop, self._roster, self._opened.store.clock)
+        self._gate = Gate(config.policy, [*config.queues, *self._opened.queues], random.random, self._deadlines.left)
         self._conductor = Conductor(
             self._layout,
             self._loop,
@@ -134,6 +136,8 @@ class Daemon:
         self._workforce = Workforce(
             self._loop, self._gate, self._conductor, self._roster, self._supervisor, self._journal, config.workers
         )
+        self._conductor.handed.add(self._deadlines.keep)
+        self._workforce.met_again.add(self._deadlines.keep)
         self._dispatch = Dispatch(self._loop, self._layout.worker_socket, self._roster, self._workforce)
         self._build_doors()
         self._in_force.changed.add(lambda new: self._workforce.want(new.workers))
@@ -191,7 +195,7 @@ class Daemon:
         """What looks after all the others."""
         life, store, reader = self._life, self._store, self._reader
         self._outputs = Outputs(self._loop)
-        self._vigil = Vigil(self._gate, self._roster, self._workforce, self._journal)
+        self._vigil = Vigil(self._gate, self._roster, self._workforce, self._journal, self._deadlines.left)
         answers = Answers(
             self._journal,
             [

@@ -14,6 +14,7 @@ the host was suspended, nobody is late by that.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
@@ -35,16 +36,21 @@ MARGIN = 30.0
 
 @dataclass(slots=True)
 class _Attempt:
-    """When it was first seen here, and when it was first seen to be wanted to end."""
+    """When it was first seen here, when its job has its deadline, and when it was first seen to be wanted to end."""
 
     began: float
+    deadline: float
     ending: float = inf
 
 
 class Vigil:
-    """``look`` is called by the health check; ``problems`` is what it found, for people."""
+    """``look`` is called by the health check; ``problems`` is what it found, for people. ``left``: the seconds until
+    the deadline of a job."""
 
-    def __init__(self, gate: Gate, roster: Roster, workforce: Workforce, journal: Journal) -> None:
+    def __init__(
+        self, gate: Gate, roster: Roster, workforce: Workforce, journal: Journal, left: Callable[[Job], float]
+    ) -> None:
+        self._left = left
         self._gate = gate
         self._roster = roster
         self._workforce = workforce
@@ -117,10 +123,13 @@ class Vigil:
         if course is None:
             return -inf, Result.KILLED
         spec, grace = course.job.spec, course.grace
-        attempt = self._attempts.setdefault((course.job.id, course.job.attempt), _Attempt(self._now))
+        key = course.job.id, course.job.attempt
+        if (attempt := self._attempts.get(key)) is None:
+            attempt = self._attempts[key] = _Attempt(self._now, self._now + self._left(course.job))
         if course.wish is not None and attempt.ending == inf:
             attempt.ending = self._now
-        times_out = inf if spec.timeout is None else attempt.began + spec.timeout + spec.kill_after
+        times_out = inf if spec.timeout is None else attempt.began + spec.timeout
+        times_out = min(times_out, attempt.deadline) + spec.kill_after
         ends = attempt.ending + grace
         return self._now - min(times_out, ends), Result.TIMED_OUT if times_out <= ends else Result.KILLED
 

@@ -22,6 +22,7 @@ from taskgated.errors import ProtocolError
 from taskgated.events import Event
 from taskgated.host.clock import wall
 from taskgated.host.journal import Journal, Priority
+from taskgated.host.listeners import Listeners
 from taskgated.host.loop import FileDescriptor, Loop
 from taskgated.host.processes import ProcessId
 from taskgated.protocol.messages import Identity
@@ -46,7 +47,8 @@ class _Dead:
 
 
 class Workforce:
-    """Listens to ``Dispatch``, to the supervisor, and to the conductor for what no worker can be told."""
+    """Listens to ``Dispatch``, to the supervisor, and to the conductor for what no worker can be told. It tells
+    ``met_again`` of a worker that has come back to us, with the job whose attempt it was expected to have."""
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class Workforce:
         self._given_up: dict[str, _Dead] = {}  # to be buried as soon as their connections have ended
         self._held_up: dict[str, str] = {}  # being buried, and what keeps them from their rest
         self._resting: set[str] = set()  # idle workers that get nothing until they answer
+        self.met_again = Listeners[Worker, Job]()
         self._strangers: set[str] = set()  # being buried, with attempts that the store does not know to run
         supervisor.buried.add(self.worker_buried)
         supervisor.held_up.add(self.burial_held_up)
@@ -102,6 +105,7 @@ class Workforce:
         else:
             pid = worker.identity.process.pid
             self._journal.event(Event.JOB_STARTED, f"job {job}: still runs on worker {pid}", job_id=job)
+            self.met_again.tell(worker, expected)
             if self._ending or self._gate.attempts.cancelled(job):
                 self._roster.stop(worker, job, attempt, None)
         self._roster.quit(worker)

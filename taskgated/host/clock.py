@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import overload
 
 MICROSECONDS = 1_000_000
@@ -53,6 +54,14 @@ class _Carried:
 
     def now(self) -> int:
         return self.anchor + boottime()
+
+    def since_boot(self, moment: int) -> int:
+        """When it is that moment by this clock: microseconds since boot."""
+        return moment - self.anchor
+
+    def until(self, moment: int | None) -> float:
+        """Seconds until a moment by this clock; infinity where there is none."""
+        return inf if moment is None else (moment - self.now()) / MICROSECONDS
 
 
 @dataclass(frozen=True, slots=True)

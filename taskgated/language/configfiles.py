@@ -15,8 +15,8 @@ from taskgated.host.identity import user_name
 from taskgated.host.paths import Layout
 from taskgated.language.config import Config, Mark, from_values, marks_in
 from taskgated.language.configkeys import KEYS
+from taskgated.language.contradictions import contradictions
 from taskgated.language.declare import Check, Values, below, read_section
-from taskgated.language.jobs import too_early
 from taskgated.language.keys import EXCLUDE, EXCLUSIVE, merge, merge_job
 from taskgated.language.nodes import Entries, Node, node_at
 from taskgated.language.source import Source, decode
@@ -61,16 +61,13 @@ def _together(values: Values, written: Sequence[_Written]) -> Iterator[Problem]:
     """What is wrong with all files together, and with none of them alone; said of the last that has a part in it."""
     queues = below(values, "queues")
     for name in queues:
-        if not (wrong := too_early(below(below(queues, name), "defaults"))):
-            continue
-        for source, document in reversed(written):
-            node = node_at(document, "queues", name, "defaults")
-            keys = node.value.keys() & {"warn", "timeout"} if isinstance(node.value, Entries) else ()
-            if keys:
-                key = "warn" if "warn" in keys else "timeout"
-                at = node_at(node, key)
-                yield source.problem(at.line, at.column, f"{key}: {wrong}", "the other is in a file before this one")
-                break
+        for found in contradictions(below(below(queues, name), "defaults"), job=False):
+            for source, document in reversed(written):
+                node = node_at(document, "queues", name, "defaults")
+                if path := found.place(node):
+                    at, hint = node_at(node, *path), "the other is in a file before this one"
+                    yield source.problem(at.line, at.column, f"{path[-1]}: {found.message}", hint)
+                    break
 
 
 def unreadable(layout: Layout, main: Path | None = None) -> list[Problem]:
@@ -161,8 +158,10 @@ def _read(path: Path) -> tuple[Values, *tuple[_Written, ...]]:
             hint = "say it in the job, or write {id} here, which differs from job to job"
             message = f"{key}: '{{{word}}}' stands for nothing in a job that is none of an array"
             check.wrong(node_at(node, "defaults", key), message, hint)
-        if wrong := too_early(below(queue, "defaults")):
-            check.wrong(node_at(node, "defaults", "warn"), f"warn: {wrong}")
+        defaults = node_at(node, "defaults")
+        for found in contradictions(below(queue, "defaults"), job=False):
+            if at := found.place(defaults):
+                check.wrong(node_at(defaults, *at), f"{at[-1]}: {found.message}", found.hint)
     if check.problems:
         raise Refused(check.problems)
     return values, (source, documents[0])

@@ -13,12 +13,12 @@ from taskgated.core.job import Spec
 from taskgated.errors import Problem, Refused
 from taskgated.language.arrays import MOST_BYTES, check_text
 from taskgated.language.config import Config
-from taskgated.language.declare import Check, Values, below, did_you_mean
+from taskgated.language.contradictions import contradictions
+from taskgated.language.declare import Check, Values, did_you_mean
 from taskgated.language.keys import EXCLUDE, EXCLUSIVE, build, merge_job
-from taskgated.language.nodes import Entries, Node, node_at
+from taskgated.language.nodes import Node, node_at
 from taskgated.language.source import Source
 from taskgated.language.streamchecks import check_streams
-from taskgated.language.units import format_duration
 from taskgated.text import without_controls
 
 SMALL = 1024**2
@@ -93,7 +93,7 @@ def check_keys(node: Node, values: Values, check: Check, queue: str, config: Con
     if target == queue or target in config.queues:  # or that was refused
         merged = merge_job(config.queue(target).defaults, values)
         check_streams(node, values, merged, check)
-        _check_warn(node, merged, check, target)
+        _check_together(node, merged, check, target)
 
 
 def _check_queue(node: Node, values: Values, check: Check, queue: str, config: Config) -> None:
@@ -133,25 +133,14 @@ _TEXT_BEHIND = dict.fromkeys(("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh",
 }  # fmt: skip
 
 
-def _check_warn(node: Node, merged: Values, check: Check, queue: str) -> None:
-    """A signal ahead of the timeout must come after the start. ``node``: that of the job."""
-    if wrong := too_early(merged):
-        entries = node.value if isinstance(node.value, Entries) else Entries()
-        key = "warn" if "warn" in entries else "timeout"
-        if key not in entries:
-            return  # all of it is the queue's, whose defaults are checked where they are written
-        hint = "" if {"warn", "timeout"} <= entries.keys() else f"the other is among the defaults of queue '{queue}'"
-        check.wrong(node_at(node, key), f"{key}: {wrong}", hint)
-
-
-def too_early(values: Values) -> str:
-    """Why the signal would come before the start, in words; "" if it does not."""
-    before, timeout = below(values, "warn").get("before"), values.get("timeout")
-    if not isinstance(before, float) or not isinstance(timeout, float) or before < timeout:
-        return ""
-    return (
-        f"a signal {format_duration(before)} ahead of a timeout of {format_duration(timeout)} comes before the start"
-    )
+def _check_together(node: Node, merged: Values, check: Check, queue: str) -> None:
+    """What does not fit each other. ``node``: that of the job. What is the queue's alone is said where it is
+    configured."""
+    for found in contradictions(merged):
+        if path := found.place(node):
+            elsewhere = f"the other is among the defaults of queue '{queue}'"
+            hint = found.hint if found.whole(node) else elsewhere
+            check.wrong(node_at(node, *path), f"{path[-1]}: {found.message}", hint)
 
 
 def finish(values: Values, queue: str, config: Config, name: str) -> Spec:

@@ -7,6 +7,7 @@ from taskgated.core.job import Interrupted, Output, Receiver, Retry, Signal, Spe
 from taskgated.language import streamtypes
 from taskgated.language.arrays import array
 from taskgated.language.declare import Key, Values, below, keys_of, section
+from taskgated.language.endings import endings
 from taskgated.language.types import (
     LONGEST_PATH,
     argv,
@@ -42,6 +43,10 @@ RETRY = keys_of(
     Key("factor", number(1, 100), "by how much the pause grows with each failure"),
     Key("max_delay", duration, "the longest pause"),
     Key("jitter", number(0, 1), "by what part of itself the pause may vary"),
+    Key(
+        "on", endings, "exit codes, signals (SIGKILL), or timeout, after which it is tried again", "after any failure"
+    ),
+    Key("not_on", endings, "the same, after which it is not tried again", "none"),
 )
 
 OUTPUT = keys_of(
@@ -107,6 +112,12 @@ JOB = keys_of(
     Key("not_before", timestamp, "the earliest time to start"),
     Key("delay", duration, "how long to wait before it may start"),
     Key("expires", positive(duration), "cancel it when it has not started after this time", "never"),
+    Key(
+        "deadline",
+        or_word("infinity", positive(duration), None),
+        "how long after its submission it has to be over: what runs then times out, what waits is cancelled",
+        "never",
+    ),
     Key(
         "interrupted",
         choice(*Interrupted),

@@ -14,7 +14,7 @@ _WORDS = {
     "env": "environ environment environment_variables envs envvars export exports variables vars",
     "cwd": "chdir dir directory work_dir workdir working_dir working_directory wd",
     "priority": "importance nice niceness prio",
-    "timeout": "deadline max_runtime max_time maxtime runtime_max_sec time time_limit timelimit timeout_sec "
+    "timeout": "max_runtime max_time maxtime runtime_max_sec time time_limit timelimit timeout_sec "
     "wall_time walltime",
     "kill_after": "grace grace_period kill_delay kill_timeout stop_timeout timeout_stop_sec",
     "retry.attempts": "attempts max_attempts max_retries retries retry_count retry_limit tries",
@@ -23,6 +23,9 @@ _WORDS = {
     "success_exit_status",
     "not_before": "at begin begin_time eta run_at scheduled_time start start_after start_at start_time when",
     "delay": "countdown sleep wait",
+    "deadline": "active_deadline active_deadline_seconds total_timeout",
+    "retry.on": "retry_on retry_on_exit_codes",
+    "retry.not_on": "no_retry_on prevent_retry_on",
     "expires": "expiration expire expiry ttl",
     "interrupted": "on_crash",
     "output.max_size": "log_size max_log_size max_output output_limit",

@@ -10,11 +10,15 @@ from taskgated.core.lifecycle import (
     Cause,
     Failure,
     LastFailure,
+    NoTimeLeft,
+    NotRetried,
+    PastDeadline,
     Poisonous,
     WasCancelled,
     WasEnded,
     WasInterrupted,
 )
+from taskgated.core.retry import Ending
 
 
 def in_words(cause: Cause | None) -> str:
@@ -33,7 +37,27 @@ def in_words(cause: Cause | None) -> str:
             return f"failure {number} of {attempts}"
         case LastFailure(message):
             return message
+        case NotRetried(ending):
+            return f"not tried again {_after(ending)}"
+        case NoTimeLeft(delay):
+            return f"not tried again: in {delay:.1f} s its deadline will have passed"
+        case PastDeadline():
+            return PAST_DEADLINE
 
+
+def _after(ending: Ending) -> str:
+    match ending:
+        case None:
+            return "after an attempt that never ran"
+        case int():
+            return f"after exit code {ending}"
+        case "timeout":
+            return "after a timeout"
+        case _:
+            return f"after {ending}"
+
+
+PAST_DEADLINE = "deadline: it was not done in time"
 
 WHILE_RUNNING = in_words(WasCancelled())
 BEFORE_IT_STARTED = "cancelled before it started"

@@ -34,6 +34,7 @@ from taskgated.store.arrays import Group, Swept
 from taskgated.store.byhand import ByHand, Standing
 from taskgated.store.memory import Remembered, Remembering
 from taskgated.store.overrides import Overridden, Overriding
+from taskgated.store.waking import Woken
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Addition:
             due, due_clock = spec.not_before, Clock.WALL
         elif spec.delay > 0:
             due = steady + int(spec.delay * MICROSECONDS)
+        moments = [None if one is None else steady + int(one * MICROSECONDS) for one in (spec.expires, spec.deadline)]
         return Job(
             id=0,
             queue=spec.queue,
@@ -79,7 +81,8 @@ class Addition:
             submitted=wall,
             due=due,
             due_clock=due_clock,
-            expires=None if spec.expires is None else steady + int(spec.expires * MICROSECONDS),
+            expires=min((one for one in moments if one is not None), default=None),
+            deadline=moments[1],
             claim=self.claim if self.keep else None,
             nested=False if self.directory == "" else True if self.directory == spec.queue else None,
         )
@@ -105,18 +108,6 @@ class Before:
     job: Job
     worker: str
     cancelled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Woken:
-    """What came of the passing of time: queues that have more jobs now (with the best priority), jobs that
-    expired, kept files to let go, and when to look again, if ever."""
-
-    best: Mapping[str, int]
-    expired: Sequence[tuple[int, str, str]]  # id, queue, name
-    let_go: Sequence[str]
-    next_steady: int | None
-    next_wall: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +342,7 @@ class Store(Questions, ByHand, Overriding, Remembering, Protocol):
     def start(self, job: int, attempt: int, worker: str) -> int:
         """Attempt number ``attempt`` of a queued job starts; returns the time, of the wall clock.
         ``IllegalTransition`` if it is not queued, has expired, or that is not its next attempt. What has started once
-        does not expire any more."""
+        expires at its deadline alone."""
 
     def finish(self, outcome: Outcome, verdict: Verdict) -> Ended:
         """The running attempt ended. ``IllegalTransition`` when the outcome is not of the current attempt.
@@ -372,8 +363,8 @@ class Store(Questions, ByHand, Overriding, Remembering, Protocol):
         it is over already."""
 
     def wake(self, wall: int) -> Woken:
-        """Let due jobs run, end expired ones: ``WOKEN`` of them, the next call does the next. ``wall``: the wall
-        clock as it is now; the other clock is the store's own."""
+        """Let due jobs run, end those that expired or whose deadline has passed: ``WOKEN`` of them, the next call
+        does the next. ``wall``: the wall clock as it is now; the other clock is the store's own."""
 
     def forget_claims(self, claims: Sequence[str]) -> None:
         """These claimed files are gone for good: they need no memory any more."""

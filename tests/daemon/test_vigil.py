@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +31,7 @@ class Scene:
         self.said: list[str] = []
         self.buried: list[Identity] = []
         self.pings = 0
+        self.left = inf  # until the deadline of the job
         connection: Any = SimpleNamespace(closed=False, unread=False, hang_up=self.hang_up)
         self.worker = Worker(connection, Identity(ProcessId(2**22 + 1, 1, "boot")), "", answers=answers)
         journal: Any = SimpleNamespace(event=lambda event, text, *args, **fields: self.said.append(text))
@@ -43,7 +45,7 @@ class Scene:
             departed=lambda process, expected: None,
         )
         self.workforce = Workforce(None, self.gate, conductor, self.roster, supervisor, journal, 1)  # type: ignore[arg-type]
-        self.vigil = Vigil(self.gate, self.roster, self.workforce, journal)
+        self.vigil = Vigil(self.gate, self.roster, self.workforce, journal, lambda job: self.left)
         (fetch,) = self.gate.worker_idle(self.worker.key)
         assert isinstance(fetch, Fetch)
         self.gate.fetched([], fetch)
@@ -113,9 +115,11 @@ def test_a_busy_worker_is_only_named() -> None:
     assert scene.vigil.problems == []
 
 
-@pytest.mark.parametrize("why", ["timeout", "cancel", "stop"])
+@pytest.mark.parametrize("why", ["timeout", "deadline", "cancel", "stop"])
 def test_until_its_attempt_should_be_over(why: str) -> None:
     scene = Scene()
+    if why == "deadline":
+        scene.left = 100.0 - EVERY  # at the first look, which comes then
     scene.run(**({"timeout": 100.0} if why == "timeout" else {}), kill_after=20.0)
     scene.look(100.0)
     assert not scene.buried
@@ -129,7 +133,7 @@ def test_until_its_attempt_should_be_over(why: str) -> None:
     assert scene.buried
     (dead,) = scene.workforce._dead.values()
     assert dead.job and dead.job.id == 1
-    assert dead.result is (Result.TIMED_OUT if why == "timeout" else Result.KILLED)
+    assert dead.result is (Result.TIMED_OUT if why in ("timeout", "deadline") else Result.KILLED)
     assert len(scene.gate.attempts) == 1, "it counts until nothing is left of it"
 
 

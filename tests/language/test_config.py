@@ -407,6 +407,22 @@ def test_a_warning_that_two_files_make_come_before_the_start(layout: Layout) -> 
     assert "a.yaml:2:27: timeout: a signal" in said
 
 
+def test_what_two_files_say_of_retries_and_deadlines(layout: Layout) -> None:
+    on = "queues:\n  q: {defaults: {retry: {on: [75, 3]}}}\n"
+    not_on = "queues:\n  q: {defaults: {retry: {not_on: [75]}}}\n"
+    before = "(the other is in a file before this one)"
+    assert refused(layout, on, a=not_on)[0].endswith(f"a.yaml:2:34: not_on: 75 is in both 'on' and 'not_on' {before}")
+    assert refused(layout, not_on, a=on)[0].endswith(f"a.yaml:2:30: on: 75 is in both 'on' and 'not_on' {before}")
+    good = "queues:\n  q: {defaults: {success_exit_codes: [0, 3]}}\n"
+    assert "a.yaml:2:38: success_exit_codes: exit code 3 is a success" in refused(layout, on, a=good)[0]
+    (said,) = refused(layout, "queues:\n  q: {defaults: {delay: 2h, deadline: 1h}}\n")
+    assert "taskgated.yaml:2:39: deadline: 1h after its submission, which is not after its delay of 2h" in said
+
+
+def test_a_job_may_add_what_the_defaults_of_its_queue_lack(layout: Layout) -> None:
+    loaded(layout, "queues: {q: {defaults: {retry: {on: [75, timeout]}}}}\n")
+
+
 def test_a_later_file_may_mend_what_two_before_it_say(layout: Layout) -> None:
     main = "queues: {q: {defaults: {timeout: 5m}}}\n"
     loaded(layout, main, a="queues: {q: {defaults: {warn: {before: 10m}}}}\n",

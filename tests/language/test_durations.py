@@ -67,7 +67,7 @@ CONFIGURATION = durations(KEYS)
 def test_the_declarations_are_asked() -> None:
     """Some that are known to be durations are found, and no size is."""
     found = {".".join(path) for path in JOBS}
-    assert found >= {"timeout", "kill_after", "delay", "expires", "retry.delay", "retry.max_delay"}
+    assert found >= {"timeout", "kill_after", "delay", "expires", "deadline", "retry.delay", "retry.max_delay"}
     assert "output.max_size" not in found
     assert {".".join(path) for path in CONFIGURATION} >= {"stop_timeout", "rescan_interval", "retention.age"}
 
@@ -104,7 +104,7 @@ def test_of_jobs(make_gate: Callable[..., GateEnv], value: str) -> None:
             )
     gate.drop("all.json", json.dumps(jobs))
     waits = "delay" if value == LONGEST else ""
-    short = {"timeout", "expires"} if value == SHORTEST else set()  # what is in time is luck
+    short = {"timeout", "expires", "deadline"} if value == SHORTEST else set()  # what is in time is luck
     until(lambda: len(gate.jobs()) == len(jobs), "they are there")
     for path in JOBS:
         name = ".".join(path)

@@ -19,7 +19,7 @@ HINTS = [
     ("array.to: 5", "unknown key 'array.to' (write array: {to: 5})"),
     ("env.PATH: /bin", "unknown key 'env.PATH' (write env: {PATH: /bin})"),
     ("retry.attempts: [1]", "unknown key 'retry.attempts' (write retry: {attempts: ...})"),
-    ("retry.tries: 3", "unknown key 'retry.tries' (known in retry: attempts, delay, factor, jitter, max_delay)"),
+    ("retry.tries: 3", "(known in retry: attempts, delay, factor, jitter, max_delay, not_on, on)"),
     ("array: 1-10%2", "not text '1-10%2' (write {from: 1, to: 10, at_most: 2})"),
     ("array: 0-15:5", "not text '0-15:5' (write {from: 0, to: 15, step: 5})"),
     ("array: '1,3,5'", "not text '1,3,5' (write [1,3,5])"),

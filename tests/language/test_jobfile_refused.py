@@ -15,14 +15,39 @@ from taskgated.text import to_bytes
 from tests.env.jobfile import FULL, read, refused, round_trips
 
 KNOWN = (
-    "known: array, command, cwd, delay, env, expires, interrupted, kill_after, linger, name, not_before, output, "
-    "priority, queue, retry, script, shell, stderr, stdin, stdout, success_exit_codes, timeout, tty, warn"
+    "known: array, command, cwd, deadline, delay, env, expires, interrupted, kill_after, linger, name, not_before, "
+    "output, priority, queue, retry, script, shell, stderr, stdin, stdout, success_exit_codes, timeout, tty, warn"
 )
 LINE = "a list of arguments, or text for /bin/sh -c"
 
 SIGNALS = "one of USR1, USR2, HUP, INT, QUIT, ALRM, TERM, CONT, URG, XCPU"
 
+ENDING = "an exit code, a signal such as SIGKILL, or timeout"
+RETRY = "command: x\nretry: {attempts: 3, "
+
 REFUSALS: list[tuple[str, str]] = [
+    (f"{RETRY}on: 75}}\n",
+     "x.yaml:2:26: on: expected a list of exit codes, signals, and timeout, not a whole number '75'"),
+    (f"{RETRY}on: [KILL]}}\n", f"x.yaml:2:27: expected {ENDING}, not text 'KILL' (write SIGKILL)"),
+    (f"{RETRY}on: [sigterm]}}\n", f"x.yaml:2:27: expected {ENDING}, not text 'sigterm' (write SIGTERM)"),
+    (f"{RETRY}on: [SIGCHLD]}}\n", "x.yaml:2:27: no process is ended by SIGCHLD"),
+    (f"{RETRY}on: [256]}}\n", "x.yaml:2:27: 256 is not between 0 and 255"),
+    (f"{RETRY}on: ['75']}}\n", f"x.yaml:2:27: expected {ENDING}, not text '75' (write 75 without quotes)"),
+    (f"{RETRY}on: [timed_out]}}\n", f"x.yaml:2:27: expected {ENDING}, not text 'timed_out' (write timeout)"),
+    (f"{RETRY}not_on: [lost]}}\n",
+     f"x.yaml:2:31: expected {ENDING}, not text 'lost' ('interrupted' says what becomes of an attempt that was "
+     "lost)"),
+    (f"{RETRY}on: [true]}}\n", f"x.yaml:2:27: expected {ENDING}, not true or false"),
+    (f"{RETRY}on: [75, 2], not_on: [2]}}\n", "x.yaml:2:43: not_on: 2 is in both 'on' and 'not_on'"),
+    (f"{RETRY}on: [0]}}\n", "x.yaml:2:26: on: exit code 0 is a success, after which nothing is tried again"),
+    (f"{RETRY}not_on: [3]}}\nsuccess_exit_codes: [0, 3]\n",
+     "x.yaml:2:30: not_on: exit code 3 is a success, after which nothing is tried again"),
+    ("command: x\nretry: {on: [75]}\n",
+     "x.yaml:2:13: on: it is tried only once (say attempts: how often it is tried in all)"),
+    (f"{RETRY}on: [timeout]}}\n",
+     "x.yaml:2:26: on: no attempt has a timeout (say timeout: how long an attempt may run)"),
+    ("command: x\ndelay: 2h\ndeadline: 1h\n",
+     "x.yaml:3:11: deadline: 1h after its submission, which is not after its delay of 2h"),
     (
         "command: x\ntimeout: 1min\nwarn: {before: 60s}\n",
         "x.yaml:3:7: warn: a signal 1min ahead of a timeout of 1min comes before the start",

@@ -103,7 +103,7 @@ def test_who_is_told_of_our_directives_is_told_that_no_other_is_read_then() -> N
             read(f"#!/bin/sh\n{line}\ntrue\n", ("slurm", "sge"))
         (problem,) = caught.value.problems
         assert problem.hint == (
-            "say #TASKGATE expires: 2h, and all else in #TASKGATE lines as well: beside these no other is read"
+            "say #TASKGATE deadline: 2h, and all else in #TASKGATE lines as well: beside these no other is read"
         )
 
 

@@ -25,6 +25,7 @@ STREAMS = (*PATHS, "{path: /x/{index}, mode: truncate}", "{path: 'o.{id}', mode:
 NUMBERS = ("1", "3", "0", "100", "-1", "1.5", "010", "9999999999", "'1'", "[1]", "true")
 TEXTS = ("x", "'{index}'", "a{line}b", "'{{index}} ${index}'", "é", "''", "1.10", "null", '"\\u0085"', "x" * 300)
 GLOBS = ("['*.csv']", "['[!a-z]*', '?', '']", "[]", "x", "['a/*', '*.{a,b}']", "['*[']", "[['*']]")
+ENDS = ("[75, SIGKILL, timeout]", "[0]", "[]", "timeout", "[KILL, SIGCHLD]", "[lost, '2', 256, 1.5, true, [1]]")
 ENDINGS = (".done", ".sha256", ".part", "done", ".", ".~", "..done")
 
 JOB: Mapping[str, tuple[str, ...]] = {
@@ -49,10 +50,13 @@ JOB: Mapping[str, tuple[str, ...]] = {
     "retry.factor": NUMBERS,
     "retry.max_delay": DURATIONS,
     "retry.jitter": ("0", "0.5", "1", "2", "nan", ".inf"),
+    "retry.on": ENDS,
+    "retry.not_on": ENDS,
     "success_exit_codes": ("[0, 3]", "[256]", "[]", "0", "[-1]", "[1.0]"),
     "not_before": ("2027-01-31T02:00:00+01:00", "2026-02-30", "'16:00'", "now", "2027-01-31"),
     "delay": DURATIONS,
     "expires": DURATIONS,
+    "deadline": DURATIONS,
     "interrupted": ("rerun", "fail", "true"),
     "output": ("{max_size: 4K, journal: true}", "{}", "/x"),
     "output.max_size": SIZES,

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from taskgated.core.job import Output, Spec
+from taskgated.host.clock import MICROSECONDS, boottime
 from taskgated.protocol.channel import Message
 from tests import REPOSITORY
 from tests.env.gate import GateEnv
@@ -180,6 +181,59 @@ def test_a_worker_of_an_earlier_version_reports_to_the_next_daemon(lonely: GateE
     assert worker.hear("ack") == {"job": 1, "attempt": 1}
     (job,) = lonely.until_over(1)
     assert (job["state"], job["attempt"], job["exit_code"]) == ("succeeded", 1, 0)
+
+
+def test_a_worker_of_an_earlier_version_is_stopped_at_a_deadline_that_it_does_not_know(
+    lonely: GateEnv, old_worker: Make
+) -> None:
+    worker = old_worker(lonely)
+    worker.say(hello=WORKER["hello"]["idle"])
+    lonely.drop("old.yaml", "name: old\ncommand: [echo, hi]\ndeadline: 5s\nretry: {attempts: 9, not_on: [2]}\n")
+    run = worker.hear("run")
+    assert run["spec"].keys() == {"name", "command", "retry"} and run["spec"]["retry"] == {"attempts": 9}
+    stop = worker.hear("stop")
+    assert lacks(stop, DAEMON["stop"]["as the job says"]) == []
+    assert not any("deadline" in message for message in worker.heard)
+    worker.report("killed", run)
+    worker.hear("ack")
+    (job,) = lonely.until_over(1)
+    assert (job["state"], job["attempt"], job["reason"]) == ("failed", 1, "deadline: it was not done in time")
+
+
+def test_and_by_the_next_daemon_if_that_is_there_then(lonely: GateEnv, old_worker: Make) -> None:
+    worker = old_worker(lonely)
+    worker.say(hello=WORKER["hello"]["idle"])
+    lonely.drop("old.yaml", "name: old\ncommand: [echo, hi]\ndeadline: 8s\n")
+    run = worker.hear("run")
+    lonely.kill()
+    worker.hear("closed")
+    lonely.start()
+    worker.reconnect()
+    worker.say(hello=WORKER["hello"]["busy"])
+    worker.hear("stop")
+    worker.report("killed", run)
+    worker.hear("ack")
+    (job,) = lonely.until_over(1)
+    assert (job["state"], job["attempt"]) == ("failed", 1)
+
+
+def test_one_that_knows_deadlines_is_told_by_each_daemon(lonely: GateEnv, old_worker: Make) -> None:
+    """The first may have ended before it had said so."""
+    worker = old_worker(lonely)
+    worker.say(hello={**WORKER["hello"]["idle"], "features": ["deadlines"]})
+    before = boottime()
+    lonely.drop("new.yaml", "name: new\ncommand: [echo, hi]\ndeadline: 1h\n")
+    run, told = worker.hear("run"), worker.hear("deadline")
+    assert (told["job"], told["attempt"], told["result"]) == (run["job"], run["attempt"], "timed out")
+    assert before < told["at"] - 3600 * MICROSECONDS < boottime()
+    lonely.kill()
+    worker.hear("closed")
+    lonely.start()
+    worker.reconnect()
+    worker.say(hello={**WORKER["hello"]["busy"], "features": ["deadlines"]})
+    assert worker.hear("deadline") == told
+    worker.report("succeeded", run)
+    worker.hear("ack")
 
 
 def test_every_outcome_of_an_earlier_worker_is_taken(lonely: GateEnv, old_worker: Make) -> None:

@@ -30,8 +30,8 @@ NOT_THE_QUEUE = "is not its queue here: that is the one of the directory it is d
 NO_DEPENDENCIES = "this version knows no dependencies", "let the other job drop this file at its end"
 NO_RELEASE = "nothing in this version releases a job that is held", "drop it when it may start"
 NO_DEADLINE = (
-    "this version knows no deadlines",
-    "say #TASKGATE expires: 2h, and all else in #TASKGATE lines as well: beside these no other is read",
+    "a deadline is no date here, but counts from the submission",
+    "say #TASKGATE deadline: 2h, and all else in #TASKGATE lines as well: beside these no other is read",
 )
 NO_SUBMISSION = "brings nothing: a dropped file has no environment of a submission"
 

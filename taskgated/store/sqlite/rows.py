@@ -47,6 +47,7 @@ _JOB: dict[str, tuple[type, ...]] = {  # ``_RANK`` first
     "array": _MAYBE[int],
     "parked": _SURELY[int],
     "nested": _MAYBE[int],
+    "deadline": _MAYBE[int],
 }
 _RANK = ("id", "queue", "priority")
 _ATTEMPT_NUMBER = list(_JOB).index("attempt")

@@ -20,11 +20,12 @@ from taskgated.errors import DiskTrouble, IllegalTransition, NoSuchJob, StoreErr
 from taskgated.host.clock import MICROSECONDS, wall
 from taskgated.store import arrays, contract
 from taskgated.store.arrays import Swept
-from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, HELD, WITH_ITS_ARRAY, in_words
-from taskgated.store.contract import Added, Addition, Ended, Woken
+from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, HELD, PAST_DEADLINE, WITH_ITS_ARRAY, in_words
+from taskgated.store.contract import Added, Addition, Ended
 from taskgated.store.sqlite import database
 from taskgated.store.sqlite.questions import SqliteQuestions
 from taskgated.store.sqlite.rows import moment, text_or_none
+from taskgated.store.waking import Woken
 from taskgated.text import to_bytes, to_text
 
 FRESH = 16
@@ -162,6 +163,7 @@ class SqliteStore(SqliteQuestions):
             due=job.due,
             due_clock=None if job.due is None else job.due_clock,
             expires=job.expires,
+            deadline=job.deadline,
             claim=job.claim,
             array=array,
             at_most=at_most,
@@ -317,20 +319,23 @@ class SqliteStore(SqliteQuestions):
     def wake(self, wall: int) -> Woken:
         steady = self.clock.now()
         best: dict[str, int] = {}
-        expired, let_go = [], []
+        expired, let_go, late = [], [], []
         expiry = self._sql.rows(
             "expire",
             state=step(State.QUEUED, Verb.CANCEL),
             reason=EXPIRED,
+            late=PAST_DEADLINE,
             steady=steady,
             finished=wall,
             since=self.uptime.now(),
             limit=contract.WOKEN,
         )
-        for id_, queue, name, claim, array, at_most in expiry:
+        for id_, queue, name, claim, array, at_most, is_late in expiry:
             if at_most is not None and isinstance(array, int) and (came := self._next_of(array)) is not None:
                 best[came[0]] = max(came[1], best.get(came[0], 0))
             expired.append((id_, str(queue), to_text(name) if isinstance(name, bytes) else ""))
+            if is_late:
+                late.append(id_)
             if (kept := text_or_none(claim)) is not None:
                 let_go.append(kept)
         for clock, now in ((Clock.STEADY, steady), (Clock.WALL, wall)):
@@ -341,7 +346,7 @@ class SqliteStore(SqliteQuestions):
         next_wall = moment(self._sql.only("next_due", clock=Clock.WALL)[0])
         next_expiry = moment(self._sql.only("next_expiry")[0])
         soonest = min((t for t in (next_steady, next_expiry) if t is not None), default=None)
-        return Woken(best, expired, let_go, soonest, next_wall)
+        return Woken(best, expired, let_go, soonest, next_wall, late)
 
     def forget_claims(self, claims: Sequence[str]) -> None:
         for claim in claims:

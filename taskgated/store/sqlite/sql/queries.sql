@@ -30,9 +30,9 @@ SELECT state FROM jobs WHERE claim = :claim;
 -- name: add
 -- One new job.
 INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, finished, reason, since, due, due_clock, expires,
-        claim, array, at_most, parked, nested, spec)
+        deadline, claim, array, at_most, parked, nested, spec)
 VALUES (:state, :queue, :priority, :name, :source, :owner, :submitted, :finished, :reason, :since, :due, :due_clock, :expires,
-        :claim, :array, :at_most, :parked, :nested, :spec);
+        :deadline, :claim, :array, :at_most, :parked, :nested, :spec);
 
 -- name: array_coming
 -- How many jobs of an array are still to be taken in.
@@ -164,9 +164,10 @@ FROM jobs WHERE id = :id;
 SELECT state, attempt, claim, ending, array, at_most, parked FROM jobs WHERE id = :id;
 
 -- name: start
--- A queued job starts its next attempt. It has started in time then, for good, however often it comes back.
+-- A queued job starts its next attempt. It has started in time then, for good, however often it comes back; what it
+-- has to keep from now on is its deadline.
 UPDATE jobs SET state = :state, attempt = :attempt, started = :at, finished = NULL, due = NULL, due_clock = NULL,
-       expires = NULL, exit_code = NULL, signal = NULL, result = NULL, reason = ''
+       expires = deadline, exit_code = NULL, signal = NULL, result = NULL, reason = ''
 WHERE id = :id AND state = 'queued' AND attempt = :attempt - 1 AND parked = 0
   AND (expires IS NULL OR expires > :steady)
   AND (array IS NULL OR array NOT IN (SELECT array FROM cancelled_arrays));
@@ -229,13 +230,13 @@ RETURNING queue, priority;
 SELECT min(due) FROM jobs INDEXED BY jobs_due WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL;
 
 -- name: expire
--- Jobs that did not start in time are over, so many of them at a time.
-UPDATE jobs SET state = :state, finished = :finished, since = :since, reason = :reason
+-- Jobs that did not start in time, or are past their deadline, are over, so many of them at a time.
+UPDATE jobs SET state = :state, finished = :finished, since = :since, reason = iif(deadline <= :steady, :late, :reason)
 WHERE id IN (
     SELECT id FROM jobs INDEXED BY jobs_expiring
     WHERE state IN ('queued', 'held') AND expires IS NOT NULL AND expires <= :steady ORDER BY expires LIMIT :limit
 )
-RETURNING id, queue, name, claim, array, at_most;
+RETURNING id, queue, name, claim, array, at_most, deadline <= :steady;
 
 -- name: next_expiry
 -- When the next job expires.
