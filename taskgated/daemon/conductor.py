@@ -18,6 +18,7 @@ from taskgated.core.job import NEVER_RAN, Job, Outcome, Result
 from taskgated.core.lifecycle import Verb
 from taskgated.core.state import State
 from taskgated.daemon.ledger import Ledger
+from taskgated.daemon.outcomewords import describe
 from taskgated.daemon.roster import Roster, Worker
 from taskgated.errors import MessageTooLong, StoreError
 from taskgated.events import Event
@@ -382,20 +383,3 @@ class Conductor:
     def idle(self) -> bool:
         """Nothing runs, and every end is on stable storage."""
         return len(self._gate.attempts) == 0 and not self._ending
-
-
-def describe(outcome: Outcome) -> str:
-    """An outcome in words."""
-    if outcome.result is Result.SUCCEEDED:
-        text = "succeeded"
-    elif outcome.result is Result.FAILED and outcome.signal is not None:
-        text = f"failed: killed by signal {outcome.signal}"
-    elif outcome.result is Result.FAILED and outcome.exit_code is not None:
-        text = f"failed: exit code {outcome.exit_code}"
-    else:
-        text = str(outcome.result)
-    if outcome.message:
-        text += f" ({outcome.message})"
-    if outcome.started is not None and outcome.finished is not None:
-        text += f" after {max(0, outcome.finished - outcome.started) / MICROSECONDS:.2f} s"
-    return text

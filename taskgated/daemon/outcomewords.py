@@ -1,0 +1,23 @@
+"""How an attempt ended, in words for the journal."""
+
+from __future__ import annotations
+
+from taskgated.core.job import Outcome, Result
+from taskgated.host.clock import MICROSECONDS
+
+
+def describe(outcome: Outcome) -> str:
+    """An outcome in words."""
+    if outcome.result is Result.SUCCEEDED:
+        text = "succeeded"
+    elif outcome.result is Result.FAILED and outcome.signal is not None:
+        text = f"failed: killed by signal {outcome.signal}"
+    elif outcome.result is Result.FAILED and outcome.exit_code is not None:
+        text = f"failed: exit code {outcome.exit_code}"
+    else:
+        text = str(outcome.result)
+    if outcome.message:
+        text += f" ({outcome.message})"
+    if outcome.started is not None and outcome.finished is not None:
+        text += f" after {max(0, outcome.finished - outcome.started) / MICROSECONDS:.2f} s"
+    return text
