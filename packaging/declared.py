@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from typing import Any
 
 
 def flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
@@ -43,7 +44,13 @@ def own_flags(parser: argparse.ArgumentParser, inner: argparse.ArgumentParser) -
 
 
 def of_a_probe(path: Path) -> argparse.ArgumentParser:
-    """The parser of a probe, which is a program without a suffix, and takes what it shares from beside it."""
+    """The parser of a probe."""
+    parser: argparse.ArgumentParser = probe_module(path).parser()
+    return parser
+
+
+def probe_module(path: Path) -> Any:
+    """A probe as a module: it is a program without a suffix, and takes what it shares from beside it."""
     loader = SourceFileLoader(f"probe_{path.name}", str(path))
     spec = spec_from_loader(loader.name, loader)
     assert spec is not None
@@ -53,8 +60,7 @@ def of_a_probe(path: Path) -> argparse.ArgumentParser:
         loader.exec_module(module)
     finally:
         sys.path[:] = before
-    parser: argparse.ArgumentParser = module.parser()
-    return parser
+    return module
 
 
 def excluded(action: argparse.Action, parser: argparse.ArgumentParser) -> list[str]:

@@ -20,6 +20,7 @@ are started in, no variable ``PYTHON*`` and no installed package changes what th
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import os
 import re
@@ -36,6 +37,8 @@ OPEN, CLOSED, USAGE, UNKNOWN = range(4)
 """Exit statuses."""
 LARGEST = 16 * 1024 * 1024
 """Bytes of an answer that are read; a longer one is not understood."""
+HUGE = 1e300
+"""No number that is read is as large."""
 MOST = 999_999_999
 """The largest number of jobs that the gate reads."""
 TIMEOUT = 8.0
@@ -65,6 +68,9 @@ class Answer:
 
 def main(parser: argparse.ArgumentParser, look: Callable[[argparse.Namespace], Answer]) -> int:
     """Read the command line, look, and say what was found; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the locale cannot say
     options = parser.parse_args()
     try:
         with Deadline(options.timeout):
@@ -74,6 +80,9 @@ def main(parser: argparse.ArgumentParser, look: Callable[[argparse.Namespace], A
         return UNKNOWN
     except RecursionError:
         print(f"{parser.prog}: the answer is nested too deeply", file=sys.stderr)
+        return UNKNOWN
+    except Exception as error:  # Python would end with 1, which is an answer
+        print(f"{parser.prog}: a fault of this probe: {one_line(repr(error), 400)}", file=sys.stderr)
         return UNKNOWN
     if answer.is_open and answer.room is not None:
         print(answer.room)
@@ -169,14 +178,14 @@ def count(text: str) -> int:
 
 
 def as_number(value: object) -> int | float | None:
-    """A number that JSON or a text holds; None if it holds none, or one that is not finite."""
+    """A number that JSON or a text holds; None if it holds none, or one that is not finite or huge."""
     if isinstance(value, str):
         if re.fullmatch(r"\s*[-+]?\d{1,300}\s*", value, re.ASCII):
             return int(value)
         if not re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*", value, re.ASCII | re.IGNORECASE):
             return None
         value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -HUGE < value < HUGE:
         return None
     return value
 

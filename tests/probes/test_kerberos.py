@@ -205,6 +205,12 @@ def test_another_klist_is_an_error(tmp_path: Path, text: str) -> None:
     assert (said.status, "as that of MIT Kerberos" in said.why) == (UNKNOWN, True)
 
 
+def test_a_time_that_is_none_is_an_error(tmp_path: Path) -> None:
+    path = klist(tmp_path, f"{HEAD}\n13/45/26 25:61:00  13/45/26 25:61:00  krbtgt/EXAMPLE.ORG@EXAMPLE.ORG")
+    said = ask("kerberos", path=path)
+    assert (said.status, "no time: '13/45/26 25:61:00'" in said.why) == (UNKNOWN, True)
+
+
 def test_no_cache_at_all(tmp_path: Path) -> None:
     assert ask("kerberos", "--principal", "etl@EXAMPLE.ORG", path=klist(tmp_path, "")).status == CLOSED
     assert ask("kerberos", "--for", "soon").status == USAGE

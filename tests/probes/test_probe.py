@@ -115,7 +115,10 @@ def test_a_condition_that_does_not_hold(condition: str, value: object) -> None:
     assert not probe.Condition(condition).holds(value)
 
 
-@pytest.mark.parametrize("value", ["many", "", None, [1], {"a": 1}, True, math.nan, "nan", "inf", "1_000", "0x10"])
+@pytest.mark.parametrize(
+    "value",
+    ["many", "", None, [1], {"a": 1}, True, math.nan, "nan", "inf", "1_000", "0x10", 10**400, "9" * 400, 1e301],
+)
 def test_what_is_no_number_is_not_compared_as_one(value: object) -> None:
     with pytest.raises(probe.Unknown, match="no number to compare"):
         probe.Condition("< 10").holds(value)
@@ -131,6 +134,28 @@ def test_no_condition(text: str) -> None:
 def test_text_from_outside_is_one_line_that_obeys_nothing(text: str) -> None:
     shown = probe.one_line(text)
     assert shown.isprintable() and len(shown) <= 80
+
+
+def test_a_fault_of_a_probe_is_no_answer(tmp_path: Path) -> None:
+    """Python would end with 1."""
+    shutil.copytree(PROBES, tmp_path / "p", ignore=shutil.ignore_patterns("__pycache__"))
+    program = tmp_path / "p" / "slurm"
+    program.write_text(program.read_text().replace("    said, wrong = [], []\n", "    said, wrong = [][0], []\n"))
+    command = [sys.executable, "-IBS", program, "--max-pending", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (UNKNOWN, "")
+    assert done.stderr == "slurm: a fault of this probe: IndexError('list index out of range')\n"
+
+
+def test_what_the_locale_cannot_say_is_said_in_another_way(tmp_path: Path) -> None:
+    """Isolated, Python takes the encoding of the locale; here that of a program which has replaced it."""
+    script = tmp_path / "say"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(PROBES)!r}); import probe; sys.stdout.reconfigure(encoding='ascii')\n"
+        "probe.main(probe.new_parser('x', ''), lambda options: probe.Answer(True, 'caf\\u00e9 \\udc80'))\n"
+    )
+    done = subprocess.run([sys.executable, "-IBS", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("caf\\xe9\n", "")
 
 
 def test_a_program_that_writes_without_end_is_stopped(tmp_path: Path) -> None:
