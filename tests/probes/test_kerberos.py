@@ -121,6 +121,10 @@ def test_a_ticket_that_has_expired(realm: Realm) -> None:
 def test_no_ticket(realm: Realm) -> None:
     for said in (realm.probe(), realm.probe("--cache", f"FILE:{realm.directory}/nothing")):
         assert (said.status, said.why.startswith("there is no ticket: No credentials cache found")) == (CLOSED, True)
+    (realm.directory / "none").mkdir()
+    for cache in (f"FILE:{realm.directory}/nothing", f"DIR:{realm.directory}/none"):
+        said = realm.probe("--principal", f"etl@{REALM}", KRB5CCNAME=cache)
+        assert (said.status, said.why) == (CLOSED, f"there is no ticket of etl@{REALM}")
 
 
 def test_whose_ticket_it_is(realm: Realm, hour: str) -> None:
