@@ -49,4 +49,6 @@ class Event(enum.StrEnum):
     OUTPUTS_HANG = "5b8e1a0f27d94a5f9c0f8a7de1b3c632"
     OUTPUTS_ANSWER = "5b8e1a0f27d94a5f9c0f8a7de1b3c633"
     OVERRIDDEN = "5b8e1a0f27d94a5f9c0f8a7de1b3c670"
+    QUEUE_CLOSED = "5b8e1a0f27d94a5f9c0f8a7de1b3c671"
+    QUEUE_OPENED = "5b8e1a0f27d94a5f9c0f8a7de1b3c672"
     INTERNAL_ERROR = "5b8e1a0f27d94a5f9c0f8a7de1b3c615"

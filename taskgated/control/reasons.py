@@ -9,6 +9,8 @@ from taskgated.core.reasons import (
     AllBusy,
     AllPaused,
     ArrayFull,
+    BreakerOpen,
+    CanaryFirst,
     Draining,
     Held,
     Kind,
@@ -45,6 +47,11 @@ def worded(reason: Reason) -> str:
         case RateUsedUp(queue, starts, per, left):
             text = f"queue {queue} may start {counted(starts, 'job')} per {units.format_duration(per)}"
             return f"{text}; the next may in {left / MICROSECONDS:.1f} s"
+        case BreakerOpen(queue, failures, left):
+            text = f"queue {queue} is closed, as its jobs failed ({failures} in a row close it)"
+            return f"{text}; one is tried in {left / MICROSECONDS:.1f} s"
+        case CanaryFirst(queue, job):
+            return f"the jobs of queue {queue} failed; job {job} is tried first"
         case AllBusy(running, workers):
             run = "runs" if running == 1 else "run"
             return f"{counted(running, 'job')} of at most {workers} {run}, over all queues"
@@ -100,6 +107,10 @@ ADVICE: dict[Kind, tuple[str, str]] = {
     Kind.RATE: (
         "As many jobs of its queue have started as may within a time (rate).",
         "Wait; left says how long. Or raise the rate.",
+    ),
+    Kind.BREAKER: (
+        "Jobs of its queue failed one after the other, and closed it (breaker).",
+        "See why they failed; once one that is tried succeeds, the others go on.",
     ),
     Kind.PAUSED: (
         "Its queue is paused by hand, or all queues are.",

@@ -27,12 +27,17 @@ class Shut:
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """So many more may start until somebody looks again; with 0 it is shut, for that reason. ``spent``: a start that
-    was decided has used up one of them also if it does not come about."""
+    was decided has used up one of them also if it does not come about. ``until_end``: when a job of the queue ends,
+    nothing of it starts until somebody has looked: that end may shut the door."""
 
     left: int
     reason: DoorReason
     spent: bool = False
+    until_end: bool = False
 
+
+MANY = 2**31
+"""An allowance that nothing uses up."""
 
 Door = Shut | Allowance
 Key = tuple[str | None, Kind]
@@ -44,12 +49,16 @@ class Doors:
 
     def __init__(self) -> None:
         self._doors: dict[str | None, dict[Kind, Door]] = {}
+        self.unsure: set[str] = set()
+        """Queues of which nothing may start until somebody has looked."""
 
     def __bool__(self) -> bool:
         return bool(self._doors)
 
     def put(self, doors: Mapping[Key, Door | None]) -> None:
-        """From now on these hold, by queue and kind; None: that one is open. All others stay as they are."""
+        """Somebody has looked: from now on these hold, by queue and kind; None: that one is open. All others stay as
+        they are."""
+        self.unsure.clear()
         for (queue, kind), door in doors.items():
             of_queue = self._doors.setdefault(queue, {})
             if door is None:
@@ -77,6 +86,11 @@ class Doors:
     def refused(self, queue: str) -> None:
         """A start that was decided does not come about."""
         self._count(queue, 1)
+
+    def ended(self, queue: str) -> None:
+        """A job of that queue has ended."""
+        if any(isinstance(door, Allowance) and door.until_end for door in self._before(queue)):
+            self.unsure.add(queue)
 
     def _before(self, queue: str) -> Iterator[Door]:
         for key in (EVERY, queue):

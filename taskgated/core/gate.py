@@ -152,6 +152,7 @@ class Gate:
         if finish is None:
             return []
         self._place_freed(finish.job)
+        self.doors.ended(finish.job.queue)
         return [finish, *self._pump()]
 
     def worker_died(self, worker: str) -> Job | None:
@@ -202,7 +203,7 @@ class Gate:
         return actions
 
     def _may_start(self, job: Job) -> bool:
-        return not reasons(job, self.situation())
+        return job.queue not in self.doors.unsure and not reasons(job, self.situation())
 
     def _wanted(self) -> dict[str, int]:
         """How many jobs of which queue to ask for: those that could start here soon, none that could not.

@@ -101,6 +101,26 @@ class RateUsedUp:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerOpen:
+    """``failures`` jobs of its queue in a row have failed, or one that was tried since; ``left``: microseconds until
+    one is tried."""
+
+    kind: ClassVar[Kind] = Kind.BREAKER
+    queue: str
+    failures: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryFirst:
+    """After failures of its queue one job is tried alone, and runs: ``job``."""
+
+    kind: ClassVar[Kind] = Kind.BREAKER
+    queue: str
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
 class AllBusy:
     """As many jobs run as may run in all."""
 
@@ -150,7 +170,7 @@ class AboutToStart:
     kind: ClassVar[Kind] = Kind.ORDER
 
 
-DoorReason = Paused | AllPaused | RateUsedUp
+DoorReason = Paused | AllPaused | RateUsedUp | BreakerOpen | CanaryFirst
 """Those of what closes a whole queue (``core/doors.py``)."""
 
 Reason = (

@@ -15,6 +15,7 @@ from taskgated.control.interface import gate_interface
 from taskgated.control.reading import Outputs
 from taskgated.core.gate import Gate
 from taskgated.daemon import troubles
+from taskgated.daemon.breakers import Breakers
 from taskgated.daemon.byhand import JobsByHand
 from taskgated.daemon.cancelling import Cancelling
 from taskgated.daemon.checks import Answers, Check, Descriptors, Doors
@@ -150,7 +151,10 @@ class Daemon:
         self._doorkeeper = Doorkeeper(self._loop, self._gate, self._conductor, uptime)
         self._overrides.changed.add(self._doorkeeper.soon)
         self._ledger.changed.add(self._doorkeeper.soon)
-        for book in (Rates(uptime),):
+        for book in (
+            Rates(uptime),
+            Breakers(uptime, self._journal, self._gate.attempts.__contains__),
+        ):
             self._ledger.add(book, self._in_force.now)
             self._doorkeeper.add(book)
         self._ledger.opened()

@@ -88,5 +88,5 @@ class Doorkeeper:
         if again < float("inf"):  # the loop's timers stand still while the host is suspended
             self._later = self._loop.after(min(WALL_CHECK, max(0.0, again)), self.look)
         changed = {key: door for key, door in doors.items() if door != self._gate.doors.get(*key)}
-        if changed:
+        if changed or self._gate.doors.unsure:
             self._conductor.do(self._gate.looked(changed))

@@ -94,7 +94,8 @@ class Book(ABC, Generic[S, P]):
 
 
 class Ledger:
-    """``changed`` is told when a page has: what it decides may be another."""
+    """``changed`` is told when something has happened in a queue that has a page: somebody has to look at what is
+    decided now."""
 
     def __init__(self, store: StoreClient, journal: Journal, before: Mapping[str, str]) -> None:
         self._store = store
@@ -161,16 +162,18 @@ class Ledger:
 
     def _turned(self, queue: str, turn: Callable[[Book[Any, Any], Any, Any], Any]) -> Kept:
         values: dict[str, str | None] = {}
-        durable = False
+        durable = known = False
         for book in self._books:
             if queue in book.pages:
+                known = True
                 settings, before = book.pages[queue]
                 page = turn(book, settings, before)
                 if page is not None and page != before:
                     book.pages[queue] = (settings, page)
-                    values[book.key(queue)] = json.dumps(asdict(page), separators=(",", ":"))
+                    said = {name: value for name, value in asdict(page).items() if value is not None}
+                    values[book.key(queue)] = json.dumps(said, separators=(",", ":"))
                     durable = durable or book.durable
-        if values:
+        if known:
             self.changed.tell()
         return Kept(values, durable)
 

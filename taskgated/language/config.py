@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from taskgated.core import plain
+from taskgated.core.breaker import Breaker
 from taskgated.core.capacity import Policy
 from taskgated.core.fixed import DEFAULT_QUEUE
 from taskgated.core.job import Dialect, Output, Spec
@@ -61,6 +62,7 @@ class QueueConfig:
     name: str
     limit: int | None = None
     rate: Rate | None = None
+    breaker: Breaker | None = None
     defaults: Mapping[str, object] = field(default_factory=dict)
     handler: tuple[str, ...] | None = None
     require: Require | None = None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from taskgated.core import plain
+from taskgated.core.breaker import Breaker
 from taskgated.core.rate import Rate
 from taskgated.language.declare import Check, Key, Type, keys_of, section
 from taskgated.language.nodes import Entries, Node, node_at
@@ -58,4 +59,12 @@ RATE = _policy(
     Key("burst", integer(1, 1_000_000), "how many of them may start back to back; the others evenly", "starts"),
     required=("starts", "per"),
     against=_against_rate,
+)
+
+BREAKER = _policy(
+    Breaker,
+    Key("failures", integer(1, 1000), "how many attempts in a row have to fail", ""),
+    Key("within", positive(duration), "how long ago the first of them at most"),
+    Key("pause", positive(duration), "how long nothing starts then, before one job is tried"),
+    required=("failures",),
 )

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from taskgated.core.capacity import Policy, reasons
-from taskgated.core.doors import EVERY, Allowance, Door, Doors, Key, Shut
+from taskgated.core.doors import EVERY, MANY, Allowance, Door, Doors, Key, Shut
 from taskgated.core.gate import Action, Fetch, Gate, Start
+from taskgated.core.job import Result
 from taskgated.core.reasons import AllPaused, Kind, NoWorker, Paused
 from tests.core.test_decisions import GateMachine, Harness, job
 
@@ -116,6 +117,26 @@ class TestGate:
         h.settle()
         assert len(h.on_worker) == 5
 
+    def test_an_end_may_keep_others_from_starting_until_somebody_looks(self) -> None:
+        door = Allowance(MANY, WHY, until_end=True)
+        h = Harness(2, {"etl": 1}, 2)
+        for worker in "ab":
+            h.do(h.gate.worker_idle(worker))
+        h.do(h.gate.looked({("etl", A): door}))
+        for queue in ("etl", "etl", "x", "x"):
+            h.add(queue, 50)
+        h.settle()
+        (worker,) = (worker for worker, one in h.on_worker.items() if one.queue == "etl")
+        h.finish(worker, Result.SUCCEEDED)
+        h.settle()
+        assert [one.queue for one in h.on_worker.values()] == ["x", "x"]
+        h.finish("a", Result.SUCCEEDED)
+        h.settle()
+        assert [one.queue for one in h.on_worker.values()] == ["x"], "nobody has looked"
+        h.do(h.gate.looked({}))
+        h.settle()
+        assert sorted(one.queue for one in h.on_worker.values()) == ["etl", "x"]
+
     def test_a_door_stops_nothing_that_is_decided(self) -> None:
         gate = Gate(Policy(1, 1, {}), [], lambda: 0.5)
         gate.worker_idle("w")
@@ -155,6 +176,12 @@ class DoorHarness(Harness):
                         assert self.left[key] >= 0, f"{key} does not let it start"
         super().do(actions)
 
+    def settle(self) -> None:
+        super().settle()
+        while self.gate.doors.unsure:
+            self.do(self.gate.looked({}))
+            super().settle()
+
     def restart(self, idle: Iterable[str]) -> None:
         super().restart([])  # nothing starts before somebody has looked
         self.look(dict(self.doors))
@@ -166,7 +193,7 @@ class DoorHarness(Harness):
 doors = st.one_of(
     st.none(),
     st.just(Shut(WHY)),
-    st.builds(Allowance, st.integers(0, 3), st.just(WHY), st.just(True)),
+    st.builds(Allowance, st.integers(0, 3), st.just(WHY), st.just(True), st.booleans()),
 )
 
 

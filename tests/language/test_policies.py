@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from taskgated.core.breaker import Breaker
 from taskgated.core.rate import Rate
 from taskgated.errors import ConfigError
 from taskgated.host.paths import Layout
@@ -47,11 +48,19 @@ def test_a_rate(tmp_path: Path) -> None:
         ("rate: {starts: 3, per: 1min, burst: 4}", "1:52: burst: 4 can never start back to back, as starts is 3"),
         ("rate: {starts: 0, per: 1min}", "1:31: starts: 0 is not between 1 and 1000000"),
         ("rate: {starts: 3, per: 0}", "1:39: per: must be more than nothing"),
+        ("breaker: {within: 1min}", "1:25: 'failures' is missing"),
+        ("breaker: {failures: 3, pause: 0}", "1:46: pause: must be more than nothing"),
         ("rate: {start: 3, per: 1min}", "1:23: unknown key 'start'"),
     ],
 )
 def test_what_contradicts_itself_is_refused_where_it_stands(tmp_path: Path, policy: str, wrong: str) -> None:
     assert any(one.startswith(wrong) for one in problems(tmp_path, policy)), problems(tmp_path / "again", policy)
+
+
+def test_a_breaker(tmp_path: Path) -> None:
+    assert etl(tmp_path / "a", "breaker: {failures: 5}").breaker == Breaker(5, 600.0, 300.0)
+    assert etl(tmp_path / "b", "breaker: {failures: 5, within: 1min, pause: 1s}").breaker == Breaker(5, 60.0, 1.0)
+    assert etl(tmp_path / "c", "breaker: none").breaker is None
 
 
 def test_a_later_file_says_all_of_a_policy_or_that_there_is_none(tmp_path: Path) -> None:
