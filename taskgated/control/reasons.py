@@ -22,8 +22,11 @@ from taskgated.core.reasons import (
     QueueFull,
     RateUsedUp,
     Reason,
+    UserFull,
+    UserFullInQueue,
 )
 from taskgated.host.clock import MICROSECONDS
+from taskgated.host.identity import user_name
 from taskgated.language import units
 from taskgated.protocol.replies import ShownReason
 from taskgated.store.byhand import COUNTED
@@ -38,6 +41,10 @@ def worded(reason: Reason) -> str:
             return f"it is due in {left / MICROSECONDS:.1f} s"
         case QueueFull(queue, running, limit):
             return f"queue {queue} runs {running} of at most {limit}"
+        case UserFull(owner, running, limit):
+            return f"{user_name(owner)} runs {running} of at most {limit}, over all queues"
+        case UserFullInQueue(owner, queue, running, limit):
+            return f"{user_name(owner)} runs {running} of at most {limit} in queue {queue}"
         case ArrayFull(array, at_most):
             return f"at most {counted(at_most, 'job')} of array {array} may run at once, and others came first"
         case Paused(queue):
@@ -52,9 +59,9 @@ def worded(reason: Reason) -> str:
             return f"{text}; one is tried in {left / MICROSECONDS:.1f} s"
         case CanaryFirst(queue, job):
             return f"the jobs of queue {queue} failed; job {job} is tried first"
-        case AllBusy(running, workers):
+        case AllBusy(running, limit):
             run = "runs" if running == 1 else "run"
-            return f"{counted(running, 'job')} of at most {workers} {run}, over all queues"
+            return f"{counted(running, 'job')} of at most {limit} {run}, over all queues"
         case NoWorker(running, workers):
             return f"no worker is there for it: {running} of {workers} run jobs, another has to come first"
         case Draining():
@@ -98,7 +105,11 @@ ADVICE: dict[Kind, tuple[str, str]] = {
     ),
     Kind.LIMIT: (
         "As many jobs run as may over all queues.",
-        "Wait for one of them to end, or raise workers.",
+        "Wait for one of them to end, or raise limit, or workers.",
+    ),
+    Kind.USER_LIMIT: (
+        "As many jobs of its user run as one may, over all queues or in its queue (user_limit).",
+        "Wait for one of them to end, or raise the limit.",
     ),
     Kind.MACHINE: (
         "The host has no room for it: the disk of the gate takes no record of a start.",

@@ -17,18 +17,41 @@ from typing import Protocol
 
 from taskgated.core.doors import Doors
 from taskgated.core.job import Clock, Job
-from taskgated.core.reasons import AllBusy, ArrayFull, Draining, Held, NotDue, NoWorker, QueueFull, Reason
+from taskgated.core.order import Lane
+from taskgated.core.reasons import (
+    AllBusy,
+    ArrayFull,
+    Draining,
+    Held,
+    NotDue,
+    NoWorker,
+    QueueFull,
+    Reason,
+    UserFull,
+    UserFullInQueue,
+)
 from taskgated.core.state import State
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The part of the configuration that decides. ``workers``: jobs that may run at once in all; ``ready_queue``: how
-    many the gate keeps ready; ``limits``: of a queue's jobs at once, only of the queues that have one."""
+    """The part of the configuration that decides. ``workers``: jobs that may run at once, each on a worker;
+    ``ready_queue``: how many the gate keeps ready; ``limits``: of a queue's jobs at once, of the queues that have a
+    limit; ``user_limits``: the same of each user in such a queue; ``limit``: of all jobs at once; ``user_limit``: of
+    those of one user, but for the ``users`` (by uid) who have a limit of their own. None: no bound."""
 
     workers: int
     ready_queue: int
-    limits: Mapping[str, int]
+    limits: Mapping[str, int] = field(default_factory=dict)
+    limit: int | None = None
+    user_limit: int | None = None
+    users: Mapping[int, int] = field(default_factory=dict)
+    user_limits: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def at_once(self) -> int:
+        """How many jobs may run at once in all."""
+        return self.workers if self.limit is None else min(self.workers, self.limit)
 
 
 # -- capacities ----------------------------------------------------------------------------------
@@ -58,11 +81,37 @@ class QueuePlaces:
 
 
 @dataclass(frozen=True, slots=True)
+class UserPlaces:
+    """How many jobs of a user run at once, over all queues."""
+
+    owner: int
+
+    def total(self, policy: Policy) -> int | None:
+        return policy.users.get(self.owner, policy.user_limit)
+
+    def short(self, used: int, total: int) -> Reason:
+        return UserFull(self.owner, used, total)
+
+
+@dataclass(frozen=True, slots=True)
+class LanePlaces:
+    """How many jobs of a user run at once in a queue."""
+
+    lane: Lane
+
+    def total(self, policy: Policy) -> int | None:
+        return policy.user_limits.get(self.lane.queue)
+
+    def short(self, used: int, total: int) -> Reason:
+        return UserFullInQueue(self.lane.owner, self.lane.queue, used, total)
+
+
+@dataclass(frozen=True, slots=True)
 class AllPlaces:
     """How many jobs run at once in all."""
 
     def total(self, policy: Policy) -> int | None:
-        return policy.workers
+        return policy.at_once
 
     def short(self, used: int, total: int) -> Reason:
         return AllBusy(used, total)
@@ -76,15 +125,21 @@ class Line:
     """What of a job decides what it demands."""
 
     queue: str
+    owner: int
 
 
 def line(job: Job) -> Line:
-    return Line(job.queue)
+    return Line(job.queue, job.owner)
 
 
 def demands(line: Line) -> Mapping[Capacity, int]:
     """How much a job of that line takes of what, from the moment its start is decided until nothing of it is left."""
-    return {QueuePlaces(line.queue): 1, ALL: 1}
+    return {
+        QueuePlaces(line.queue): 1,
+        LanePlaces(Lane(line.queue, line.owner)): 1,
+        UserPlaces(line.owner): 1,
+        ALL: 1,
+    }
 
 
 class Capacities:
@@ -116,21 +171,19 @@ class Capacities:
         held = self._held.get(capacity)
         return 0 if held is None else sum(held.values())
 
-    def bounded(self, queue: str) -> bool:
-        """Whether this queue has a limit of its own."""
-        return queue in self.policy.limits
-
-    def room(self, queue: str) -> int | None:
-        """How many more of this queue could run, if none of another did; negative after a reload that took places
-        away, None without a bound."""
-        if not self.bounded(queue):
-            return None
-        return self.policy.limits[queue] - self.used(QueuePlaces(queue))
+    def room(self, capacity: Capacity) -> int | None:
+        """How much of it is left; negative after a reload that took some away, None without a bound."""
+        total = capacity.total(self.policy)
+        return None if total is None else total - self.used(capacity)
 
     def full(self, queue: str) -> bool:
         """Whether the queue itself lets nothing more start."""
-        room = self.room(queue)
+        room = self.room(QueuePlaces(queue))
         return room is not None and room <= 0
+
+    def scarce(self, line: Line) -> list[Capacity]:
+        """What a job of that line takes that has a bound, beside what all take."""
+        return [capacity for capacity in demands(line) if capacity != ALL and capacity.total(self.policy) is not None]
 
     def sanity_check(self, running: Mapping[int, Job]) -> None:
         """For tests: each job that runs holds what it demands, and nothing else is held."""
@@ -173,8 +226,8 @@ def _reasons(job: Job, now: Situation) -> Iterator[Reason]:
         yield ArrayFull(job.array, job.spec.array.at_most or 0)
     yield from now.doors.reasons(job.queue)
     yield from now.capacities.short(line(job))
-    running, workers = now.capacities.used(ALL), now.capacities.policy.workers
-    if running < workers and not now.idle:
-        yield NoWorker(running, workers)
+    running, policy = now.capacities.used(ALL), now.capacities.policy
+    if running < policy.at_once and not now.idle:
+        yield NoWorker(running, policy.workers)
     if now.draining:
         yield Draining()

@@ -16,51 +16,48 @@ from dataclasses import dataclass
 from math import inf
 
 from taskgated.core.attempts import Attempts, Start, Told
-from taskgated.core.capacity import Capacities, Policy, Situation, reasons
-from taskgated.core.doors import Door, Doors, Key
+from taskgated.core.capacity import ALL, Capacities, Capacity, Line, Policy, QueuePlaces, Situation, line, reasons
+from taskgated.core.doors import EVERY, Door, Doors, Key
 from taskgated.core.job import Job, Outcome
+from taskgated.core.lanes import Unseen
+from taskgated.core.order import FIRST, Lane, Rank
 from taskgated.core.ready import ReadyQueue
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Ask the store for the best queued jobs: at most so many of each of these queues, those of them that are
-    ``known`` (per id their queue) left out of the answer."""
+    """Ask the store for the best queued jobs of these lanes: at most so many of each, at most ``most`` of all, those
+    that are ``known`` (by id) left out."""
 
-    wanted: Mapping[str, int]
-    known: Mapping[int, str]
-
-    @property
-    def most(self) -> int:
-        """Of all queues together the best so many will do: that is more than can be ready, however many queues there
-        are."""
-        return max(1000, 2 * max(self.wanted.values(), default=0))
+    wanted: Mapping[Lane, int]
+    known: frozenset[int]
+    most: int
 
 
 Action = Fetch | Start | Told
 
+MOST = 1000
+"""Jobs that are asked for at once, at most."""
+
 
 class Gate:
-    """The state of the gate. Workers are names; the caller knows the processes behind them. ``queues``: those that
-    may hold jobs; ``chance`` and ``left``: as of ``Attempts``."""
+    """The state of the gate. Workers are names; the caller knows the processes behind them. ``lanes``: those that
+    have jobs which may run, each with the rank of the first; ``chance`` and ``left``: as of ``Attempts``."""
 
     def __init__(
         self,
         policy: Policy,
-        queues: Iterable[str],
+        lanes: Mapping[Lane, Rank],
         chance: Callable[[], float],
         left: Callable[[Job], float] = lambda job: inf,
     ) -> None:
         self.capacities = Capacities(policy)
         self.doors = Doors()
         self.attempts = Attempts(self.capacities, chance, left)
-        self.ready = ReadyQueue(policy.ready_queue)
+        self.ready = ReadyQueue(policy.ready_queue, self._scarce)
         self._idle: dict[str, None] = {}  # in order: the one idle longest first
-        self._hungry: dict[str, None] = dict.fromkeys(queues)  # queues that may hold jobs unseen here
+        self._unseen = Unseen(lanes)
         self._fetching = False
-        self._stale = False  # the answer under way was asked for before something changed
-        self._freed: set[str] = set()  # bounded queues in which a place came free since the last question
-        self._newcomer: int | None = None  # the best priority that came since the last question
         self.draining = False
 
     # -- what it says of itself ------------------------------------------------------------------
@@ -71,60 +68,60 @@ class Gate:
 
     # -- events ----------------------------------------------------------------------------------
 
-    def reload(self, policy: Policy, queues: Iterable[str]) -> list[Action]:
+    def reload(self, policy: Policy) -> list[Action]:
         """A new configuration: what runs is not touched, what is ready is chosen anew."""
+        ready = list(self.ready)
         self.capacities.policy = policy
-        self._hungry.update(dict.fromkeys([*queues, *self.ready.queues]))
-        self.ready = ReadyQueue(policy.ready_queue)
-        self._stale = self._fetching
+        self.ready = ReadyQueue(policy.ready_queue, self._scarce)
+        for job in ready:
+            self._unseen.note(job.lane, job.rank)
+        self._unseen.reopen()
         return self._pump()
 
     def looked(self, doors: Mapping[Key, Door | None]) -> list[Action]:
         """These doors hold from now on (``Doors.put``). A queue whose jobs could not be looked at before is asked for
         at once: the best of all may wait there."""
-        before = {queue: self.doors.room(queue) for queue in {*self._hungry, *self.ready.queues}}
         self.doors.put(doors)
         self._trim()
-        for queue, room in before.items():
-            now = self.doors.room(queue)
-            if room is not None and (now is None or now > room) and queue in self._hungry:
-                self._freed.add(queue)
+        for queue, _ in doors:
+            if queue is EVERY:
+                self._unseen.reopen()
+            else:
+                self._unseen.queue_changed(queue)
         return self._pump()
 
-    def queued(self, queue: str, priority: int) -> list[Action]:
-        """Jobs came (or came back) to a queue, the best of them of that priority."""
-        self._hungry[queue] = None
-        self._newcomer = priority if self._newcomer is None else max(priority, self._newcomer)
-        if self._fetching:
-            self._stale = True
-            return []
+    def look_again(self, lanes: Mapping[Lane, Rank]) -> list[Action]:
+        """These lanes have jobs which may run, each the first with that rank; what was known of the order of jobs
+        may have changed. To look again is always right."""
+        for lane, rank in lanes.items():
+            self._unseen.note(lane, rank)
+        return self.reload(self.capacities.policy)
+
+    def queued(self, lane: Lane, rank: Rank) -> list[Action]:
+        """Jobs came (or came back) to a lane, the first of them with that rank."""
+        self._unseen.note(lane, rank)
         return self._pump()
 
     def offered(self, jobs: Iterable[Job]) -> list[Action]:
         """These jobs came, and they are all that came.
 
-        Where nothing else of their queue waits in the store unseen, they need not be asked for again. The answer to
-        a question that was asked meanwhile may have brought them before, so that some run already.
+        One that comes before all that wait unseen need not be asked for again. The answer to a question that was
+        asked meanwhile may have brought it before, so that it runs already.
         """
         for job in jobs:
-            if self._fetching or job.queue in self._hungry:
-                self._hungry[job.queue] = None
-                self._stale = self._fetching
-                self._newcomer = max(job.priority, self._newcomer or 0)
+            first = self._unseen.first
+            heads = [self._unseen.head(lane) for lane in (job.lane, first) if lane is not None]
+            if self._fetching or any(head is not None and head < job.rank for head in heads):
+                self._unseen.note(job.lane, job.rank)
             else:
                 self._admit(job)
-        return [] if self._fetching else self._pump()
+        return self._pump()
 
-    def fetched(self, jobs: Iterable[Job], asked: Fetch, *, whole: bool = True) -> list[Action]:
-        """The store's answer to ``asked``. ``whole``: what it does not have, there is not."""
+    def fetched(self, jobs: Iterable[Job], rest: Mapping[Lane, Rank]) -> list[Action]:
+        """The store's answer to the last ``Fetch``. ``rest``: the lanes that have more, each with the rank of the
+        first that is neither in the answer nor was known."""
         self._fetching = False
-        jobs = list(jobs)
-        if whole and not self._stale:
-            found = Counter([*(j.queue for j in jobs), *asked.known.values()])
-            for queue, number in asked.wanted.items():
-                if found[queue] < number:
-                    self._hungry.pop(queue, None)
-        self._stale = False
+        self._unseen.answered(rest)
         for job in jobs:
             self._admit(job)
         return self._pump()
@@ -139,11 +136,13 @@ class Gate:
 
     def start_refused(self, job: int) -> list[Action]:
         """The store would not start it: it was cancelled in the meantime, or is not what it was when it was offered.
-        What there is of its queue is asked for again, and its worker is free."""
+        What there is of its lane is asked for again, and its worker is free."""
         refused, worker = self.attempts.refused(job)
-        self._place_freed(refused)
-        self._hungry[refused.queue] = None
-        self.doors.refused(refused.queue)
+        self._changed(refused)
+        self._unseen.note(refused.lane, FIRST)
+        if self.doors:
+            self.doors.refused(refused.queue)
+            self._unseen.reopen()  # before every queue there may be one more that may start
         return self._pump() if worker is None else self.worker_idle(worker)
 
     def ended(self, outcome: Outcome, worker: str | None, *, crashed: bool = False) -> list[Action]:
@@ -151,7 +150,7 @@ class Gate:
         finish = self.attempts.ended(outcome, worker, crashed=crashed)
         if finish is None:
             return []
-        self._place_freed(finish.job)
+        self._changed(finish.job)
         self.doors.ended(finish.job.queue)
         return [finish, *self._pump()]
 
@@ -166,17 +165,18 @@ class Gate:
         ``Stop``; None also leaves what was said before."""
         if job in self.attempts:
             return list(self.attempts.cancel(job, grace))
-        self.ready.remove(job)
+        self.forget(job)
         return self._pump()
 
     def forget(self, job: int) -> None:
         """A queued job is no candidate any more (held, cancelled, expired)."""
-        self.ready.remove(job)
+        if (gone := self.ready.remove(job)) is not None:
+            self._changed(gone)
 
     def dropped(self, jobs: Iterable[int]) -> list[Action]:
         """The same of many; others may come in their place."""
         for job in jobs:
-            self.ready.remove(job)
+            self.forget(job)
         return self._pump()
 
     def drain(self) -> None:
@@ -190,73 +190,127 @@ class Gate:
         actions: list[Action] = []
         if self.draining:
             return actions
-        while self._idle and (job := self.ready.take(self._may_start)):
+        while self._idle and self._places() and (job := self.ready.take(self._may_start)):
             worker = next(iter(self._idle))
             del self._idle[worker]
             actions.append(self.attempts.begin(job, worker))
             self.doors.started(job.queue)
             self._trim()
-        if not self._fetching and (wanted := self._wanted()):
+        if not self._fetching and (fetch := self._question()) is not None:
             self._fetching = True
-            known = {job: queue for queue in wanted for job in self.ready.ids(queue)}
-            actions.append(Fetch(wanted, known))
+            actions.append(fetch)
         return actions
+
+    def _places(self) -> bool:
+        """Whether all together let a job start, if none of its own keeps it."""
+        room = self._room(ALL)
+        return room is None or room > 0
 
     def _may_start(self, job: Job) -> bool:
         return job.queue not in self.doors.unsure and not reasons(job, self.situation())
 
-    def _wanted(self) -> dict[str, int]:
-        """How many jobs of which queue to ask for: those that could start here soon, none that could not.
+    def _question(self) -> Fetch | None:
+        """Ask for those that could start here soon, for none that could not.
 
-        It is asked when the ready queue is more than half empty, or when there may be better ones than it has: in a
-        queue that had no room for them until now, or, of some that came, in any.
+        It is asked when the ready queue is more than half empty, or when there may be better ones than it has. As
+        many of the lanes with the earliest jobs as jobs are wanted surely have the best of all.
         """
-        newcomer, self._newcomer = self._newcomer, None
-        freed, self._freed = self._freed & self._hungry.keys(), set()
-        outranks = newcomer is not None and self.ready.outranked_by(newcomer)
-        if outranks or self.ready.room * 2 > self.ready.capacity:
-            asked: Iterable[str] = self._hungry
-        else:
-            asked = freed
-        wanted = {}
-        for queue in asked:
-            allowed = self._allowed(queue)
-            if allowed > 0 and (outranks or queue in freed or allowed > self.ready.count(queue)):
-                wanted[queue] = allowed
-        return wanted
+        refill = self.ready.room * 2 > self.ready.capacity
+        worst = self.ready.worst
+        most = 0
+        wanted: dict[Lane, int] = {}
+        of_queue = Counter[str]()
+        while (lane := self._unseen.first) is not None:
+            head = self._unseen.head(lane)
+            assert head is not None
+            better = worst is None or head < worst.rank
+            if not better and not refill:
+                break
+            most = most or min(MOST, self.ready.capacity if better else self.ready.room)
+            if len(wanted) >= most:
+                break
+            if (room := self._allowed(lane, head)) > 0:
+                wanted[lane] = min(room, most)
+                self._unseen.ask(lane)
+                of_queue[lane.queue] += 1
+                places = self._room(QueuePlaces(lane.queue))
+                if places is not None and of_queue[lane.queue] >= places:
+                    self._unseen.close_queue(lane.queue)  # until the answer is there
+        if not wanted:
+            return None
+        return Fetch(wanted, frozenset(job for lane in wanted for job in self.ready.ids(lane)), most)
 
-    def _allowed(self, queue: str) -> int:
-        """How many jobs of a queue may be in the ready queue: what could not start soon would be in the way."""
-        rooms = (self.ready.capacity, self.capacities.room(queue), self.doors.room(queue))
-        return min(room for room in rooms if room is not None)
+    def _room(self, capacity: Capacity) -> int | None:
+        """How many more jobs that take of it could start, if nothing else kept them; None: as many as there are."""
+        rooms = [self.capacities.room(capacity)]
+        if isinstance(capacity, QueuePlaces):
+            rooms.append(self.doors.room(capacity.queue))
+        return min((room for room in rooms if room is not None), default=None)
+
+    def _scarce(self, line: Line) -> list[Capacity]:
+        """What its jobs take beside what all take, and of which there may not be enough."""
+        return list({QueuePlaces(line.queue): None} | dict.fromkeys(self.capacities.scarce(line)))
+
+    def _allowed(self, lane: Lane, head: Rank) -> int:
+        """How many jobs of a lane, the first of that rank, may become ready, if need be in place of worse ones: what
+        could not start soon would be in the way. A lane, or queue, that has none is closed until that may change."""
+        most = self.ready.capacity
+        for capacity in self._scarce(Line(lane.queue, lane.owner)):
+            room = self._room(capacity)
+            if room is None:
+                continue
+            worst = self.ready.worst_taker(capacity)
+            if room <= 0 or (worst is not None and self.ready.takers(capacity) >= room and head >= worst.rank):
+                if isinstance(capacity, QueuePlaces):
+                    self._unseen.close_queue(lane.queue)
+                else:
+                    self._unseen.close(lane)
+                return 0
+            most = min(most, room)
+        return most
 
     def _trim(self) -> None:
         """Out of the ready queue what a door does not let start before the next look."""
         for queue in self.ready.queues if self.doors else ():
-            while self.ready.count(queue) > max(0, self._allowed(queue)):
-                self.ready.remove_worst(queue)
-                self._hungry[queue] = None
+            self._cut(QueuePlaces(queue))
+
+    def _cut(self, capacity: Capacity) -> None:
+        """No more are ready than what there is of it lets start."""
+        room = self._room(capacity)
+        while room is not None and self.ready.takers(capacity) > max(0, room):
+            worst = self.ready.worst_taker(capacity)
+            assert worst is not None
+            self._put_back(worst)
 
     def _admit(self, job: Job) -> None:
         """Into the ready queue, unless the job runs. What must leave the ready queue for that stays queued in the
         store, and is asked for later."""
         if job.id in self.attempts:
             return
-        if (evicted := self.ready.put(job)) is not None:
-            self._hungry[evicted.queue] = None
-        if self.ready.count(job.queue) > self._allowed(job.queue):
-            self.ready.remove_worst(job.queue)
-            self._hungry[job.queue] = None
+        self.ready.put(job)
+        for capacity in self._scarce(line(job)):
+            self._cut(capacity)
+        worst = self.ready.worst
+        if worst is not None and len(self.ready) > self.ready.capacity:
+            self._put_back(worst)
 
-    def _place_freed(self, job: Job) -> None:
-        """A job counts no more."""
-        if job.queue in self._hungry and self.capacities.bounded(job.queue):
-            self._freed.add(job.queue)  # it could not be looked at: the best job of all may wait there
+    def _put_back(self, job: Job) -> None:
+        """It leaves the ready queue, and is among the unseen."""
+        self.ready.drop(job)
+        self._changed(job)
+        self._unseen.note(job.lane, job.rank)
+
+    def _changed(self, job: Job) -> None:
+        """A job has left the ready queue, or counts no more: others may take its place."""
+        self._unseen.changed(job.queue, job.owner)
 
     def sanity_check(self) -> None:
         """Every invariant that must hold between two events; for tests."""
         self.ready.sanity_check()
+        self._unseen.sanity_check()
         assert not any(j.id in self.attempts for j in self.ready)
-        for queue in self.ready.queues:
-            assert self.ready.count(queue) <= self._allowed(queue), "ready, but cannot start soon"
+        for job in self.ready:
+            for capacity in self._scarce(line(job)):
+                room = self._room(capacity)
+                assert room is None or self.ready.takers(capacity) <= room, "ready, but cannot start soon"
         assert not self.attempts.sanity_check() & self._idle.keys(), "a busy worker counts as idle"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from taskgated.core import plain
 from taskgated.core.fixed import DEFAULT_QUEUE
+from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
 from taskgated.core.streams import Stdin, Stream
 from taskgated.text import printable
@@ -186,6 +187,7 @@ _USUAL = Spec.from_json({})
 class Job:
     """One unit of work as the store has it, with what the gate needs to decide about it.
 
+    ``owner``: the uid of who dropped it; ``turn``: see ``core.order``, it keeps that however often it comes back.
     ``attempt`` is the number of the last start (0: never); it only grows. ``failures`` counts attempts
     that failed or timed out, ``crashes`` those that took their worker with them. ``expires``: when it is cancelled if
     it waits then: until its first start as its spec says, and at its ``deadline``, at which what runs of it is ended;
@@ -201,6 +203,8 @@ class Job:
     priority: int
     state: State
     spec: Spec
+    owner: int = 0
+    turn: int = 0
     source: str = ""
     attempt: int = 0
     failures: int = 0
@@ -217,9 +221,13 @@ class Job:
     unreadable: str = ""
 
     @property
-    def rank(self) -> tuple[int, int]:
-        """Sorts the jobs of the gate: higher priority first, then order of arrival."""
-        return (-self.priority, self.id)
+    def rank(self) -> Rank:
+        """Sorts the jobs of the gate."""
+        return (self.turn, self.id)
+
+    @property
+    def lane(self) -> Lane:
+        return Lane(self.queue, self.owner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,67 +3,59 @@
 It holds the jobs that are to start next, best first. Being in it changes nothing about a job: it is still
 queued in the store. So a better job may push the worst one out, and a crash loses nothing.
 
-All jobs are in one order, and those of a line once more in one of their own. So whatever happens to one job costs a
-few steps in heaps, however many are ready, and what can be counted is counted there.
+All jobs are in one order, and those of a line, and those that take of one scarce thing, once more in one of their
+own. So whatever happens to one job costs a few steps in heaps, however many are ready, and what can be counted is
+counted there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from heapq import heapify, heappop, heappush
+from collections.abc import Callable, Iterable, Iterator
 
-from taskgated.core.capacity import Line, line
+from taskgated.core.capacity import Capacity, Line, line
 from taskgated.core.job import Job
-
-_Rank = tuple[int, int]
+from taskgated.core.order import Lane
+from taskgated.core.ranked import Ranked
 
 
 class _Ends:
-    """Some jobs, the best and the worst of them at hand.
-
-    A job that has left stays in the heaps until it is on top of one, or until more of them is gone than there.
-    """
+    """Some jobs, the best and the worst of them at hand."""
 
     def __init__(self) -> None:
         self.jobs: dict[int, Job] = {}
-        self._best: list[_Rank] = []
-        self._worst: list[_Rank] = []  # negated
+        self._up = Ranked[int]()
+        self._down = Ranked[int]()
 
     def add(self, job: Job) -> None:
+        turn, id_ = job.rank
         self.jobs[job.id] = job
-        priority, id_ = job.rank
-        heappush(self._best, (priority, id_))
-        heappush(self._worst, (-priority, -id_))
-        for heap in (self._best, self._worst):
-            if len(heap) > 2 * len(self.jobs) + 16:
-                heap[:] = {rank for rank in heap if self._there(rank)}
-                heapify(heap)
+        self._up.put(job.id, (turn, id_))
+        self._down.put(job.id, (-turn, -id_))
+
+    def drop(self, job: Job) -> None:
+        del self.jobs[job.id]
+        self._up.drop(job.id)
+        self._down.drop(job.id)
 
     @property
-    def best(self) -> Job:
-        return self._top(self._best)
+    def best(self) -> Job | None:
+        return None if (first := self._up.first) is None else self.jobs[first]
 
     @property
-    def worst(self) -> Job:
-        return self._top(self._worst)
-
-    def _top(self, heap: list[_Rank]) -> Job:
-        while not self._there(heap[0]):
-            heappop(heap)
-        return self.jobs[abs(heap[0][1])]
-
-    def _there(self, rank: _Rank) -> bool:
-        job = self.jobs.get(abs(rank[1]))
-        return job is not None and abs(rank[0]) == job.priority
+    def worst(self) -> Job | None:
+        return None if (last := self._down.first) is None else self.jobs[last]
 
 
 class ReadyQueue:
-    """At most ``capacity`` jobs in order of their rank."""
+    """At most ``capacity`` jobs in order of their rank. ``scarce``: of what such a job takes that there is a bound
+    on, beside what all take; it is the same for a job as long as that is here."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, scarce: Callable[[Line], Iterable[Capacity]] = lambda line: ()) -> None:
         self.capacity = capacity
+        self._scarce = scarce
         self._all = _Ends()
-        self._queues: dict[str, dict[Line, _Ends]] = {}  # no empty ones
+        self._lines: dict[Lane, dict[Line, _Ends]] = {}  # no empty ones
+        self._takers: dict[Capacity, _Ends] = {}  # no empty ones
 
     def __len__(self) -> int:
         return len(self._all.jobs)
@@ -79,73 +71,84 @@ class ReadyQueue:
         return max(0, self.capacity - len(self))
 
     @property
+    def worst(self) -> Job | None:
+        return self._all.worst
+
+    @property
     def queues(self) -> list[str]:
         """Those of which there are jobs."""
-        return list(self._queues)
+        return list({lane.queue: None for lane in self._lines})
 
-    def count(self, queue: str) -> int:
-        """How many jobs of a queue are in it."""
-        return sum(len(ends.jobs) for ends in self._queues.get(queue, {}).values())
+    def takers(self, capacity: Capacity) -> int:
+        """How many of them take some of that."""
+        return 0 if (ends := self._takers.get(capacity)) is None else len(ends.jobs)
 
-    def ids(self, queue: str) -> list[int]:
-        """The jobs of a queue that are in it, in no order."""
-        return [job for ends in self._queues.get(queue, {}).values() for job in ends.jobs]
+    def worst_taker(self, capacity: Capacity) -> Job | None:
+        """The one of those that comes last."""
+        return None if (ends := self._takers.get(capacity)) is None else ends.worst
 
-    def outranked_by(self, priority: int) -> bool:
-        """Whether a new job of that priority has a place here, if need be in place of the worst."""
-        return self.room > 0 or priority > self._all.worst.priority
+    def ids(self, lane: Lane) -> list[int]:
+        """The jobs of a lane that are in it, in no order."""
+        return [job for ends in self._lines.get(lane, {}).values() for job in ends.jobs]
 
-    def put(self, job: Job) -> Job | None:
-        """Take the job in; what falls out of the end (perhaps the job itself) is returned."""
+    def put(self, job: Job) -> None:
+        """Take the job in, also beyond the capacity: it is for the caller to have the worst leave then."""
         if job.id in self:
-            return None
+            return
+        key = line(job)
         self._all.add(job)
-        self._queues.setdefault(job.queue, {}).setdefault(line(job), _Ends()).add(job)
-        return self._drop(self._all.worst) if len(self) > self.capacity else None
+        self._lines.setdefault(job.lane, {}).setdefault(key, _Ends()).add(job)
+        for capacity in self._scarce(key):
+            self._takers.setdefault(capacity, _Ends()).add(job)
 
     def take(self, may_start: Callable[[Job], bool]) -> Job | None:
         """The best job that may start, removed; None when none may. Of each line only the best is asked about: what
         keeps that one keeps the others."""
-        if not len(self):
+        first = self._all.best
+        if first is None:
             return None
-        if may_start(self._all.best):
-            return self._drop(self._all.best)
-        best = [ends.best for lines in self._queues.values() for ends in lines.values()]
-        for job in sorted(best, key=lambda job: job.rank)[1:]:
+        if may_start(first):
+            return self.drop(first)
+        best = [ends.best for lines in self._lines.values() for ends in lines.values()]
+        for job in sorted((job for job in best if job is not None), key=lambda job: job.rank)[1:]:
             if may_start(job):
-                return self._drop(job)
+                return self.drop(job)
         return None
 
-    def remove(self, job: int) -> bool:
-        """Drop that job; whether it was there."""
+    def remove(self, job: int) -> Job | None:
+        """Drop that job; None if it was not there."""
         found = self._all.jobs.get(job)
-        if found is not None:
-            self._drop(found)
-        return found is not None
+        return None if found is None else self.drop(found)
 
-    def remove_worst(self, queue: str) -> None:
-        """Drop the job of that queue that comes last, if there is one."""
-        if lines := self._queues.get(queue):
-            self._drop(max((ends.worst for ends in lines.values()), key=lambda job: job.rank))
-
-    def _drop(self, job: Job) -> Job:
-        del self._all.jobs[job.id]
-        lines = self._queues[job.queue]
-        ends = lines[line(job)]
-        del ends.jobs[job.id]
-        if not ends.jobs:
-            del lines[line(job)]
+    def drop(self, job: Job) -> Job:
+        """It leaves; it is here."""
+        self._all.drop(job)
+        key = line(job)
+        lines = self._lines[job.lane]
+        lines[key].drop(job)
+        if not lines[key].jobs:
+            del lines[key]
             if not lines:
-                del self._queues[job.queue]
+                del self._lines[job.lane]
+        for capacity in self._scarce(key):
+            takers = self._takers[capacity]
+            takers.drop(job)
+            if not takers.jobs:
+                del self._takers[capacity]
         return job
 
     def sanity_check(self) -> None:
         """Every invariant that must hold between two events; for tests."""
         assert len(self) <= self.capacity
-        by_line = [(queue, key, ends) for queue, lines in self._queues.items() for key, ends in lines.items()]
+        by_line = [(lane, key, ends) for lane, lines in self._lines.items() for key, ends in lines.items()]
         assert sorted(job for *_, ends in by_line for job in ends.jobs) == sorted(self._all.jobs)
-        for queue, key, ends in by_line:
-            assert ends.jobs and all(line(job) == key and job.queue == queue for job in ends.jobs.values())
-        for ends in (self._all, *(ends for *_, ends in by_line)):
+        for lane, key, ends in by_line:
+            assert ends.jobs and all(line(job) == key and job.lane == lane for job in ends.jobs.values())
+        takers: dict[Capacity, set[int]] = {}
+        for job in self._all.jobs.values():
+            for capacity in self._scarce(line(job)):
+                takers.setdefault(capacity, set()).add(job.id)
+        assert {capacity: set(ends.jobs) for capacity, ends in self._takers.items()} == takers
+        for ends in (self._all, *(ends for *_, ends in by_line), *self._takers.values()):
             ranked = sorted(ends.jobs.values(), key=lambda job: job.rank)
-            assert not ranked or (ends.best, ends.worst) == (ranked[0], ranked[-1])
+            assert (ends.best, ends.worst) == ((ranked[0], ranked[-1]) if ranked else (None, None))

@@ -101,6 +101,27 @@ class RateUsedUp:
 
 
 @dataclass(frozen=True, slots=True)
+class UserFull:
+    """Its user (uid) runs as many as one may over all queues, or more after a reload."""
+
+    kind: ClassVar[Kind] = Kind.USER_LIMIT
+    owner: int
+    running: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserFullInQueue:
+    """Its user (uid) runs as many of its queue as one may, or more after a reload."""
+
+    kind: ClassVar[Kind] = Kind.USER_LIMIT
+    owner: int
+    queue: str
+    running: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class BreakerOpen:
     """``failures`` jobs of its queue in a row have failed, or one that was tried since; ``left``: microseconds until
     one is tried."""
@@ -126,7 +147,7 @@ class AllBusy:
 
     kind: ClassVar[Kind] = Kind.LIMIT
     running: int
-    workers: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +199,8 @@ Reason = (
     | NotDue
     | QueueFull
     | ArrayFull
+    | UserFull
+    | UserFullInQueue
     | AllBusy
     | NoWorker
     | Draining

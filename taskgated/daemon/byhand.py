@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from taskgated.core.gate import Gate
+from taskgated.core.order import Lane, Rank
 from taskgated.daemon.conductor import Conductor
 from taskgated.events import Event
 from taskgated.host.journal import Journal, Priority
@@ -34,7 +35,7 @@ class JobsByHand:
         self._do(lambda store: store.hold(job.id), held, done)
 
     def release(self, job: Record, by: int, done: Done) -> None:
-        def released(came: tuple[str, int]) -> None:
+        def released(came: tuple[Lane, Rank]) -> None:
             self._tell(Event.JOB_RELEASED, job, f"released by uid {by}")
             self._conductor.do(self._gate.queued(*came))
             self._conductor.wake_at(0)  # its time may not have come

@@ -16,6 +16,7 @@ from taskgated.core.attempts import Abandon, Finish, Run, Start, Stop
 from taskgated.core.gate import Action, Fetch, Gate
 from taskgated.core.job import NEVER_RAN, Job, Outcome, Result
 from taskgated.core.lifecycle import Verb
+from taskgated.core.order import FIRST
 from taskgated.core.state import State
 from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.outcomewords import describe
@@ -31,6 +32,7 @@ from taskgated.store.answer import Answer
 from taskgated.store.causes import EXPIRED, PAST_DEADLINE, WHILE_RUNNING, in_words
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Added, Ended, Store
+from taskgated.store.turns import Found
 from taskgated.store.waking import Woken
 from taskgated.text import to_text
 
@@ -108,16 +110,15 @@ class Conductor:
                     self.do(self._gate.ended(never, None))
 
     def _fetch(self, asked: Fetch) -> None:
-        def done(answer: Answer[list[Job]]) -> None:
+        def done(answer: Answer[Found]) -> None:
             if answer.error is not None:
                 self.broken.tell(f"which jobs are next cannot be read: {answer.error}")
                 return
-            jobs = answer.get()
-            for job in jobs:
+            found = answer.get()
+            for job in found.jobs:
                 if job.unreadable:  # before anything is asked for again, which would bring it again
                     self._condemn(job, f"its row in the database cannot be read: {job.unreadable}")
-            whole = len(jobs) < asked.most
-            self.do(self._gate.fetched([job for job in jobs if not job.unreadable], asked, whole=whole))
+            self.do(self._gate.fetched([job for job in found.jobs if not job.unreadable], found.rest))
 
         self._store.ask(lambda store: store.fetch(asked.wanted, asked.known, asked.most), done, early=True)
 
@@ -187,7 +188,7 @@ class Conductor:
                 self._job_event(Event.JOB_FAILED, job, f"failed: {why}", Priority.WARNING)
                 self._gate.forget(job.id)
                 self._over_for_good(job.id, ended)
-            self.do(self._gate.queued(job.queue, 100))
+            self.do(self._gate.queued(job.lane, FIRST))
             self._progress()
 
         self._store.submit(lambda store: store.condemn(job.id, why), done)
@@ -249,7 +250,7 @@ class Conductor:
             self._job_event(Event.JOB_REQUEUED, job, f"{end}{why}", Priority.NOTICE, outcome)
             if job.deadline is not None:
                 self.wake_at(0)
-            self.do(self._gate.queued(job.queue, job.priority))
+            self.do(self._gate.queued(job.lane, job.rank))
         self._progress()
 
     def _forget_files(self, job: int, attempt: int) -> None:
@@ -304,8 +305,8 @@ class Conductor:
         if added.fresh:
             self.do(self._gate.offered(added.fresh))
         else:
-            for queue, priority in added.best.items():
-                self.do(self._gate.queued(queue, priority))
+            for lane, rank in added.best.items():
+                self.do(self._gate.queued(lane, rank))
         if added.timed:
             self.wake_at(0)
         self.never_start(added.cancelled)
@@ -341,8 +342,8 @@ class Conductor:
             self.let_go.tell(woken.let_go, True)
         if woken.expired:
             self._progress()
-        for queue, priority in woken.best.items():
-            self.do(self._gate.queued(queue, priority))
+        for lane, rank in woken.best.items():
+            self.do(self._gate.queued(lane, rank))
         if woken.next_steady is not None:
             self.wake_at(min(WALL_CHECK, (woken.next_steady - self._steady()) / MICROSECONDS))
         if woken.next_wall is not None:

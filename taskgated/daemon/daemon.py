@@ -32,6 +32,7 @@ from taskgated.daemon.life import Life
 from taskgated.daemon.lock import only_one
 from taskgated.daemon.news import News
 from taskgated.daemon.opening import open_store, with_help
+from taskgated.daemon.ordering import Ordering
 from taskgated.daemon.outputbound import OutputBound
 from taskgated.daemon.overrides import Overrides
 from taskgated.daemon.pauses import Pauses
@@ -118,7 +119,7 @@ class Daemon:
         self._roster = Roster(self._loop)
         self._ledger = Ledger(self._store, self._journal, self._opened.memory)
         self._deadlines = Deadlines(self._loop, self._roster, self._opened.store.clock)
-        self._gate = Gate(config.policy, [*config.queues, *self._opened.queues], random.random, self._deadlines.left)
+        self._gate = Gate(config.policy, self._opened.lanes, random.random, self._deadlines.left)
         self._conductor = Conductor(
             self._layout,
             self._loop,
@@ -142,7 +143,9 @@ class Daemon:
         self._dispatch = Dispatch(self._loop, self._layout.worker_socket, self._roster, self._workforce)
         self._build_doors()
         self._in_force.changed.add(lambda new: self._workforce.want(new.workers))
-        self._in_force.changed.add(lambda new: self._conductor.do(self._gate.reload(new.policy, new.queues)))
+        self._in_force.changed.add(lambda new: self._conductor.do(self._gate.reload(new.policy)))
+        self._ordering = Ordering(self._store, self._gate, self._conductor, self._journal)
+        self._in_force.changed.add(lambda new: self._ordering.keep(new.ageing))
 
     def _build_doors(self) -> None:
         """What closes whole queues."""
@@ -316,6 +319,7 @@ class Daemon:
         self._supervisor.start(self._in_force.now.workers)
         self._workforce.recover(self._opened.before, boot_id(), self._left)
         self._cancelling.go_on()
+        self._ordering.keep(self._in_force.now.ageing)
         self._intake.start()
         self._helper.start()
         self._retention.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from taskgated.core.order import Lane, Rank
 from taskgated.daemon import ids
 from taskgated.daemon.starting import Start
 from taskgated.events import Event
@@ -18,13 +19,14 @@ from taskgated.store.sqlite.store import SqliteStore
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The store, a view for reading, and what there was in it: the highest id that was given, the queues that have
-    queued jobs, how many these are, the jobs that were running, what was set by hand, and what policies remember."""
+    """The store, a view for reading, and what there was in it: the highest id that was given, the lanes that have
+    jobs which may run, how many are queued, the jobs that were running, what was set by hand, and what policies
+    remember."""
 
     store: Store
     view: Questions
     last_id: int
-    queues: Sequence[str]
+    lanes: Mapping[Lane, Rank]
     queued: int
     before: Sequence[Before]
     overrides: Mapping[str, str]
@@ -35,10 +37,10 @@ def open_store(layout: Layout, start: Start, journal: Journal) -> Opened:
     """Raises ``StoreError``; trouble of the disk when that has lasted for too long."""
     store = start.insist(lambda: _open(layout, start, journal))
     with as_when_opened(layout.database):
-        last_id, queues, queued, before = store.last_id(), store.queues(), store.queued(), store.before()
+        last_id, lanes, queued, before = store.last_id(), store.lanes(), store.queued(), store.before()
         overrides, memory = store.overrides(), store.memory()
     view = start.insist(lambda: SqliteQuestions(layout.database))
-    return Opened(store, view, last_id, queues, queued, before, overrides, memory)
+    return Opened(store, view, last_id, lanes, queued, before, overrides, memory)
 
 
 def _open(layout: Layout, start: Start, journal: Journal) -> SqliteStore:

@@ -113,6 +113,7 @@ class Config:
     ready_queue: int
     max_backlog: int = 1_000_000
     user_backlog: int | None = None
+    ageing: float = 60.0
     stop_timeout: float = 30.0
     on_stop: str = "requeue"
     max_file_size: int = 1024**2

@@ -92,6 +92,7 @@ KEYS = keys_of(
     Key("max_backlog", integer(1, 1_000_000_000), "queued jobs; beyond it files stay in the spool"),
     Key("user_backlog", or_word("auto", integer(1, 1_000_000_000), None),
         "queued jobs of one user, root and the gate's own excepted", "auto: half of max_backlog"),
+    Key("ageing", duration, "so much waiting is worth one point of priority; 0: no waiting makes up for one"),
     Key("stop_timeout", duration, "how long a stop waits for running jobs before it ends them"),
     Key("on_stop", choice(*ON_STOP), "running jobs at a stop: requeue after stop_timeout, wait, or leave"),
     Key("max_file_size", positive(size), "the largest spec or script",

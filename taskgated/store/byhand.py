@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from taskgated.core.order import Lane, Rank
+
 COUNTED = 10_000
 """Jobs before one that are counted, at most."""
 
@@ -22,5 +24,5 @@ class ByHand(Protocol):
     def hold(self, job: int) -> None:
         """Keep a queued job from starting."""
 
-    def release(self, job: int) -> tuple[str, int]:
-        """Let a held job go; returns its queue and priority."""
+    def release(self, job: int) -> tuple[Lane, Rank]:
+        """Let a held job go; returns its lane and rank."""

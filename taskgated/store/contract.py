@@ -22,18 +22,20 @@ What else a verb raises is said of it. ``IllegalTransition`` and ``NoSuchJob`` m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from taskgated.core.job import Clock, Element, Job, Outcome, Result, Spec
 from taskgated.core.lifecycle import Verdict
+from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
 from taskgated.host.clock import MICROSECONDS, Steady, Uptime
 from taskgated.store.arrays import Group, Swept
 from taskgated.store.byhand import ByHand, Standing
 from taskgated.store.memory import Remembered, Remembering
 from taskgated.store.overrides import Overridden, Overriding
+from taskgated.store.turns import Next, Reorder
 from taskgated.store.waking import Woken
 
 
@@ -63,7 +65,7 @@ class Addition:
         last = self.specs[-1].array if self.specs else Element()
         return last.count - last.place - 1 if last.count else 0
 
-    def job(self, spec: Spec, wall: int, steady: int) -> Job:
+    def job(self, spec: Spec, wall: int, steady: int, turn: int) -> Job:
         """The job that one of its specs is from this moment on; its id is the store's to give."""
         due, due_clock = None, Clock.STEADY
         if spec.not_before is not None:
@@ -77,6 +79,8 @@ class Addition:
             priority=spec.priority,
             state=State.QUEUED,
             spec=spec,
+            owner=self.owner,
+            turn=turn,
             source=self.source,
             submitted=wall,
             due=due,
@@ -90,12 +94,12 @@ class Addition:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What an ``add`` brought: the new jobs' ids; per queue the best priority of those that may start at
+    """What an ``add`` brought: the new jobs' ids; per lane the rank of the first of those that may start at
     once; those jobs themselves (``fresh``) if they are few, else none; whether any new job has to do with
     time; and those that are ``cancelled``, as their array was."""
 
     jobs: Sequence[int]
-    best: Mapping[str, int]
+    best: Mapping[Lane, Rank]
     fresh: Sequence[Job]
     timed: bool
     cancelled: Sequence[int] = ()
@@ -112,12 +116,12 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What the end of an attempt, or a cancel, left: the state, and a kept file to let go. ``came``: queue and
-    priority of a job that may run now, as a place in its array came free."""
+    """What the end of an attempt, or a cancel, left: the state, and a kept file to let go. ``came``: lane and rank of
+    a job that may run now, as a place in its array came free."""
 
     state: State
     let_go: str | None
-    came: tuple[str, int] | None = None
+    came: tuple[Lane, Rank] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +236,7 @@ class Details:
     output_removed: int | None = None
 
 
-class Questions(Standing, Overridden, Remembered, Protocol):
+class Questions(Next, Standing, Overridden, Remembered, Protocol):
     """What can be asked of a store. Nothing here changes anything, or waits for what changes something elsewhere: a
     view that is opened for reading alone has these, and no more. It sees what was committed.
 
@@ -240,17 +244,9 @@ class Questions(Standing, Overridden, Remembered, Protocol):
     the verbs before them did.
     """
 
-    def fetch(self, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:
-        """The best queued jobs that may run now, by the store's ``clock``: of each queue as many as wanted, less
-        those of them that the caller knows; and of all that are left the best ``most``. Fewer than that are all there
-        are. Those that are ``unreadable`` are for ``condemn``."""
-
     def before(self) -> list[Before]:
         """Jobs in state running; asked once, at the start. Of one that is ``unreadable`` there is what could be
         read."""
-
-    def queues(self) -> list[str]:
-        """Queues that have queued jobs."""
 
     def queued(self) -> int:
         """How many jobs are queued; costs the same at any number of jobs."""
@@ -315,7 +311,7 @@ class Questions(Standing, Overridden, Remembered, Protocol):
         """Nothing is asked any more."""
 
 
-class Store(Questions, ByHand, Overriding, Remembering, Protocol):
+class Store(Questions, Reorder, ByHand, Overriding, Remembering, Protocol):
     """One database, to be changed. Every verb here writes; it belongs into a group."""
 
     clock: Steady

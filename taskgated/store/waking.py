@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from taskgated.core.order import Lane, Rank
+
 
 @dataclass(frozen=True, slots=True)
 class Woken:
-    """What came of the passing of time: queues that have more jobs now (with the best priority), jobs that
+    """What came of the passing of time: lanes that have more jobs now (with the rank of the first), jobs that
     expired (those whose deadline has passed are ``late``), kept files to let go, and when to look again, if ever."""
 
-    best: Mapping[str, int]
+    best: Mapping[Lane, Rank]
     expired: Sequence[tuple[int, str, str]]  # id, queue, name
     let_go: Sequence[str]
     next_steady: int | None

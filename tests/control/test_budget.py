@@ -14,7 +14,8 @@ import pytest
 from taskgated.core.capacity import Policy
 from taskgated.core.fixed import INTERFACE
 from taskgated.core.gate import Gate
-from taskgated.core.job import Job, Spec
+from taskgated.core.job import Spec
+from taskgated.core.order import FIRST, Lane
 from taskgated.daemon.conductor import Conductor
 from taskgated.daemon.roster import Roster
 from taskgated.host.journal import Journal
@@ -26,6 +27,7 @@ from taskgated.store.client import StoreClient
 from taskgated.store.contract import WOKEN, Addition, Backlog, Filter, Page, Questions
 from taskgated.store.reader import Reader
 from taskgated.store.sqlite.store import SqliteStore
+from taskgated.store.turns import Found
 from tests.env.gate import GateEnv
 from tests.env.until import until
 
@@ -233,13 +235,13 @@ class CountingStore(SqliteStore):
 
     fetched = 0
 
-    def fetch(self, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:
+    def fetch(self, wanted: Mapping[Lane, int], known: Collection[int] = (), most: int = 1000) -> Found:
         self.fetched += 1
         return super().fetch(wanted, known, most)
 
 
 def test_an_empty_queue_is_not_asked_again_and_again(tmp_path: Path) -> None:
-    """More jobs are ready than one answer has: that says nothing of another queue."""
+    """More jobs are ready than one answer has: that says nothing of another lane."""
     layout = Layout.under(tmp_path)
     layout.state.mkdir()
     loop = Loop()
@@ -249,19 +251,19 @@ def test_an_empty_queue_is_not_asked_again_and_again(tmp_path: Path) -> None:
     thread = StoreClient(store, loop.wake)
     loop.on_wake(thread.deliver)
     loop.at_end_of_turn(thread.flush)
-    gate = Gate(Policy(2, 5000, {"b": 1}), ["a"], lambda: 0.5)
+    gate = Gate(Policy(2, 5000, {"b": 1}), store.lanes(), lambda: 0.5)
     conductor = Conductor(layout, loop, gate, thread, Roster(loop), Journal(), store.clock.now, lambda last: None)
     thread.start()
     try:
-        loop.post(lambda: conductor.do(gate.reload(Policy(2, 5000, {"b": 1}), ["a"])))
+        loop.post(lambda: conductor.do(gate.reload(Policy(2, 5000, {"b": 1}))))
         while len(gate.ready) < 1500:
             loop.turn()
         asked = store.fetched
 
         def look(turns: int) -> None:
-            thread.ask(lambda store: store.queues(), lambda answer: look(turns - 1) if turns else loop.stop())
+            thread.ask(lambda store: store.queued(), lambda answer: look(turns - 1) if turns else loop.stop())
 
-        loop.post(lambda: conductor.do(gate.queued("b", 50)))
+        loop.post(lambda: conductor.do(gate.queued(Lane("b", 1000), FIRST)))
         loop.post(lambda: look(5))
         loop.run()
         assert store.fetched - asked == 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from taskgated.core.attempts import Abandon, Finish, Run, Start, Stop
-from taskgated.core.capacity import Capacities, Policy, Situation, reasons
+from taskgated.core.capacity import Capacities, Policy, QueuePlaces, Situation, reasons
 from taskgated.core.gate import Action, Fetch, Gate
 from taskgated.core.job import Clock, Element, Interrupted, Job, Outcome, Result, Retry, Spec
 from taskgated.core.lifecycle import (
@@ -31,6 +31,7 @@ from taskgated.core.lifecycle import (
     judge,
     step,
 )
+from taskgated.core.order import ABSOLUTE, FIRST, Lane, Rank, turn
 from taskgated.core.ready import ReadyQueue
 from taskgated.core.reasons import AllBusy, Draining, Held, NotDue, NoWorker, QueueFull
 from taskgated.core.retry import backoff
@@ -38,8 +39,13 @@ from taskgated.core.state import FINAL, State
 from taskgated.errors import IllegalTransition
 
 
-def job(id: int = 1, queue: str = "default", priority: int = 50, **spec: object) -> Job:
-    return Job(id, queue, priority, State.QUEUED, Spec(command="true", queue=queue, priority=priority, **spec))  # type: ignore[arg-type]
+def job(id: int = 1, queue: str = "default", priority: int = 50, owner: int = 0, **spec: object) -> Job:
+    made = Spec(command="true", queue=queue, priority=priority, **spec)  # type: ignore[arg-type]
+    return Job(id, queue, priority, State.QUEUED, made, owner, turn(0, priority, ABSOLUTE))
+
+
+def full(capacities: Capacities, queue: str) -> int | None:
+    return capacities.room(QueuePlaces(queue))
 
 
 def outcome(result: Result, id: int = 1, attempt: int = 1) -> Outcome:
@@ -141,26 +147,31 @@ class TestBackoff:
         assert plain * (1 - jitter) - 1e-9 <= backoff(retry, failures, chance) <= plain * (1 + jitter) + 1e-9
 
 
+def put(ready: ReadyQueue, new: Job) -> Job | None:
+    """As the gate does: what is beyond the capacity leaves."""
+    ready.put(new)
+    return ready.drop(ready.worst) if len(ready) > ready.capacity and ready.worst else None
+
+
 class TestReadyQueue:
     @given(st.lists(st.integers(0, 100), max_size=20), st.integers(1, 5))
     def test_keeps_the_best_in_order(self, priorities: list[int], capacity: int) -> None:
         ready = ReadyQueue(capacity)
         jobs = [job(i, priority=p) for i, p in enumerate(priorities)]
         for one in jobs:
-            ready.put(one)
+            put(ready, one)
         assert list(ready) == sorted(jobs, key=lambda j: j.rank)[:capacity]
 
     @given(
         st.lists(
-            st.tuples(st.integers(0, 30), st.integers(0, 4), st.sampled_from("abc"), st.sampled_from("ptxrw")),
+            st.tuples(st.integers(0, 30), st.integers(0, 4), st.sampled_from("abc"), st.sampled_from("ptxr")),
             max_size=120,
         ),
         st.integers(1, 8),
     )
     def test_is_a_sorted_list_whatever_happens(self, steps: list[tuple[int, int, str, str]], capacity: int) -> None:
-        """``p``: a job comes, ``t``: the best is taken, ``x``: the best of that queue is, ``r``: one is removed,
-        ``w``: the worst of that queue is."""
-        ready, plain = ReadyQueue(capacity), list[Job]()
+        """``p``: a job comes, ``t``: the best is taken, ``x``: the best of that queue is, ``r``: one is removed."""
+        ready, plain = ReadyQueue(capacity, lambda line: [QueuePlaces(line.queue)]), list[Job]()
         for id_, priority, queue, what in steps:
             mine = [one for one in plain if one.queue == queue]
             gone: Job | None = None
@@ -169,7 +180,7 @@ class TestReadyQueue:
                     new = job(id_, queue, priority)
                     plain = sorted([*plain, new], key=lambda one: one.rank)
                     gone = plain[-1] if len(plain) > capacity else None
-                    assert ready.put(new) == gone
+                    assert put(ready, new) == gone
                 case "t":
                     gone = plain[0] if plain else None
                     assert ready.take(lambda _: True) == gone
@@ -178,16 +189,15 @@ class TestReadyQueue:
                     assert ready.take(lambda one, queue=queue: one.queue == queue) == gone  # type: ignore[misc]
                 case "r":
                     gone = next((one for one in plain if one.id == id_), None)
-                    assert ready.remove(id_) == (gone is not None)
-                case "w":
-                    gone = mine[-1] if mine else None
-                    ready.remove_worst(queue)
+                    assert ready.remove(id_) == gone
             plain = [one for one in plain if one is not gone]
             ready.sanity_check()
             assert list(ready) == plain
-            assert set(ready.queues) == {one.queue for one in plain}
-            assert ready.count(queue) == len(ready.ids(queue)) == sum(one.queue == queue for one in plain)
-            assert ready.outranked_by(priority) == (len(plain) < capacity or priority > plain[-1].priority)
+            mine = [one for one in plain if one.queue == queue]
+            assert sorted(ready.ids(Lane(queue, 0))) == sorted(one.id for one in mine)
+            assert ready.takers(QueuePlaces(queue)) == len(mine)
+            assert ready.worst_taker(QueuePlaces(queue)) == (mine[-1] if mine else None)
+            assert ready.worst == (plain[-1] if plain else None)
 
     @pytest.mark.parametrize(("before", "after"), [(90, 10), (10, 90)])
     def test_a_job_may_come_back_with_another_priority(self, before: int, after: int) -> None:
@@ -208,7 +218,7 @@ class TestReadyQueue:
             ready.put(job(id_, priority=id_ % 100))
             ready.remove(id_)
         ready.put(job(1000))
-        assert len(ready._all._best) < 50 and len(ready._all._worst) < 50
+        assert len(ready._all._up._heap) < 50 and len(ready._all._down._heap) < 50
 
     def test_a_line_that_may_not_start_is_asked_about_once(self) -> None:
         ready = ReadyQueue(100)
@@ -245,7 +255,7 @@ class TestGates:
     def test_what_ends_gives_back_what_it_held_and_nothing_else(self) -> None:
         now = self.situation(9, {"etl": 2, "x": 1}, job(1, "etl"), job(2, "etl"), job(3, "x"), idle=1)
         capacities = now.capacities
-        assert (capacities.room("etl"), capacities.room("x"), capacities.room("free")) == (0, 0, None)
+        assert (full(capacities, "etl"), full(capacities, "x"), full(capacities, "free")) == (0, 0, None)
         capacities.vacate(job(1, "etl"))
         assert (capacities.full("etl"), capacities.full("x"), capacities.full("free")) == (False, True, False)
         assert reasons(job(4, "etl"), now) == reasons(job(4, "free"), now) == ()
@@ -254,7 +264,7 @@ class TestGates:
     def test_a_limit_that_was_lowered_counts_what_runs(self) -> None:
         now = self.situation(9, {"etl": 2}, job(1, "etl"), job(2, "etl"), idle=1)
         now.capacities.policy = Policy(9, 1, {"etl": 1})
-        assert now.capacities.room("etl") == -1
+        assert full(now.capacities, "etl") == -1
         assert reasons(job(3, "etl"), now) == (QueueFull("etl", 2, 1),)
 
     def test_each_clock_for_its_own(self) -> None:
@@ -270,12 +280,21 @@ class FakeStore:
     def __init__(self) -> None:
         self.jobs: dict[int, Job] = {}
 
-    def fetch(self, wanted: dict[str, int]) -> list[Job]:
-        out: list[Job] = []
-        for queue, number in wanted.items():
-            mine = [j for j in self.ready() if j.queue == queue]
-            out += sorted(mine, key=lambda j: j.rank)[:number]
-        return out
+    def fetch(self, asked: Fetch) -> tuple[list[Job], dict[Lane, Rank]]:
+        mine = {
+            lane: sorted(
+                (j for j in self.ready() if j.lane == lane and j.id not in asked.known), key=lambda j: j.rank
+            )
+            for lane in asked.wanted
+        }
+        first = [j for lane, number in asked.wanted.items() for j in mine[lane][:number]]
+        found = sorted(first, key=lambda j: j.rank)[: asked.most]
+        left = {lane: [j.rank for j in jobs if j not in found] for lane, jobs in mine.items()}
+        return found, {lane: min(ranks) for lane, ranks in left.items() if ranks}
+
+    def lanes(self) -> dict[Lane, Rank]:
+        ready = sorted(self.ready(), key=lambda j: j.rank, reverse=True)
+        return {j.lane: j.rank for j in ready}
 
     def ready(self) -> list[Job]:
         return [j for j in self.jobs.values() if j.state is State.QUEUED and j.due is None and not j.parked]
@@ -303,7 +322,7 @@ class Harness:
     def __init__(self, workers: int, limits: dict[str, int], ready: int) -> None:
         self.store = FakeStore()
         self.policy = Policy(workers, ready, limits)
-        self.gate = Gate(self.policy, [], lambda: 0.5)
+        self.gate = Gate(self.policy, {}, lambda: 0.5)
         self.pending: list[Action] = []
         self.on_worker: dict[str, Job] = {}
         self.ids = count(1)
@@ -339,9 +358,8 @@ class Harness:
         """The store and the workers answer the oldest request."""
         action = self.pending.pop(0)
         match action:
-            case Fetch(wanted, known):
-                found = [j for j in self.store.fetch(dict(wanted)) if j.id not in known]
-                self.do(self.gate.fetched(found, action))
+            case Fetch():
+                self.do(self.gate.fetched(*self.store.fetch(action)))
             case Start(new, _):
                 stored = self.store.jobs[new.id]
                 if stored.state is State.QUEUED and stored.attempt == new.attempt - 1:
@@ -361,7 +379,7 @@ class Harness:
                 state = step(stored.state, verdict.verb)
                 self.store.jobs[old.id] = replace(stored, state=state, due=due, failures=verdict.failures)
                 if state is State.QUEUED and due is None:
-                    self.do(self.gate.queued(old.queue, old.priority))
+                    self.do(self.gate.queued(old.lane, old.rank))
                 self.over(self.store.jobs[old.id])
             case Abandon(old):
                 assert old.id not in {j.id for j in self.on_worker.values()}, "it runs, and is said never to have"
@@ -372,19 +390,19 @@ class Harness:
 
     def over(self, ended: Job) -> None:
         if (came := self.store.next_of(ended)) is not None:
-            self.do(self.gate.queued(came.queue, came.priority))
+            self.do(self.gate.queued(came.lane, came.rank))
 
     def come_due(self) -> None:
         """The time of all that are to be tried again has come."""
         for waiting in [j for j in self.store.jobs.values() if j.due is not None and not j.state.final]:
             self.store.jobs[waiting.id] = replace(waiting, due=None)
-            self.do(self.gate.queued(waiting.queue, waiting.priority))
+            self.do(self.gate.queued(waiting.lane, waiting.rank))
 
     def restart(self, idle: Iterable[str]) -> None:
         """The daemon is gone, with all that was under way in it, and another one finds what the store has and what
         the workers do. Of an attempt that no worker knows nobody can say how it ended."""
         self.pending, self.offers = [], []
-        self.gate = Gate(self.policy, {j.queue for j in self.store.jobs.values()}, lambda: 0.5)
+        self.gate = Gate(self.policy, self.store.lanes(), lambda: 0.5)
         workers = {j.id: worker for worker, j in self.on_worker.items()}
         running = [j for j in self.store.jobs.values() if j.state is State.RUNNING]
         for old in running:
@@ -413,7 +431,7 @@ class Harness:
         if self.by_offer:
             self.offers.append(new)
         else:
-            self.do(self.gate.queued(queue, priority))
+            self.do(self.gate.queued(new.lane, new.rank))
         return new
 
     def add_array(self, queue: str, priority: int, count: int, at_most: int) -> None:
@@ -426,7 +444,7 @@ class Harness:
         if self.by_offer:
             self.offers += [new for new in jobs if not new.parked]
         else:
-            self.do(self.gate.queued(queue, priority))
+            self.do(self.gate.queued(jobs[0].lane, jobs[0].rank))
 
     def finish(self, worker: str, result: Result) -> None:
         old = self.on_worker.pop(worker)
@@ -489,7 +507,7 @@ class TestGate:
         while h.pending:
             asked += [action for action in h.pending if isinstance(action, Fetch)]
             h.settle_one()
-        assert asked and all(set(fetch.wanted) == {"etl"} for fetch in asked[:1])
+        assert asked and all({lane.queue for lane in fetch.wanted} == {"etl"} for fetch in asked[:1])
         assert "etl" in {*(running.queue for running in h.on_worker.values()), *(j.queue for j in h.gate.ready)}
 
     def test_offered_jobs_start_without_being_asked_for(self) -> None:
@@ -508,7 +526,7 @@ class TestGate:
         h.do(h.gate.worker_idle("a"))
         h.do(h.gate.worker_idle("b"))
         h.settle()
-        h.do(h.gate.queued("default", 50))
+        h.do(h.gate.queued(Lane("default", 0), FIRST))
         h.add("default", 50)
         while h.pending:
             h.settle_one()
@@ -527,7 +545,7 @@ class TestGate:
         h.add("unheard-of", 50)
         h.settle()
         assert [job.queue for job in h.gate.ready] == ["unheard-of"]
-        h.do(h.gate.reload(h.policy, ["default"]))
+        h.do(h.gate.reload(h.policy))
         h.settle()
         h.finish("w", Result.SUCCEEDED)
         h.settle()
@@ -602,7 +620,7 @@ class TestGate:
 
     def starting(self) -> tuple[Gate, Start]:
         """A gate that has decided on a start, which is not durable yet."""
-        gate = Gate(Policy(1, 1, {}), [], lambda: 0.5)
+        gate = Gate(Policy(1, 1, {}), {}, lambda: 0.5)
         assert gate.worker_idle("w") == []
         (start,) = gate.offered([job()])
         assert isinstance(start, Start)
@@ -664,7 +682,7 @@ class TestGate:
 
     @pytest.mark.parametrize("cancelled", [False, True])
     def test_what_was_cancelled_before_a_restart_still_is(self, *, cancelled: bool) -> None:
-        gate = Gate(Policy(1, 1, {}), [], lambda: 0.5)
+        gate = Gate(Policy(1, 1, {}), {}, lambda: 0.5)
         gate.attempts.adopt(replace(job(), state=State.RUNNING, attempt=1), "w", cancelled=cancelled)
         assert gate.attempts.cancelled(1) is cancelled
         finish, *_ = gate.ended(outcome(Result.KILLED), "w")
@@ -678,12 +696,13 @@ class TestGate:
         assert 1 in gate.attempts
 
     def test_what_is_ready_is_known_to_every_question(self) -> None:
-        gate = Gate(Policy(1, 9, {}), ["a", "b"], lambda: 0.5)
-        (asked,) = gate.queued("a", 50)
-        assert isinstance(asked, Fetch)
-        (again,) = gate.fetched([job(1, "a"), job(2, "b"), job(3, "b")], asked, whole=False)
+        a, b = Lane("a", 0), Lane("b", 0)
+        gate = Gate(Policy(1, 9, {}), {a: FIRST, b: FIRST}, lambda: 0.5)
+        (asked,) = gate.queued(a, FIRST)
+        assert isinstance(asked, Fetch) and set(asked.wanted) == {a, b}
+        (again,) = gate.fetched([job(1, "a"), job(2, "b"), job(3, "b")], {a: job(4).rank, b: job(5).rank})
         assert isinstance(again, Fetch)
-        assert again.known == {1: "a", 2: "b", 3: "b"}
+        assert again.known == {1, 2, 3}
 
     @pytest.mark.parametrize("died", [False, True])
     def test_a_start_that_is_refused_frees_the_worker_if_it_lives(self, *, died: bool) -> None:
@@ -715,20 +734,20 @@ class TestGate:
         h.settle()
         assert not h.on_worker
 
-    @pytest.mark.parametrize("whole", [True, False])
-    def test_an_answer_that_was_cut_says_nothing_of_what_is_not_in_it(self, whole: bool) -> None:
-        """There are more queues than anybody asks for one by one: what was left out is asked for again."""
-        gate = Gate(Policy(1, 2, {}), ["a", "b"], lambda: 0.5)
+    @pytest.mark.parametrize("more", [True, False])
+    def test_a_lane_is_asked_again_if_it_has_more_and_only_then(self, more: bool) -> None:
+        a, b = Lane("a", 0), Lane("b", 0)
+        gate = Gate(Policy(1, 2, {}), {a: FIRST, b: FIRST}, lambda: 0.5)
         (asked,) = gate.worker_idle("w")
         assert isinstance(asked, Fetch)
-        assert set(asked.wanted) == {"a", "b"}
-        start, *rest = gate.fetched([job(1, "a"), job(2, "a")], asked, whole=whole)
+        assert set(asked.wanted) == {a, b}
+        start, *rest = gate.fetched([job(1, "a"), job(2, "a")], {b: job(3).rank} if more else {})
         assert isinstance(start, Start)
         gate.attempts.started(1)
-        _, start, *more = gate.ended(Outcome(1, 1, Result.SUCCEEDED), "w") + gate.worker_idle("w")
+        _, start, *last = gate.ended(Outcome(1, 1, Result.SUCCEEDED), "w") + gate.worker_idle("w")
         assert isinstance(start, Start)
-        wanted = {queue for fetch in (*rest, *more) if isinstance(fetch, Fetch) for queue in fetch.wanted}
-        assert ("b" in wanted) is not whole
+        wanted = {lane for fetch in (*rest, *last) if isinstance(fetch, Fetch) for lane in fetch.wanted}
+        assert wanted == ({b} if more else set())
 
 
 class GateMachine(RuleBasedStateMachine):
@@ -825,7 +844,7 @@ class GateMachine(RuleBasedStateMachine):
         came = self.h.store.next_of(self.h.store.jobs[id_])  # in one transaction
         self.h.do(self.h.gate.cancel(id_))
         if came is not None:
-            self.h.do(self.h.gate.queued(came.queue, came.priority))
+            self.h.do(self.h.gate.queued(came.lane, came.rank))
 
     @rule(data=st.data())
     def late_report(self, data: st.DataObject) -> None:
@@ -842,7 +861,7 @@ class GateMachine(RuleBasedStateMachine):
         running = [j for j in self.h.store.jobs.values() if j.state is State.RUNNING]
         if len(running) + len(self.h.pending) == 0:
             self.h.policy = Policy(workers, ready, {"etl": limit})
-            self.h.do(self.h.gate.reload(self.h.policy, ["default", "etl", "x"]))
+            self.h.do(self.h.gate.reload(self.h.policy))
 
     @invariant()
     def sane(self) -> None:
@@ -887,11 +906,11 @@ def test_only_a_start_that_may_be_repeated_need_not_wait_for_the_disk(
 
 def test_what_is_refused_a_start_is_looked_for_again() -> None:
     """The gate may hear late of a job that came: when it has run already, and was put back. Then it is not lost."""
-    gate = Gate(Policy(1, 2, {}), [], lambda: 0.5)
+    gate = Gate(Policy(1, 2, {}), {}, lambda: 0.5)
     assert gate.worker_idle("a") == []
     (start,) = gate.offered([job(1, "x", 50)])
     assert isinstance(start, Start)
     (fetch,) = gate.start_refused(1)
-    assert isinstance(fetch, Fetch) and set(fetch.wanted) == {"x"}
-    (again,) = gate.fetched([replace(job(1, "x", 50), attempt=1)], fetch)
+    assert isinstance(fetch, Fetch) and set(fetch.wanted) == {Lane("x", 0)}
+    (again,) = gate.fetched([replace(job(1, "x", 50), attempt=1)], {})
     assert isinstance(again, Start) and again.job.attempt == 2

@@ -138,7 +138,7 @@ class TestGate:
         assert sorted(one.queue for one in h.on_worker.values()) == ["etl", "x"]
 
     def test_a_door_stops_nothing_that_is_decided(self) -> None:
-        gate = Gate(Policy(1, 1, {}), [], lambda: 0.5)
+        gate = Gate(Policy(1, 1, {}), {}, lambda: 0.5)
         gate.worker_idle("w")
         (start,) = gate.offered([job(1, "etl")])
         assert isinstance(start, Start)
@@ -147,7 +147,7 @@ class TestGate:
         assert 1 in gate.attempts
 
     def test_other_reasons_are_told_along_with_those_of_doors(self) -> None:
-        gate = Gate(Policy(1, 1, {}), [], lambda: 0.5)
+        gate = Gate(Policy(1, 1, {}), {}, lambda: 0.5)
         gate.looked({(EVERY, A): Shut(OTHER), ("etl", A): Shut(WHY)})
         assert set(reasons(job(1, "etl"), gate.situation())) == {WHY, OTHER, NoWorker(0, 1)}
 

@@ -187,7 +187,7 @@ def test_what_was_taken_and_no_worker_would_take_fails(make_gate: MakeGate) -> N
 def test_a_worker_that_dies_just_before_it_is_told_of_gets_nothing_more(tmp_path: Path) -> None:
     """That a job is too large for any worker is known a moment after the worker that was to have it is gone."""
     loop = Loop()
-    gate = Gate(Policy(1, 2, {}), [], lambda: 0.5)
+    gate = Gate(Policy(1, 2, {}), {}, lambda: 0.5)
     done: list[Action] = []
     conductor = create_autospec(Conductor, instance=True)
     conductor.untold = Listeners[Worker, Outcome]()

@@ -31,7 +31,7 @@ class Scene:
         self.said: list[str] = []
         systemd: Any = SimpleNamespace(managed=True, status=self.said.append)
         reader: Any = SimpleNamespace(ask=self.ask)
-        gate = Gate(Policy(2, 2, {}), [], lambda: 0.5)
+        gate = Gate(Policy(2, 2, {}), {}, lambda: 0.5)
         self.answer: Answer[Backlog] = Answer.of(Backlog({}, {}, 0, {}, None, 0.0))
         status = Status(life, start, in_force, gate, self.store, news, [], lambda: [])
         self.line = StatusLine(loop, systemd, reader, in_force, status)

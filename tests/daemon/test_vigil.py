@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from taskgated.core.capacity import Policy
-from taskgated.core.gate import Fetch, Gate
+from taskgated.core.gate import Gate
 from taskgated.core.job import Job, Outcome, Result, Spec
 from taskgated.core.state import State
 from taskgated.daemon.roster import Worker
@@ -27,7 +27,7 @@ class Scene:
     """One worker, and a vigil over it. What is done is kept in ``done``."""
 
     def __init__(self, *, answers: bool = True) -> None:
-        self.gate = Gate(Policy(1, 1, {}), ["default"], lambda: 0.5)
+        self.gate = Gate(Policy(1, 1, {}), {}, lambda: 0.5)
         self.said: list[str] = []
         self.buried: list[Identity] = []
         self.pings = 0
@@ -46,9 +46,7 @@ class Scene:
         )
         self.workforce = Workforce(None, self.gate, conductor, self.roster, supervisor, journal, 1)  # type: ignore[arg-type]
         self.vigil = Vigil(self.gate, self.roster, self.workforce, journal, lambda job: self.left)
-        (fetch,) = self.gate.worker_idle(self.worker.key)
-        assert isinstance(fetch, Fetch)
-        self.gate.fetched([], fetch)
+        assert self.gate.worker_idle(self.worker.key) == []
 
     def ping(self, worker: Worker) -> None:
         worker.owes = True

@@ -85,7 +85,8 @@ class TestValues:
     def test_everything(self, layout: Layout) -> None:
         read = loaded(
             layout,
-            "workers: 3\nready_queue: 9\nmax_backlog: 7\nuser_backlog: 4\nstop_timeout: 1min\non_stop: wait\n"
+            "workers: 3\nready_queue: 9\nmax_backlog: 7\nuser_backlog: 4\nageing: 0\n"
+            "stop_timeout: 1min\non_stop: wait\n"
             "max_file_size: 2K\nmax_list_size: 3M\n"
             "rescan_interval: 5s\nsettle_time: 0\numask: '0077'\noutput: {max_size: 1K}\n"
             "access: {see: members}\n"
@@ -97,6 +98,7 @@ class TestValues:
             ready_queue=9,
             max_backlog=7,
             user_backlog=4,
+            ageing=0.0,
             stop_timeout=60.0,
             on_stop="wait",
             max_file_size=2048,

@@ -94,6 +94,7 @@ CONFIGURATION: Mapping[str, tuple[str, ...]] = {
     "workers": ("auto", *NUMBERS),
     "ready_queue": ("auto", *NUMBERS),
     "max_backlog": NUMBERS,
+    "ageing": DURATIONS,
     "user_backlog": ("auto", *NUMBERS),
     "stop_timeout": DURATIONS,
     "on_stop": ("requeue", "wait", "leave", "keep"),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
 
-from taskgated.core.job import Outcome, Result, Spec
+from taskgated.core.job import Job, Outcome, Result, Spec
 from taskgated.core.lifecycle import Verb, Verdict
+from taskgated.core.order import Lane, Rank
 from taskgated.host import clock
 from taskgated.host.clock import MICROSECONDS
-from taskgated.store.contract import Addition, Store
+from taskgated.store.contract import Addition, Questions, Store
 
 SUCCEED = Verdict(Verb.SUCCEED)
 
@@ -20,7 +22,7 @@ def spec(**values: Any) -> Spec:
 
 
 def addition(claim: str, *specs: Spec, first: int = 0, keep: bool = False, plan: str = "") -> Addition:
-    return Addition(claim, first, specs, "x.yaml", 1000, keep, plan=plan)
+    return Addition(claim, first, specs, "x.yaml", OWNER, keep, plan=plan)
 
 
 def add(store: Store, *specs: Spec, claim: str = "c") -> list[int]:
@@ -30,6 +32,22 @@ def add(store: Store, *specs: Spec, claim: str = "c") -> list[int]:
 def run(store: Store, job: int, attempt: int = 1, verdict: Verdict = SUCCEED, **values: Any) -> None:
     store.start(job, attempt, '{"pid":1}')
     store.finish(Outcome(job, attempt, **{"result": Result.SUCCEEDED, "exit_code": 0, **values}), verdict)
+
+
+OWNER = 1000
+"""Who has all these jobs."""
+
+
+def first(store: Questions, job: int) -> dict[Lane, Rank]:
+    """What is told when that job is the first of its lane that came."""
+    found = store.show(job).job
+    return {found.lane: found.rank}
+
+
+def fetch(store: Questions, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:
+    """The next jobs of these queues, so many of each user at most, in order."""
+    found = store.fetch({lane: wanted[lane.queue] for lane in store.lanes() if lane.queue in wanted}, known, most)
+    return sorted(found.jobs, key=lambda job: job.rank)
 
 
 def passes(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:

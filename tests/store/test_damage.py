@@ -39,6 +39,7 @@ from taskgated.store.sqlite.store import SqliteStore
 from tests import REPOSITORY
 from tests.env.gate import GateEnv
 from tests.env.until import until
+from tests.store.jobs import fetch
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]  # fmt: skip
     store.add([Addition("c", 0, specs, "a.yaml", 1000)])
     now = time.time_ns() // 1000
-    for job in store.fetch(dict.fromkeys(QUEUES, 20)):
+    for job in fetch(store, dict.fromkeys(QUEUES, 20)):
         store.start(job.id, 1, json.dumps({"pid": 1, "start": 1, "boot": "another", "cgroup": None}))
         outcome = Outcome(job.id, 1, Result.SUCCEEDED, exit_code=0, started=now, finished=now)
         store.finish(outcome, Verdict(Verb.SUCCEED))
@@ -197,7 +198,7 @@ class Gate:
         if self.do(lambda store: store.wake(time.time_ns() // 1000)) is None:
             return
         for _ in range(JOBS + 1):
-            found = self.ask(lambda store: store.fetch(dict.fromkeys(QUEUES, 5)))
+            found = self.ask(lambda store: fetch(store, dict.fromkeys(QUEUES, 5)))
             if found is None or found.error is not None or not found.get():
                 return  # it is over, or the daemon would end here, or it is all done
             for one in found.get():
@@ -237,7 +238,7 @@ def test_every_question_is_answered(whole: Path, tmp_path: Path, number: int) ->
         assert str(path) in str(error), what
         assert verdict != os.EX_OK, what
         return
-    for question in (before.before, before.queues, before.queued):
+    for question in (before.before, before.lanes, before.queued):
         try:
             question()
         except StoreError as error:

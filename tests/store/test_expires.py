@@ -19,6 +19,7 @@ from taskgated.store.sqlite.sqlfiles import migrations
 from taskgated.store.sqlite.store import SqliteStore
 from tests.env.gate import GateEnv
 from tests.env.until import until
+from tests.store.jobs import fetch
 
 
 def test_a_retry_does_not_expire(make_gate: Callable[..., GateEnv]) -> None:
@@ -60,11 +61,11 @@ def limbo(path: Path) -> SqliteStore:
 
 def test_what_an_earlier_version_kept_in_limbo_runs(tmp_path: Path) -> None:
     store = limbo(tmp_path / "db")
-    assert [job.id for job in store.fetch({"default": 9})] == [1]
+    assert [job.id for job in fetch(store, {"default": 9})] == [1]
     assert [id_ for id_, _, _ in store.wake(5).expired] == [4]
     store.release(2)
     store.finish(Outcome(3, 1, Result.KILLED), Verdict(Verb.REQUEUE))
-    assert [job.id for job in store.fetch({"default": 9})] == [1, 2, 3]
+    assert [job.id for job in fetch(store, {"default": 9})] == [1, 2, 3]
     store.close()
 
 
@@ -72,7 +73,7 @@ def test_what_has_expired_starts_no_more(tmp_path: Path, monkeypatch: pytest.Mon
     """Also when it was fetched in time, and nobody has noticed yet, as after the host was suspended."""
     store = SqliteStore(tmp_path / "db")
     store.add([Addition("c", 0, [Spec(command="true", expires=60.0)], "x", 0)])
-    (job,) = store.fetch({"default": 1})
+    (job,) = fetch(store, {"default": 1})
     boottime = clock.boottime
     monkeypatch.setattr(clock, "boottime", lambda: boottime() + 61 * clock.MICROSECONDS)
     with pytest.raises(IllegalTransition, match="has expired"):

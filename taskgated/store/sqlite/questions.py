@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from heapq import nsmallest
 from pathlib import Path
 from sqlite3 import Connection
 
-from taskgated.core.job import Job
+from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
 from taskgated.errors import NoSuchArray, NoSuchJob, StoreError
 from taskgated.host.clock import MICROSECONDS, boot_id
@@ -25,17 +24,19 @@ from taskgated.store.contract import (
 )
 from taskgated.store.sqlite import database
 from taskgated.store.sqlite.clocks import Clocks
+from taskgated.store.sqlite.next import fetch
 from taskgated.store.sqlite.rows import (
     STATES,
     attempt_of,
+    earliest,
     job_or_part,
     moment,
     per_queue,
-    rank_of,
     record_of,
     text_or_none,
 )
-from taskgated.store.sqlite.statements import Row, Statements
+from taskgated.store.sqlite.statements import Statements
+from taskgated.store.turns import Found
 
 
 class SqliteQuestions:
@@ -61,29 +62,18 @@ class SqliteQuestions:
 
     # -- what is next ----------------------------------------------------------------------------
 
-    def fetch(self, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:
-        steady = self.clock.now()
-        rows: list[Row] = []
-        for queue in wanted if len(wanted) <= most else self._best_queues(wanted, steady, most + len(known)):
-            found = self._sql.each("fetch", queue=queue, steady=steady, limit=wanted[queue])
-            rows += (row for row in found if row[0] not in known)
-            if len(rows) > 2 * most:
-                rows = nsmallest(most, rows, key=rank_of)
-        if len(rows) > most:
-            rows = nsmallest(most, rows, key=rank_of)
-        return [job_or_part(row, State.QUEUED) for row in rows]
+    def fetch(self, wanted: Mapping[Lane, int], known: Collection[int] = (), most: int = 1000) -> Found:
+        return fetch(self._sql, self.clock.now(), wanted, known, most)
 
-    def _best_queues(self, wanted: Collection[str], steady: int, most: int) -> list[str]:
-        """The best jobs of all, so many of them, are in no more queues than that: those with the best first jobs."""
-        heads = self._sql.each("heads", queues=json.dumps(list(wanted)), steady=steady)
-        return [head[1] for head in nsmallest(most, heads, key=rank_of) if head[1] in wanted]
+    def lanes(self) -> Mapping[Lane, Rank]:
+        return earliest(self._sql.each("lanes"))
 
     def before_it(self, job: int) -> int:
         row = self._sql.one("rank", id=job)
         if row is None:
             raise NoSuchJob(job)
-        _, queue, priority = row
-        (better,) = self._sql.only("before_it", id=job, queue=queue, priority=priority, limit=byhand.COUNTED)
+        _, queue, _, turn = row
+        (better,) = self._sql.only("before_it", id=job, queue=queue, turn=turn, limit=byhand.COUNTED)
         return int(better)
 
     def before(self) -> list[Before]:
@@ -93,9 +83,6 @@ class SqliteQuestions:
         ]
 
     # -- how much there is ------------------------------------------------------------------------
-
-    def queues(self) -> list[str]:
-        return [queue for queue, states in self.counts().items() if states.get(State.QUEUED)]
 
     def queued(self) -> int:
         (number,) = self._sql.only("queued")

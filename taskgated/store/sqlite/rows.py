@@ -15,6 +15,7 @@ from types import NoneType
 from typing import Any, TypeVar
 
 from taskgated.core.job import Clock, Job, Result, Spec
+from taskgated.core.order import FIRST, Lane, Rank
 from taskgated.core.state import State
 from taskgated.errors import UnreadableRow
 from taskgated.store.contract import Attempt, Record
@@ -32,6 +33,8 @@ _MAYBE = {int: (int, NoneType), str: (str, NoneType)}
 _JOB: dict[str, tuple[type, ...]] = {  # ``_RANK`` first
     "id": _SURELY[int],
     "queue": _SURELY[str],
+    "owner": _SURELY[int],
+    "turn": _SURELY[int],
     "priority": _SURELY[int],
     "state": _SURELY[str],
     "spec": _SURELY[str],
@@ -49,7 +52,7 @@ _JOB: dict[str, tuple[type, ...]] = {  # ``_RANK`` first
     "nested": _MAYBE[int],
     "deadline": _MAYBE[int],
 }
-_RANK = ("id", "queue", "priority")
+_RANK = ("id", "queue", "owner", "turn")
 _ATTEMPT_NUMBER = list(_JOB).index("attempt")
 _RIGHT = frozenset(product(*_JOB.values()))
 
@@ -85,18 +88,34 @@ def job_or_part(row: Sequence[object], state: State) -> Job:
         why = f"it is {job.state}, and {state} in another place"
     except UnreadableRow as error:
         why = error.why
-    _, queue, _ = row[: len(_RANK)]
+    queue, owner = lane_of(row) or Lane(Spec().queue, 0)
+    turn, _ = rank_of(row)
     attempt = row[_ATTEMPT_NUMBER]
-    queue = queue if type(queue) is str and queue.isprintable() else Spec().queue
     number = attempt if type(attempt) is int and attempt >= 0 else 0
-    return Job(_id(row), queue, 0, state, Spec(queue=queue), attempt=number, unreadable=why)
+    return Job(_id(row), queue, 0, state, Spec(queue=queue), owner, turn, attempt=number, unreadable=why)
 
 
-def rank_of(row: Sequence[object]) -> tuple[int, int]:
+def lane_of(row: Sequence[object]) -> Lane | None:
+    """The lane of a row that begins with the columns of ``rank``; None if that cannot be read."""
+    _, queue, owner, _ = row[: len(_RANK)]
+    return Lane(queue, owner) if type(queue) is str and queue.isprintable() and type(owner) is int else None
+
+
+def rank_of(row: Sequence[object]) -> Rank:
     """``Job.rank`` of a row that begins with the columns of ``rank``. What has no readable one comes first, to be out
     of the way."""
-    _, _, priority = row[: len(_RANK)]
-    return (-priority if type(priority) is int else -1000, _id(row))
+    *_, turn = row[: len(_RANK)]
+    return (turn if type(turn) is int else FIRST[0], _id(row))
+
+
+def earliest(rows: Iterable[Sequence[object]]) -> dict[Lane, Rank]:
+    """Of jobs, each with the columns of ``rank``: the rank of the first in each lane."""
+    found: dict[Lane, Rank] = {}
+    for row in rows:
+        if (lane := lane_of(row)) is not None:
+            rank = rank_of(row)
+            found[lane] = min(rank, found.get(lane, rank))
+    return found
 
 
 def _id(row: Sequence[object]) -> int:

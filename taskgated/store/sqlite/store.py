@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from taskgated.core.job import Clock, Job, Outcome, Result, Spec
 from taskgated.core.lifecycle import Verb, Verdict, cancelled_meanwhile, step
+from taskgated.core.order import Lane, Rank, per_point, turn
 from taskgated.core.state import State
 from taskgated.errors import DiskTrouble, IllegalTransition, NoSuchJob, StoreError
 from taskgated.host.clock import MICROSECONDS, wall
@@ -23,8 +24,11 @@ from taskgated.store.arrays import Swept
 from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, HELD, PAST_DEADLINE, WITH_ITS_ARRAY, in_words
 from taskgated.store.contract import Added, Addition, Ended
 from taskgated.store.sqlite import database
+from taskgated.store.sqlite.order import Order
 from taskgated.store.sqlite.questions import SqliteQuestions
-from taskgated.store.sqlite.rows import moment, text_or_none
+from taskgated.store.sqlite.rows import earliest, moment, text_or_none
+from taskgated.store.sqlite.statements import Row
+from taskgated.store.turns import REORDERED
 from taskgated.store.waking import Woken
 from taskgated.text import to_bytes, to_text
 
@@ -58,6 +62,7 @@ class SqliteStore(SqliteQuestions):
         try:
             with database.as_when_opened(path):
                 self.tick()
+                self._order = Order.of(self._sql.one("meta_get", key="order"))
         except StoreError:
             self._db.close()
             raise
@@ -106,7 +111,7 @@ class SqliteStore(SqliteQuestions):
 
     def add(self, additions: Sequence[Addition]) -> Added:
         ids: list[int] = []
-        best: dict[str, int] = {}
+        best: dict[Lane, Rank] = {}
         fresh: list[Job] = []
         timed = False
         taken: dict[int, int] = {}  # places of arrays
@@ -126,7 +131,7 @@ class SqliteStore(SqliteQuestions):
                     continue
                 timed = timed or job.due is not None or job.expires is not None
                 if job.due is None and not job.parked:
-                    best[job.queue] = max(job.priority, best.get(job.queue, 0))
+                    best[job.lane] = min(job.rank, best.get(job.lane, job.rank))
                     if len(fresh) <= FRESH:
                         fresh.append(job)
             coming = addition.coming
@@ -138,7 +143,8 @@ class SqliteStore(SqliteQuestions):
 
     def _add(self, addition: Addition, spec: Spec, before: int | None, taken: dict[int, int]) -> Job:
         """``before``: the array of the part before it; ``taken``: how many places of which array are."""
-        job = addition.job(spec, wall(), self.clock.now())
+        since = self.uptime.now()
+        job = addition.job(spec, wall(), self.clock.now(), turn(since, spec.priority, per_point(self._order.ageing)))
         array = before if spec.array.place > 0 else None
         at_most = spec.array.at_most
         if array is not None and at_most is not None:
@@ -159,7 +165,8 @@ class SqliteStore(SqliteQuestions):
             submitted=job.submitted,
             finished=job.submitted if job.state.final else None,
             reason=WITH_ITS_ARRAY if job.state.final else "",
-            since=self.uptime.now(),
+            since=since,
+            turn=job.turn,
             due=job.due,
             due_clock=None if job.due is None else job.due_clock,
             expires=job.expires,
@@ -176,10 +183,10 @@ class SqliteStore(SqliteQuestions):
             self._sql.run("array_head", id=id_)
         return replace(job, id=id_, array=array)
 
-    def _next_of(self, array: int | None) -> tuple[str, int] | None:
-        """A place in an array may have come free: the next job gets it. Returns that one's queue and priority."""
-        row = None if array is None else self._sql.one("array_next", array=array)
-        return None if row is None else (str(row[0]), int(row[1]))
+    def _next_of(self, array: int | None) -> tuple[Lane, Rank] | None:
+        """A place in an array may have come free: the next job gets it. Returns that one's lane and rank."""
+        rows = [] if array is None else self._sql.rows("array_next", array=array)
+        return next(iter(earliest(rows).items()), None)
 
     def skip_ids(self, last: int) -> None:
         with database.as_when_opened(self._path):
@@ -290,16 +297,26 @@ class SqliteStore(SqliteQuestions):
             self._sql.run("array_swept" if coming else "array_forget", array=array)
         return Swept(over, [id_ for (id_,) in ending], let_go, None if done else seen)
 
+    def reorder(self, ageing: float, after: int) -> int | None:
+        if self._order == Order(ageing, whole=True):
+            return None
+        until, last = self._sql.only("reorder_until", after=after, scanned=REORDERED)
+        if until is not None:
+            self._sql.run("reorder", after=after, until=until, per_point=per_point(ageing))
+        self._order = Order(ageing, whole=until is None or until >= last)
+        self._sql.run("meta_put", key="order", value=self._order.fact)
+        return None if until is None else int(until)
+
     def hold(self, job: int) -> None:
         self._move(job, self._place(job).state, Verb.HOLD, HELD)
 
-    def release(self, job: int) -> tuple[str, int]:
+    def release(self, job: int) -> tuple[Lane, Rank]:
         place = self._place(job)
         self._move(job, place.state, Verb.RELEASE, "")
         if place.parked:
             self._next_of(place.bounded)
-        _, queue, priority = self._sql.only("rank", id=job)
-        return queue, priority
+        ((lane, rank),) = earliest([self._sql.only("rank", id=job)]).items()
+        return lane, rank
 
     def _move(self, job: int, before: State, verb: Verb, reason: str) -> State:
         """A job that does not run goes on; returns its new state."""
@@ -318,7 +335,7 @@ class SqliteStore(SqliteQuestions):
 
     def wake(self, wall: int) -> Woken:
         steady = self.clock.now()
-        best: dict[str, int] = {}
+        come: list[Row] = []
         expired, let_go, late = [], [], []
         expiry = self._sql.rows(
             "expire",
@@ -331,22 +348,20 @@ class SqliteStore(SqliteQuestions):
             limit=contract.WOKEN,
         )
         for id_, queue, name, claim, array, at_most, is_late in expiry:
-            if at_most is not None and isinstance(array, int) and (came := self._next_of(array)) is not None:
-                best[came[0]] = max(came[1], best.get(came[0], 0))
+            if at_most is not None and isinstance(array, int):
+                come += self._sql.rows("array_next", array=array)
             expired.append((id_, str(queue), to_text(name) if isinstance(name, bytes) else ""))
             if is_late:
                 late.append(id_)
             if (kept := text_or_none(claim)) is not None:
                 let_go.append(kept)
         for clock, now in ((Clock.STEADY, steady), (Clock.WALL, wall)):
-            for queue, priority in self._sql.rows("come_due", clock=clock, now=now, limit=contract.WOKEN):
-                if isinstance(queue, str) and isinstance(priority, int):
-                    best[queue] = max(priority, best.get(queue, 0))
+            come += self._sql.rows("come_due", clock=clock, now=now, limit=contract.WOKEN)
         next_steady = moment(self._sql.only("next_due", clock=Clock.STEADY)[0])
         next_wall = moment(self._sql.only("next_due", clock=Clock.WALL)[0])
         next_expiry = moment(self._sql.only("next_expiry")[0])
         soonest = min((t for t in (next_steady, next_expiry) if t is not None), default=None)
-        return Woken(best, expired, let_go, soonest, next_wall, late)
+        return Woken(earliest(come), expired, let_go, soonest, next_wall, late)
 
     def forget_claims(self, claims: Sequence[str]) -> None:
         for claim in claims:

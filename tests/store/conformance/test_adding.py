@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from taskgated.core.job import Interrupted, Output, Retry, Spec
 from taskgated.store.contract import Store
-from tests.store.jobs import add, addition, run, spec
+from tests.store.jobs import add, addition, fetch, first, run, spec
 
 
 def test_adding_the_same_again_adds_nothing(store: Store) -> None:
@@ -23,8 +23,8 @@ def test_a_file_that_grew_brings_only_what_is_new(store: Store) -> None:
 
 def test_few_new_jobs_come_back_as_they_would_be_fetched(store: Store) -> None:
     added = store.add([addition("c", spec(priority=7), spec(delay=5)), addition("d", spec(), keep=True)])
-    assert sorted(added.fresh, key=lambda job: job.rank) == store.fetch({"default": 9})
-    assert (added.best, added.timed, store.queued()) == ({"default": 50}, True, 3)
+    assert sorted(added.fresh, key=lambda job: job.rank) == fetch(store, {"default": 9})
+    assert (added.best, added.timed, store.queued()) == (first(store, added.jobs[-1]), True, 3)
     assert list(store.add([addition("e", *[spec()] * 500)]).fresh) == []
 
 
@@ -42,7 +42,7 @@ def test_everything_of_a_spec_survives(store: Store) -> None:
         expires=99.0, interrupted=Interrupted.FAIL, output=Output(5), file="/x/\udcff",
     )  # fmt: skip
     (job,) = add(store, full)
-    (fetched,) = store.fetch({"q": 5})
+    (fetched,) = fetch(store, {"q": 5})
     assert (fetched.id, fetched.spec) == (job, full)
     assert store.show(job).record.name == "n\udcfe"
 

@@ -14,7 +14,7 @@ from taskgated.store.sqlite.questions import SqliteQuestions
 from taskgated.store.sqlite.sqlfiles import statements
 from taskgated.store.sqlite.store import SqliteStore
 from tests import REPOSITORY
-from tests.store.jobs import add, addition, spec
+from tests.store.jobs import OWNER, add, addition, spec
 
 
 def test_survives_closing(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_the_next_job_is_found_by_an_index(tmp_path: Path, backlog: int) -> None
     store.add([addition("c", *[spec(priority=i % 101) for i in range(backlog)])])
     store.commit()
     db = sqlite3.connect(tmp_path / "big.sqlite")
-    values = {"queue": "default", "steady": 0, "limit": 1}
+    values = {"queue": "default", "owner": OWNER, "steady": 0, "limit": 1, "offset": 0}
     plan = " ".join(row[3] for row in db.execute("EXPLAIN QUERY PLAN " + statements()["fetch"], values))
     steps = 0
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from taskgated.core.state import State
+from taskgated.host.clock import MICROSECONDS
 from taskgated.store.contract import Filter
 from taskgated.store.sqlite.sqlfiles import migrations
 from taskgated.store.sqlite.store import SqliteStore
 from tests.env.gate import GateEnv
-from tests.store.jobs import addition, spec
+from tests.store.jobs import addition, fetch, spec
 
 LAST = 5
 TABLES = {"jobs": "id", "attempts": "job, number", "claims": "claim", "counts": "queue, state, owner", "meta": "key"}
@@ -95,13 +96,17 @@ def test_all_that_was_there_is_there(tmp_path: Path) -> None:
     store = SqliteStore(path)
     kept(before, after := rows(path))
     new = {name: {row[name] for row in after["jobs"]} for name in after["jobs"][0].keys() - before["jobs"][0].keys()}
+    for row in after["jobs"]:
+        waited = 0 if State(row["state"]).final else row["since"] - row["priority"] * 60 * MICROSECONDS
+        assert row["turn"] == waited, "the turn of what is not over follows from when it came"
+    del new["turn"]
     assert new == {name: {0} if name == "parked" else {None} for name in new}, "nothing is made up"
     assert {row["array"] for row in after["claims"]} == {None}
     assert [record.id for record in store.list(0, 99, Filter()).records] == [row["id"] for row in before["jobs"]]
     store.add([addition("half", spec(name="4"), first=3)])
-    (job,) = [job for job in store.fetch({"default": 99}) if job.spec.name == "4"]
+    (job,) = [job for job in fetch(store, {"default": 99}) if job.spec.name == "4"]
     assert (store.show(job.id).job.array, store.known("half")) == (None, 4), "a file that was half taken in goes on"
-    assert [job.id for job in store.fetch({"default": 99})] == [job.id, 1], "and what was queued is what may start"
+    assert [job.id for job in fetch(store, {"default": 99})] == [job.id, 1], "and what was queued is what may start"
     store.start(1, 1, WORKER)
     store.close()
 

@@ -29,10 +29,10 @@ SELECT state FROM jobs WHERE claim = :claim;
 
 -- name: add
 -- One new job.
-INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, finished, reason, since, due, due_clock, expires,
-        deadline, claim, array, at_most, parked, nested, spec)
-VALUES (:state, :queue, :priority, :name, :source, :owner, :submitted, :finished, :reason, :since, :due, :due_clock, :expires,
-        :deadline, :claim, :array, :at_most, :parked, :nested, :spec);
+INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, finished, reason, since, turn, due, due_clock,
+        expires, deadline, claim, array, at_most, parked, nested, spec)
+VALUES (:state, :queue, :priority, :name, :source, :owner, :submitted, :finished, :reason, :since, :turn, :due, :due_clock,
+        :expires, :deadline, :claim, :array, :at_most, :parked, :nested, :spec);
 
 -- name: array_coming
 -- How many jobs of an array are still to be taken in.
@@ -109,7 +109,7 @@ WHERE id = (
     SELECT count(*) FROM jobs INDEXED BY jobs_places
     WHERE array = :array AND parked = 0 AND at_most IS NOT NULL AND state IN ('queued', 'held', 'running')
 )
-RETURNING queue, priority;
+RETURNING {rank};
 
 -- name: last_id
 -- The highest id that was given.
@@ -124,33 +124,59 @@ INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', :id);
 UPDATE sqlite_sequence SET seq = :id WHERE name = 'jobs';
 
 -- name: fetch
--- The best jobs of one queue that may run now.
+-- Some of the jobs of one lane that may run now, in order.
 SELECT {job}
 FROM jobs INDEXED BY jobs_ready
-WHERE queue = :queue AND state = 'queued' AND due IS NULL AND parked = 0 AND (expires IS NULL OR expires > :steady)
+WHERE queue = :queue AND owner = :owner AND state = 'queued' AND due IS NULL AND parked = 0
+  AND (expires IS NULL OR expires > :steady)
   AND (array IS NULL OR array NOT IN (SELECT array FROM cancelled_arrays))
-ORDER BY priority DESC, id LIMIT :limit;
+ORDER BY turn, id LIMIT :limit OFFSET :offset;
 
--- name: heads
--- The first job that may run now, of each of these queues that has one.
-SELECT {rank} FROM jobs WHERE id IN (
-    SELECT (
+-- name: lanes
+-- The first job of each lane that is in the index of those that may run. Each step leads to the next lane by the index;
+-- no row comes twice, so that it ends in a damaged one as well.
+WITH RECURSIVE heads (queue, owner, id) AS (
+    SELECT queue, owner, id FROM (
+        SELECT queue, owner, id FROM jobs INDEXED BY jobs_ready
+        WHERE state = 'queued' AND due IS NULL AND parked = 0 ORDER BY queue, owner, turn, id LIMIT 1
+    )
+    UNION
+    SELECT j.queue, j.owner, j.id FROM heads h CROSS JOIN jobs j ON j.id = coalesce((
         SELECT id FROM jobs INDEXED BY jobs_ready
-        WHERE queue = asked.value AND state = 'queued' AND due IS NULL AND parked = 0
-          AND (expires IS NULL OR expires > :steady)
-          AND (array IS NULL OR array NOT IN (SELECT array FROM cancelled_arrays))
-        ORDER BY priority DESC, id LIMIT 1
-    ) FROM json_each(:queues) AS asked
-);
+        WHERE queue = h.queue AND owner > h.owner AND state = 'queued' AND due IS NULL AND parked = 0
+        ORDER BY owner, turn, id LIMIT 1
+    ), (
+        SELECT id FROM jobs INDEXED BY jobs_ready
+        WHERE queue > h.queue AND state = 'queued' AND due IS NULL AND parked = 0
+        ORDER BY queue, owner, turn, id LIMIT 1
+    ))
+)
+SELECT {rank} FROM jobs WHERE id IN (SELECT id FROM heads);
+
+-- name: reorder_until
+-- How far a piece of a new order goes, and the last job of all.
+SELECT (SELECT min(id) FROM jobs WHERE id > :after) + :scanned - 1, (SELECT max(id) FROM jobs);
+
+-- name: reorder
+-- The turns of a piece, by another worth of a point of priority.
+UPDATE jobs SET turn = since - priority * :per_point
+WHERE id > :after AND id <= :until AND state IN ('queued', 'held', 'running');
 
 -- name: before_it
--- How many jobs of its queue come before a job, so many at most.
+-- How many jobs of its queue come before a job, so many at most; they are counted user by user.
+WITH RECURSIVE owners (owner) AS (
+    SELECT min(owner) FROM jobs INDEXED BY jobs_ready
+    WHERE queue = :queue AND state = 'queued' AND due IS NULL AND parked = 0
+    UNION
+    SELECT (
+        SELECT min(owner) FROM jobs INDEXED BY jobs_ready
+        WHERE queue = :queue AND owner > o.owner AND state = 'queued' AND due IS NULL AND parked = 0
+    ) FROM owners o WHERE o.owner IS NOT NULL
+)
 SELECT count(*) FROM (
-    SELECT 1 FROM jobs INDEXED BY jobs_ready
-    WHERE queue = :queue AND state = 'queued' AND due IS NULL AND parked = 0 AND priority = :priority AND id < :id
-    UNION ALL
-    SELECT 1 FROM jobs INDEXED BY jobs_ready
-    WHERE queue = :queue AND state = 'queued' AND due IS NULL AND parked = 0 AND priority > :priority
+    SELECT 1 FROM owners o CROSS JOIN jobs j INDEXED BY jobs_ready
+    WHERE j.queue = :queue AND j.owner = o.owner AND j.turn <= :turn AND (j.turn < :turn OR j.id < :id)
+      AND j.state = 'queued' AND j.due IS NULL AND j.parked = 0
     LIMIT :limit
 );
 
@@ -223,7 +249,7 @@ WHERE id IN (
     SELECT id FROM jobs INDEXED BY jobs_due
     WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL AND due <= :now ORDER BY due LIMIT :limit
 )
-RETURNING queue, priority;
+RETURNING {rank};
 
 -- name: next_due
 -- When the next job is due.

@@ -1,0 +1,89 @@
+"""In which order jobs start: by priority, by what waiting is worth, and never later than the bound on that."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskgated.core.attempts import Start
+from taskgated.core.capacity import Policy
+from taskgated.core.gate import Fetch, Gate
+from taskgated.core.job import Job, Outcome, Result, Spec
+from taskgated.core.order import ABSOLUTE, Lane, per_point, turn
+from taskgated.core.state import State
+
+MINUTE = 60_000_000
+SUBMISSIONS = st.lists(
+    st.tuples(st.integers(0, 90 * MINUTE), st.integers(0, 100), st.integers(0, 3)), min_size=1, max_size=40
+)
+"""When, with which priority, and by whom."""
+
+
+def jobs(submissions: list[tuple[int, int, int]], ageing: float) -> list[Job]:
+    return [
+        Job(id_, "q", priority, State.QUEUED, Spec(), owner, turn(since, priority, per_point(ageing)))
+        for id_, (since, priority, owner) in enumerate(sorted(submissions), 1)
+    ]
+
+
+def started(waiting: list[Job], capacity: int) -> list[int]:
+    """In which order a gate with one worker starts them."""
+    gate = Gate(Policy(1, capacity), {}, lambda: 0.5)
+    left = {job.id: job for job in waiting}
+    first: dict[Lane, tuple[int, int]] = {}
+    for job in waiting:
+        first[job.lane] = min(job.rank, first.get(job.lane, job.rank))
+    actions = gate.look_again(first) + gate.worker_idle("w")
+    order = []
+    while actions:
+        match actions.pop(0):
+            case Fetch(wanted, known, most):
+                ranked = sorted((job for job in left.values() if job.id not in known), key=lambda job: job.rank)
+                mine = {lane: [job for job in ranked if job.lane == lane] for lane in wanted}
+                found = [job for lane, number in wanted.items() for job in mine[lane][:number]]
+                found = sorted(found, key=lambda job: job.rank)[:most]
+                rest = {lane: [job.rank for job in of_lane if job not in found] for lane, of_lane in mine.items()}
+                actions += gate.fetched(found, {lane: ranks[0] for lane, ranks in rest.items() if ranks})
+            case Start(job):
+                order.append(job.id)
+                del left[job.id]
+                gate.attempts.started(job.id)
+                actions += gate.ended(Outcome(job.id, 1, Result.SUCCEEDED), "w") + gate.worker_idle("w")
+        gate.sanity_check()
+    assert not left, "some never start"
+    return order
+
+
+@given(SUBMISSIONS, st.sampled_from([0.0, 1.0, 60.0, 3600.0]), st.integers(1, 8))
+def test_the_order_is_that_of_turns_however_many_are_ready(
+    submissions: list[tuple[int, int, int]], ageing: float, capacity: int
+) -> None:
+    waiting = jobs(submissions, ageing)
+    assert started(waiting, capacity) == [job.id for job in sorted(waiting, key=lambda job: job.rank)]
+
+
+@given(SUBMISSIONS, st.sampled_from([1.0, 60.0, 3600.0]))
+def test_nobody_is_passed_by_for_longer_than_the_bound(
+    submissions: list[tuple[int, int, int]], ageing: float
+) -> None:
+    """What was submitted (100 - p) times ``ageing`` after a job of priority p, or later, never starts before it."""
+    since = dict(enumerate((since for since, *_ in sorted(submissions)), 1))
+    waiting = {job.id: job for job in jobs(submissions, ageing)}
+    order = started(list(waiting.values()), 4)
+    for place, id_ in enumerate(order):
+        bound = since[id_] + (100 - waiting[id_].priority) * int(ageing * 1_000_000)
+        late = [other for other in order[:place] if other > id_ and since[other] >= bound]
+        assert not late, "they were submitted too late to go first"
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 10**13), st.integers(0, 10**13))
+def test_without_ageing_priority_is_absolute(low: int, high: int, early: int, late: int) -> None:
+    first, second = turn(early, low, per_point(0)), turn(late, high, per_point(0))
+    assert (first < second) == (low > high or (low == high and early < late))
+
+
+@pytest.mark.parametrize("ageing", [0, 1e-9, 1, 60, 1e9, 1e30])
+def test_a_turn_is_a_number_that_every_store_can_hold(ageing: float) -> None:
+    assert 0 < per_point(ageing) <= ABSOLUTE
+    assert abs(turn(2**60, 100, per_point(ageing))) < 2**63
