@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +49,9 @@ class Work(Protocol):
 
     def starts(self, job: int) -> bool:
         """Whether a start of that job is decided."""
+
+    def limits(self) -> Mapping[str, int]:
+        """Those of queues that adjust themselves, as they are now."""
 
     def reasons(self, job: Job) -> Sequence[Reason]:
         """All that keeps a queued or held job from starting now; empty when it is only not its turn."""

@@ -36,6 +36,7 @@ class Status:
         backlog = answer.get() if answer.error is None else _UNKNOWN
         unknown = [] if answer.error is None else [f"what waits cannot be read: {answer.error}"]
         config = self._configuration()
+        limits = {name: queue.limit for name, queue in config.queues.items()} | dict(self._work.limits())
         reply = StatusReply(
             ready=self._health.ready() and not unknown,
             text=self._health.text(backlog),
@@ -43,7 +44,7 @@ class Status:
             pid=os.getpid(),
             counts={str(state): backlog.totals.get(state, 0) for state in State},
             workers=[_worker(worker) for worker in self._work.workers()],
-            queues=_queues(backlog, {name: queue.limit for name, queue in config.queues.items()}),
+            queues=_queues(backlog, limits),
             more_queues=backlog.others,
             ready_queue=list(self._work.ready()),
             oldest=rfc3339(backlog.oldest),

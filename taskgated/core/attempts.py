@@ -117,6 +117,10 @@ class Attempts:
         """What a worker has, or is about to get."""
         return next((entry.job for entry in self._entries.values() if entry.worker == worker), None)
 
+    def of(self, queue: str) -> list[int]:
+        """Those of one queue."""
+        return [id_ for id_, entry in self._entries.items() if entry.job.queue == queue]
+
     def courses(self) -> list[Course]:
         """The attempts that a worker has been given."""
         return [

@@ -234,7 +234,9 @@ class Job:
 class Outcome:
     """How an attempt ended, as its worker saw it. Exactly one of ``exit_code`` and ``signal`` is set for
     a process that ran. ``started``, ``finished``: by the wall clock; ``user``, ``system``: CPU seconds; ``max_rss``:
-    bytes; ``output``: bytes written by the job; ``omitted``: how many of those were not kept."""
+    bytes; ``output``: bytes written by the job; ``omitted``: how many of those were not kept. ``overloaded``: it has
+    what the daemon had its output looked through for, as a sign that too many run at once; that is no part of what is
+    put down, as earlier versions do not know it."""
 
     job: int
     attempt: int
@@ -249,9 +251,12 @@ class Outcome:
     output: int = 0
     omitted: int = 0
     message: str = ""
+    overloaded: bool = False
 
     def to_json(self) -> dict[str, object]:
-        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
+        said = {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
+        said.pop("overloaded", None)
+        return said
 
     @classmethod
     def from_json(cls, data: object) -> Outcome:
@@ -272,5 +277,5 @@ _MAYBE = (int, type(None))
 _OUTCOME: dict[str, tuple[type, ...]] = {
     "job": (int,), "attempt": (int,), "exit_code": _MAYBE, "signal": _MAYBE, "started": _MAYBE, "finished": _MAYBE,
     "user": (int, float), "system": (int, float), "max_rss": (int,), "output": (int,), "omitted": (int,),
-    "message": (str,),
+    "message": (str,), "overloaded": (bool,),
 }  # fmt: skip

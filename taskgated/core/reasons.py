@@ -191,7 +191,7 @@ class AboutToStart:
     kind: ClassVar[Kind] = Kind.ORDER
 
 
-DoorReason = Paused | AllPaused | RateUsedUp | BreakerOpen | CanaryFirst
+DoorReason = QueueFull | Paused | AllPaused | RateUsedUp | BreakerOpen | CanaryFirst
 """Those of what closes a whole queue (``core/doors.py``)."""
 
 Reason = (

@@ -202,7 +202,7 @@ class Conductor:
             return
         try:
             log = outputs.path(self._layout.log, job.id, job.attempt)
-            self._roster.run(worker, job, log, self._source(job))
+            self._roster.run(worker, job, log, self._source(job), self._ledger.looked_for(job.queue))
         except MessageTooLong as error:  # it has failed, as if the worker had found that it cannot run
             now, text = wall(), f"{NEVER_RAN}be handed to a worker: {error}"
             outcome = Outcome(job.id, job.attempt, Result.FAILED, started=now, finished=now, message=text)

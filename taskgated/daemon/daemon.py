@@ -15,6 +15,7 @@ from taskgated.control.interface import gate_interface
 from taskgated.control.reading import Outputs
 from taskgated.core.gate import Gate
 from taskgated.daemon import troubles
+from taskgated.daemon.adaptives import Adaptives
 from taskgated.daemon.breakers import Breakers
 from taskgated.daemon.byhand import JobsByHand
 from taskgated.daemon.cancelling import Cancelling
@@ -154,7 +155,9 @@ class Daemon:
         self._doorkeeper = Doorkeeper(self._loop, self._gate, self._conductor, uptime)
         self._overrides.changed.add(self._doorkeeper.soon)
         self._ledger.changed.add(self._doorkeeper.soon)
+        self._adaptives = Adaptives(uptime, self._journal, self._gate.attempts.of)
         for book in (
+            self._adaptives,
             Rates(uptime),
             Breakers(uptime, self._journal, self._gate.attempts.__contains__),
         ):
@@ -287,7 +290,7 @@ class Daemon:
             self._layout,
             self._reader,
             self._outputs,
-            Survey(self._gate, self._roster, self._doorkeeper, self._steady, self._vigil.unkillable),
+            Survey(self._gate, self._roster, self._doorkeeper, self._adaptives, self._steady, self._vigil.unkillable),
             self._status,
             self._conductor.over,
             self._conductor.cancel,

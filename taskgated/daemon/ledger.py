@@ -66,6 +66,10 @@ class Book(ABC, Generic[S, P]):
     def cautious(self, settings: S) -> P:
         """In place of a page that cannot be read."""
 
+    def looked_for(self, settings: S) -> str:
+        """A pattern that is to be looked for in the output of its jobs; "": none."""
+        return ""
+
     # Each of these returns the page as it is from then on; None: nothing has changed.
 
     def starting(self, job: Job, settings: S, page: P) -> P | None:
@@ -139,6 +143,11 @@ class Ledger:
             return book.cautious(settings)
 
     # -- what the conductor tells ----------------------------------------------------------------
+
+    def looked_for(self, queue: str) -> str:
+        """What a worker is to look for in the output of a job of that queue; "": nothing."""
+        found = (book.looked_for(book.pages[queue][0]) for book in self._books if queue in book.pages)
+        return next(filter(None, found), "")
 
     def starting(self, job: Job) -> Kept:
         """A start is decided; what is returned is written with it."""

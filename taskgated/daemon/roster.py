@@ -65,11 +65,12 @@ class Roster:
 
     # -- what a worker is told -------------------------------------------------------------------
 
-    def run(self, worker: Worker, job: Job, log: str, source: str) -> None:
-        """Hand an attempt over; its start is already durable. ``source``: where its file lay. Raises
+    def run(self, worker: Worker, job: Job, log: str, source: str, overload: str = "") -> None:
+        """Hand an attempt over; its start is already durable. ``source``: where its file lay; ``overload``:
+        what is looked for in the end of its output. Raises
         ``MessageTooLong`` for one that no worker would take: a file with such a job is refused now, but was not
         always."""
-        self._send(worker, Run.of(job, log, source))
+        self._send(worker, Run.of(job, log, source, overload))
         worker.running = (job.id, job.attempt)
         worker.untaken = worker.owes
 

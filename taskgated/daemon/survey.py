@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from taskgated.control.needs import Busy
 from taskgated.core.capacity import reasons
 from taskgated.core.gate import Gate
 from taskgated.core.job import Job
 from taskgated.core.reasons import Reason
+from taskgated.daemon.adaptives import Adaptives
 from taskgated.daemon.doorkeeper import Doorkeeper
 from taskgated.daemon.roster import Roster
 from taskgated.host.clock import wall
@@ -22,12 +23,14 @@ class Survey:
         gate: Gate,
         roster: Roster,
         doorkeeper: Doorkeeper,
+        adaptives: Adaptives,
         clock: Callable[[], int],
         unkillable: Callable[[int], str],
     ) -> None:
         self._gate = gate
         self._roster = roster
         self._doorkeeper = doorkeeper
+        self._adaptives = adaptives
         self._steady = clock
         self._unkillable = unkillable
 
@@ -46,6 +49,9 @@ class Survey:
 
     def starts(self, job: int) -> bool:
         return job in self._gate.attempts
+
+    def limits(self) -> Mapping[str, int]:
+        return self._adaptives.limits()
 
     def reasons(self, job: Job) -> Sequence[Reason]:
         self._doorkeeper.look()  # what the doors say is of now

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from taskgated.core import plain
+from taskgated.core.adaptive import Adaptive
 from taskgated.core.breaker import Breaker
 from taskgated.core.capacity import Policy
 from taskgated.core.fixed import DEFAULT_QUEUE
@@ -53,7 +54,8 @@ class Require:
 class QueueConfig:
     """One queue.
 
-    ``limit``: jobs of it that run at once; None: as many as there are workers. ``defaults``: checked values for keys
+    ``limit``: jobs of it that run at once; None: as many as there are workers, or what comes of ``auto``.
+    ``defaults``: checked values for keys
     that a job leaves out. ``handler``: argv with a ``Mark`` in it. ``runs``: ``handler: none`` is said, and what is
     dropped there runs, also where there was a handler before. ``ignore``: globs of names that are left alone;
     ``match``: of those that are data for its handler; none: all.
@@ -61,6 +63,7 @@ class QueueConfig:
 
     name: str
     limit: int | None = None
+    auto: Adaptive | None = None
     rate: Rate | None = None
     breaker: Breaker | None = None
     defaults: Mapping[str, object] = field(default_factory=dict)
@@ -151,11 +154,12 @@ class Config:
 
     def notes(self) -> list[str]:
         """What can be done, and may not be what was meant."""
+        limits = {queue.name: queue.auto.max if queue.auto else queue.limit for queue in self.queues.values()}
         return [
-            f"queue {queue.name}: its limit is {queue.limit}, but no more than {self.workers} jobs run at once in all"
+            f"queue {name}: its limit is {limit}, but no more than {self.workers} jobs run at once in all"
             f" (workers: {self.workers})"
-            for queue in self.queues.values()
-            if queue.limit is not None and queue.limit > self.workers
+            for name, limit in limits.items()
+            if limit is not None and limit > self.workers
         ]
 
     def lifted(self, before: Config) -> list[str]:
@@ -163,7 +167,7 @@ class Config:
         return [
             f"queue {queue.name}: its limit of {queue.limit} is lifted, as it is not in the configuration any more"
             for queue in before.queues.values()
-            if queue.limit is not None and self.queue(queue.name).limit is None
+            if queue.limit is not None and (now := self.queue(queue.name)).limit is None and now.auto is None
         ]
 
 
@@ -186,11 +190,14 @@ def _usual(shell: object, output: Values) -> Values:
 
 def _queue(name: str, values: Values, usual: Values) -> QueueConfig:
     """``usual``: defaults for jobs of any queue; its own stand before them."""
+    limit = values.get("limit")
     made = {
         "name": name,
         "defaults": merge(usual, below(values, "defaults")),
         "handler": below(values, "handler").get("command"),
         "require": plain.make(Require, below(values, "require")) if below(values, "require") else None,
+        "limit": limit if isinstance(limit, int) else None,
+        "auto": limit if isinstance(limit, Adaptive) else None,
         "runs": "handler" in values and values["handler"] is None,
     }
     return plain.make(QueueConfig, {**values, **made})

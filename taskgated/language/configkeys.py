@@ -12,7 +12,7 @@ from taskgated.language.declare import Check, Key, Mismatch, Type, keys_of, sect
 from taskgated.language.keys import DEFAULTS, NO_DEFAULTS, OUTPUT, QUEUE_NAME, RESERVED
 from taskgated.language.names import in_the_making
 from taskgated.language.nodes import Node
-from taskgated.language.policies import BREAKER, RATE
+from taskgated.language.policies import BREAKER, LIMIT, RATE
 from taskgated.language.types import (
     argv,
     choice,
@@ -69,7 +69,7 @@ match = list_of(Type(_matching, _glob_schema, str), _LIST_OF_GLOBS, least=0)
 
 QUEUE = keys_of(
     QueueConfig,
-    Key("limit", integer(1, 100_000), "how many of its jobs may run at once", "as many as there are workers"),
+    Key("limit", LIMIT, "how many of its jobs may run at once, or auto", "as many as there are workers"),
     Key("rate", RATE, "how many of its jobs may start within a time", "none: as many as there are"),
     Key("breaker", BREAKER, "failures that close it for a while", "none: it is not closed"),
     Key("defaults", section(DEFAULTS, elsewhere=NO_DEFAULTS), "keys for jobs that leave them out"),

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from taskgated.core import plain
+from taskgated.core.adaptive import Adaptive, Overload
 from taskgated.core.breaker import Breaker
+from taskgated.core.patterns import BadPattern, Pattern
 from taskgated.core.rate import Rate
-from taskgated.language.declare import Check, Key, Type, keys_of, section
+from taskgated.language.declare import Check, Key, Mismatch, Type, below, expected, keys_of, section
 from taskgated.language.nodes import Entries, Node, node_at
-from taskgated.language.types import duration, integer, or_word, positive
+from taskgated.language.types import duration, integer, list_of, or_word, positive, text
 
 T = TypeVar("T")
 
@@ -68,3 +70,62 @@ BREAKER = _policy(
     Key("pause", positive(duration), "how long nothing starts then, before one job is tried"),
     required=("failures",),
 )
+
+_any_text = text(what="a pattern", longest=1000)
+
+
+def _pattern(node: Node, check: Check) -> str:
+    value = _any_text.read(node, check)
+    try:
+        Pattern(value)
+    except BadPattern as error:
+        raise Mismatch(str(error)) from None
+    return value
+
+
+_OVERLOAD = section(
+    keys_of(
+        Overload,
+        Key("exit_codes", list_of(integer(1, 255), "a list of exit codes", least=0), "with which a job says so"),
+        Key(
+            "output",
+            Type(_pattern, _any_text.schema),
+            "a pattern in a line of the end of its output that says so",
+            "",
+        ),
+    )
+)
+_ADAPTIVE = section(
+    keys_of(
+        Adaptive,
+        Key("min", integer(1, 100_000), "how low it goes"),
+        Key("max", integer(1, 100_000), "how high it goes", "as many as there are workers"),
+        Key("overload", _OVERLOAD, "how a job says that there are too many of them"),
+    )
+)
+_AUTO = section((Key("auto", _ADAPTIVE, "a limit that adjusts itself, between bounds"),), "auto")
+_HIGH = integer(1, 100_000)
+
+
+def _limit(node: Node, check: Check) -> int | Adaptive | None:
+    if node.value == "auto":
+        return Adaptive()
+    if not isinstance(node.value, Entries):
+        if isinstance(node.value, str):
+            raise expected("a whole number, or auto", node)
+        return _HIGH.read(node, check)
+    before = len(check.problems)
+    values = below(_AUTO.read(node, check), "auto")
+    if len(check.problems) > before:
+        return None
+    auto = plain.make(Adaptive, values)
+    if auto.max is not None and auto.min > auto.max:
+        check.wrong(node_at(node, "auto", "max"), f"max: it is lower than min, {auto.min}")
+    if not auto.overload.exit_codes and auto.overload.output is None:
+        check.wrong(
+            node_at(node, "auto", "overload"), "overload: no job can ever say so", "give exit_codes, or output"
+        )
+    return auto
+
+
+LIMIT: Type[int | Adaptive | None] = Type(_limit, {"anyOf": [_HIGH.schema, {"const": "auto"}, _AUTO.schema]}, str)

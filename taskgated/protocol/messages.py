@@ -22,7 +22,7 @@ understood so needs a new ``PROTOCOL``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from taskgated.core.job import Job, Outcome, Result, Spec
@@ -117,7 +117,8 @@ class Run:
     version may not understand it: then the attempt has failed, and nothing is wrong with the conversation.
 
     What the job is told, and nothing depends on, so that a worker of an earlier version may pass it over: ``source``,
-    the path at which its file lay in the spool, "" if that is not known; ``array``, the id of its array.
+    the path at which its file lay in the spool, "" if that is not known; ``array``, the id of its array;
+    ``overload``, a pattern that is looked for in the end of its output, "" if none is.
     """
 
     job: int
@@ -126,9 +127,10 @@ class Run:
     log: str
     source: str = ""
     array: int | None = None
+    overload: str = ""
 
     @classmethod
-    def of(cls, job: Job, log: str, source: str) -> Run:
+    def of(cls, job: Job, log: str, source: str, overload: str = "") -> Run:
         spec = job.spec.to_json()
         # Notes are for people, and what is decided of the job as a whole is decided by the daemon. A worker of an
         # earlier version does not know these keys.
@@ -139,7 +141,7 @@ class Run:
             retry.pop("not_on", None)
             if not retry:
                 del spec["retry"]
-        return cls(job.id, job.attempt, spec, log, source, job.array)
+        return cls(job.id, job.attempt, spec, log, source, job.array, overload)
 
     def understood(self) -> Spec:
         """Raises ``ValueError`` when the spec is none that this version can have written."""
@@ -151,12 +153,12 @@ class Run:
     def from_json(cls, body: object) -> Run:
         body = _fields(body)
         job, attempt, log = body["job"], body["attempt"], body["log"]
-        source, array = body.get("source", ""), body.get("array")
+        source, array, overload = body.get("source", ""), body.get("array"), body.get("overload", "")
         if not (type(job) is int and type(attempt) is int and type(log) is str):
             raise _wrong_type("run")
-        if not (type(source) is str and (array is None or type(array) is int)):
+        if not (type(source) is str and (array is None or type(array) is int) and type(overload) is str):
             raise _wrong_type("run")
-        return cls(job, attempt, body["spec"], log, source, array)
+        return cls(job, attempt, body["spec"], log, source, array, overload)
 
     def to_json(self) -> Message:
         said: Message = {"job": self.job, "attempt": self.attempt, "spec": self.spec, "log": self.log}
@@ -164,6 +166,8 @@ class Run:
             said["source"] = self.source
         if self.array is not None:
             said["array"] = self.array
+        if self.overload:
+            said["overload"] = self.overload
         return {"run": said}
 
 
@@ -341,7 +345,7 @@ class Report:
     outcome: Outcome
 
     def to_json(self) -> Message:
-        return {"outcome": self.outcome.to_json()}
+        return {"outcome": self.outcome.to_json()} | ({"overloaded": True} if self.outcome.overloaded else {})
 
 
 def from_worker(message: Message) -> Report | Pong:
@@ -349,7 +353,8 @@ def from_worker(message: Message) -> Report | Pong:
     if "pong" in message:
         return Pong(message["pong"])
     try:
-        return Report(Outcome.from_json(message["outcome"]))
+        outcome = Outcome.from_json(message["outcome"])
+        return Report(replace(outcome, overloaded=message.get("overloaded") is True))
     except Exception as error:  # whatever it is that it said: it costs nobody else anything
         raise ProtocolError(f"not an outcome: {error!r}") from None
 

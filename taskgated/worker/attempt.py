@@ -16,6 +16,7 @@ from taskgated.protocol.messages import Deadline, Run
 from taskgated.worker import terminal
 from taskgated.worker.running import Running
 from taskgated.worker.start import SHORT, CannotRun, Host, NotNow, Start
+from taskgated.worker.tail import Tail
 from taskgated.worker.tojournal import lines_of
 
 _CHUNK = 64 * 1024
@@ -32,6 +33,7 @@ class Attempt:
         self._start = Start(run, spec, host)
         self._writer = Writer(run.log, spec.output.max_size)
         self._lines = lines_of(job, attempt, spec)
+        self._tail = Tail(run.overload) if run.overload else None
         try:
             self.output_fd, self._output_in = terminal.make() if spec.tty else os.pipe()
         except OSError as error:
@@ -65,6 +67,8 @@ class Attempt:
             terminal.silence(self.output_fd, self._output_in)
             return 0
         self._writer.write(data)
+        if self._tail is not None:
+            self._tail.write(data)
         if self._lines is not None:
             self._lines.write(data)
         return len(data)
@@ -121,6 +125,7 @@ class Attempt:
             output=self._writer.total,
             omitted=self._writer.omitted,
             message="; ".join(messages),
+            overloaded=self._tail is not None and self._tail.has_it(),
         )
 
     def _drain(self) -> None:

@@ -40,7 +40,7 @@ def inside(keys: Sequence[Key], name: str) -> set[str]:
         (Retry, {key.name for key in RETRY}, set()),
         (Output, {key.name for key in OUTPUT}, set()),
         (Config, {key.name for key in KEYS}, set()),
-        (QueueConfig, {key.name for key in QUEUE}, {"name", "runs"}),
+        (QueueConfig, {key.name for key in QUEUE}, {"name", "runs", "auto"}),
         (Retention, inside(KEYS, "retention"), set()),
         (Access, inside(KEYS, "access"), set()),
     ],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from taskgated.core.adaptive import Adaptive, Overload
 from taskgated.core.breaker import Breaker
 from taskgated.core.rate import Rate
 from taskgated.errors import ConfigError
@@ -48,6 +49,12 @@ def test_a_rate(tmp_path: Path) -> None:
         ("rate: {starts: 3, per: 1min, burst: 4}", "1:52: burst: 4 can never start back to back, as starts is 3"),
         ("rate: {starts: 0, per: 1min}", "1:31: starts: 0 is not between 1 and 1000000"),
         ("rate: {starts: 3, per: 0}", "1:39: per: must be more than nothing"),
+        ("limit: automatic", "1:23: limit: expected a whole number, or auto, not text 'automatic'"),
+        ("limit: {min: 1}", "1:24: unknown key 'min'"),
+        ("limit: {auto: {min: 3, max: 2}}", "1:44: max: it is lower than min, 3"),
+        ("limit: {auto: {overload: {exit_codes: []}}}", "1:41: overload: no job can ever say so"),
+        ("limit: {auto: {overload: {exit_codes: [0]}}}", "1:55: 0 is not between 1 and 255"),
+        ("limit: {auto: {overload: {output: '(a'}}}", "1:50: output: a '(' without its ')' (character 1)"),
         ("breaker: {within: 1min}", "1:25: 'failures' is missing"),
         ("breaker: {failures: 3, pause: 0}", "1:46: pause: must be more than nothing"),
         ("rate: {start: 3, per: 1min}", "1:23: unknown key 'start'"),
@@ -61,6 +68,24 @@ def test_a_breaker(tmp_path: Path) -> None:
     assert etl(tmp_path / "a", "breaker: {failures: 5}").breaker == Breaker(5, 600.0, 300.0)
     assert etl(tmp_path / "b", "breaker: {failures: 5, within: 1min, pause: 1s}").breaker == Breaker(5, 60.0, 1.0)
     assert etl(tmp_path / "c", "breaker: none").breaker is None
+
+
+def test_a_limit_that_adjusts_itself(tmp_path: Path) -> None:
+    assert (etl(tmp_path / "a", "limit: auto").auto, etl(tmp_path / "b", "limit: auto").limit) == (Adaptive(), None)
+    said = "limit: {auto: {min: 2, max: 16, overload: {exit_codes: [7], output: 'Queue .* is full'}}}"
+    assert etl(tmp_path / "c", said).auto == Adaptive(2, 16, Overload((7,), "Queue .* is full"))
+    assert etl(tmp_path / "d", "limit: {auto: {overload: {output: x}}}").auto == Adaptive(
+        1, None, Overload((75,), "x")
+    )
+    fixed = etl(tmp_path / "e", said, "limit: 4")
+    assert (fixed.auto, fixed.limit) == (None, 4)
+
+
+def test_a_limit_that_comes_to_adjust_itself_is_not_lifted(tmp_path: Path) -> None:
+    before = loaded(tmp_path / "a", "queues: {etl: {limit: 4}}\n")
+    assert loaded(tmp_path / "b", "queues: {etl: {limit: auto}}\n").lifted(before) == []
+    assert len(loaded(tmp_path / "c", "queues: {etl: {}}\n").lifted(before)) == 1
+    assert len(loaded(tmp_path / "d", "workers: 2\nqueues: {etl: {limit: {auto: {max: 3}}}}\n").notes()) == 1
 
 
 def test_a_later_file_says_all_of_a_policy_or_that_there_is_none(tmp_path: Path) -> None:
