@@ -105,6 +105,10 @@ class NoSuchQueue(TaskgateError):
         super().__init__(f"no queue {printable(queue)}: it is not in the configuration, and had no jobs until now")
 
 
+class NotTheirs(TaskgateError):
+    """A user may not use a queue, or it cannot be told now whether that one may."""
+
+
 class StoreError(TaskgateError):
     """The store cannot be opened or used."""
 

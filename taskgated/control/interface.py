@@ -17,18 +17,29 @@ from taskgated.control.change import Change
 from taskgated.control.hold import Hold
 from taskgated.control.list import List
 from taskgated.control.logs import Logs
+from taskgated.control.move import Move
 from taskgated.control.pause import Pause
+from taskgated.control.prioritize import Prioritize
 from taskgated.control.reading import Outputs
 from taskgated.control.release import Release
 from taskgated.control.reload import Reload
 from taskgated.control.resume import Resume
+from taskgated.control.retry import Retry
 from taskgated.control.show import Show
 from taskgated.control.status import Status
 from taskgated.control.wait import Wait
 from taskgated.control.waiting import Waiting
 from taskgated.control.why import Why
 from taskgated.core.fixed import INTERFACE
-from taskgated.errors import ConfigError, IllegalTransition, NoSuchArray, NoSuchJob, NoSuchQueue, TaskgateError
+from taskgated.errors import (
+    ConfigError,
+    IllegalTransition,
+    NoSuchArray,
+    NoSuchJob,
+    NoSuchQueue,
+    NotTheirs,
+    TaskgateError,
+)
 from taskgated.host.listeners import Listeners
 from taskgated.host.paths import Layout
 from taskgated.protocol import replies
@@ -75,6 +86,9 @@ def gate_interface(
         replies.RESUME.name: Resume(hand),
         replies.HOLD.name: Hold(change, by_hand),
         replies.RELEASE.name: Release(change, by_hand),
+        replies.RETRY.name: Retry(change, by_hand),
+        replies.MOVE.name: Move(asking, change, by_hand, configuration),
+        replies.PRIORITIZE.name: Prioritize(change, by_hand),
         replies.RELOAD.name: Reload(reload),
     }
     return Interface(INTERFACE, description(), methods, named)
@@ -94,7 +108,7 @@ def named(error: Exception) -> VarlinkError:
         return VarlinkError(f"{INTERFACE}.{NO_SUCH_QUEUE}", queue=error.queue, message=str(error))
     if isinstance(error, ConfigError):
         return VarlinkError(f"{INTERFACE}.{BAD_CONFIGURATION}", message=str(error))
-    if isinstance(error, IllegalTransition):
+    if isinstance(error, IllegalTransition | NotTheirs):
         return VarlinkError(f"{INTERFACE}.{NOT_POSSIBLE}", message=str(error))
     if not isinstance(error, TaskgateError):  # a bug: the client is told, and so is the journal; the gate goes on
         traceback.print_exception(error)

@@ -118,6 +118,13 @@ class JobsByHand(Protocol):
 
     def release(self, job: Record, by: int, done: Done) -> None: ...
 
+    def retry(self, job: Record, by: int, done: Done) -> None: ...
+
+    def move(self, job: Record, queue: str, by: int, done: Done, *, anyhow: bool) -> None:
+        """``anyhow``: also if the owner of the job may not use that queue."""
+
+    def prioritize(self, job: Record, priority: int, by: int, done: Done) -> None: ...
+
 
 Configuration = Callable[[], Config]
 """The one in force."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from taskgated.control.asking import Asking
 from taskgated.control.needs import Configuration, Hand
+from taskgated.control.queues import known
 from taskgated.core.state import State
-from taskgated.errors import NoSuchQueue
 from taskgated.protocol.replies import PauseReply
 from taskgated.protocol.varlink import Call, denied
 from taskgated.store.answer import Answer
@@ -25,11 +25,8 @@ class Pause:
         if not call.privileged:
             raise denied()
 
-        def known(answer: Answer[Mapping[str, Mapping[State, int]]]) -> None:
-            there = {*self._configuration().queues, *answer.get()}
-            for queue in queues:
-                if queue not in there:
-                    raise NoSuchQueue(queue)
+        def there(answer: Answer[Mapping[str, Mapping[State, int]]]) -> None:
+            known(queues, self._configuration(), answer.get())
             self._hand.pause(queues, call.uid, call.then(tell))
 
         def tell(answer: Answer[None]) -> None:
@@ -38,4 +35,4 @@ class Pause:
             call.reply(PauseReply(paused=sorted(one for one in paused if one is not None), all=None in paused))
 
         # A client that says it and leaves has said it.
-        self._asking.ask(call, lambda store: store.counts(), known, insist=True)
+        self._asking.ask(call, lambda store: store.counts(), there, insist=True)

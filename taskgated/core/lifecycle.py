@@ -29,19 +29,28 @@ class Verb(enum.StrEnum):
     CANCEL = "cancel"
     HOLD = "hold"
     RELEASE = "release"
+    MOVE = "move"
+    PRIORITIZE = "prioritize"
+    RETRY_BY_HAND = "retry by hand"
 
 
 TRANSITIONS: dict[tuple[State, Verb], State] = {
     (State.QUEUED, Verb.START): State.RUNNING,
     (State.QUEUED, Verb.HOLD): State.HELD,
+    (State.QUEUED, Verb.MOVE): State.QUEUED,
+    (State.QUEUED, Verb.PRIORITIZE): State.QUEUED,
     (State.QUEUED, Verb.CANCEL): State.CANCELLED,
     (State.HELD, Verb.RELEASE): State.QUEUED,
+    (State.HELD, Verb.MOVE): State.HELD,
+    (State.HELD, Verb.PRIORITIZE): State.HELD,
     (State.HELD, Verb.CANCEL): State.CANCELLED,
     (State.RUNNING, Verb.SUCCEED): State.SUCCEEDED,
     (State.RUNNING, Verb.FAIL): State.FAILED,
     (State.RUNNING, Verb.RETRY): State.QUEUED,
     (State.RUNNING, Verb.REQUEUE): State.QUEUED,
     (State.RUNNING, Verb.CANCEL): State.CANCELLED,
+    (State.FAILED, Verb.RETRY_BY_HAND): State.QUEUED,
+    (State.CANCELLED, Verb.RETRY_BY_HAND): State.QUEUED,
 }
 
 

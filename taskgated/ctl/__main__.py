@@ -21,8 +21,8 @@ from taskgated.host.paths import Layout, add_options
 from taskgated.protocol.replies import BAD_CONFIGURATION
 
 VERBS = (
-    "status", "list", "show", "why", "logs", "wait", "reload", "cancel", "hold", "release",
-    "pause", "resume", "check",
+    "status", "list", "show", "why", "logs", "wait", "reload", "cancel", "retry",
+    "hold", "release", "move", "prioritize", "pause", "resume", "check",
 )  # fmt: skip
 """The modules of the verbs, in the order in which they are told of."""
 

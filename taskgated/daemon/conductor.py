@@ -16,7 +16,7 @@ from taskgated.core.attempts import Abandon, Finish, Run, Start, Stop
 from taskgated.core.gate import Action, Fetch, Gate
 from taskgated.core.job import NEVER_RAN, Job, Outcome, Result
 from taskgated.core.lifecycle import Verb
-from taskgated.core.order import FIRST
+from taskgated.core.order import FIRST, Lane
 from taskgated.core.state import State
 from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.outcomewords import describe
@@ -31,7 +31,7 @@ from taskgated.host.paths import Layout
 from taskgated.store.answer import Answer
 from taskgated.store.causes import EXPIRED, PAST_DEADLINE, WHILE_RUNNING, in_words
 from taskgated.store.client import StoreClient
-from taskgated.store.contract import Added, Ended, Store
+from taskgated.store.contract import Added, Ended, Record, Store
 from taskgated.store.turns import Found
 from taskgated.store.waking import Woken
 from taskgated.text import to_text
@@ -132,7 +132,7 @@ class Conductor:
         kept = self._ledger.starting(job)
 
         def start_it(store: Store) -> int:
-            at = store.start(job.id, job.attempt, record)
+            at = store.start(job.id, job.attempt, record, job.queue)
             store.remember(kept.values)
             return at
 
@@ -169,8 +169,20 @@ class Conductor:
                 self._condemn(job, f"its start cannot be recorded: {answer.error}")
             self._ledger.refused(job)
             self.do(self._gate.start_refused(job.id))
+            self._look_for(job.id)
             self.wake_at(0)
         self._progress()
+
+    def _look_for(self, job: int) -> None:
+        """Somebody may have moved it: what was found of it in its new queue, while its start was under way, is not
+        known any more."""
+
+        def found(answer: Answer[Sequence[Record]]) -> None:
+            for record in () if answer.error is not None else answer.get():
+                if record.state is State.QUEUED:
+                    self.do(self._gate.queued(Lane(record.queue, record.owner), FIRST))
+
+        self._store.ask(lambda store: store.records([job]), found)
 
     def _condemn(self, job: Job, why: str) -> None:
         """It cannot run, or not end, for what the store has of it; neither its queue nor the gate shall stand still
@@ -215,7 +227,7 @@ class Conductor:
         """The path at which its file lay; "" if nobody knows."""
         if job.nested is None or not job.source:
             return ""
-        directory = self._layout.inlet(job.queue if job.nested else None)
+        directory = self._layout.inlet(job.spec.queue if job.nested else None)
         return f"{to_text(os.fsencode(directory))}/{job.source}"
 
     def _finished(self, finish: Finish, answer: Answer[Ended]) -> None:

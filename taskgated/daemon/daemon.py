@@ -296,7 +296,7 @@ class Daemon:
             self._conductor.cancel,
             self._cancelling.cancel,
             Hand(self._overrides, self._pauses),
-            JobsByHand(self._store, self._gate, self._conductor, self._journal),
+            JobsByHand(self._layout, self._store, self._gate, self._conductor, self._journal, self._helper),
             lambda: self._in_force.now,
             self._reload.reload,
         )

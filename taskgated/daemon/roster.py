@@ -7,7 +7,7 @@ up once. What workers say is heard by ``dispatch``.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from taskgated.core.job import Job
 from taskgated.host.loop import Loop, Timer
@@ -70,7 +70,7 @@ class Roster:
         what is looked for in the end of its output. Raises
         ``MessageTooLong`` for one that no worker would take: a file with such a job is refused now, but was not
         always."""
-        self._send(worker, Run.of(job, log, source, overload))
+        self._send(worker, Run.of(_as_it_is(job), log, source, overload))
         worker.running = (job.id, job.attempt)
         worker.untaken = worker.owes
 
@@ -145,3 +145,11 @@ class Roster:
         self._late = None
         self._told |= self._acked
         self._acked.clear()
+
+
+def _as_it_is(job: Job) -> Job:
+    """With a spec that says into which queue, and on which priority, somebody may have put it by hand."""
+    spec = job.spec
+    if (spec.queue, spec.priority) == (job.queue, job.priority):
+        return job
+    return replace(job, spec=replace(spec, queue=job.queue, priority=job.priority))

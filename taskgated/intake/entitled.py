@@ -20,16 +20,27 @@ def check_queues(spool: bytes, name: bytes, owner: int, queues: Iterable[str]) -
     """Raises ``Refused`` when the owner of the file may not use one of the queues that it names; ``OSError`` and
     ``Trouble`` when that cannot be told now."""
     for queue in queues:
-        directory = spool if queue == DEFAULT_QUEUE else spool + b"/" + queue.encode("ascii")
+        directory = to_text(directory_of(spool, queue))
         try:
-            allowed = acl.may_enter(os.fsdecode(directory), owner)
-        except FileNotFoundError:
-            continue  # nobody has made that queue anything special
+            allowed = may_use(spool, queue, owner)
         except OSError as error:
             if error.errno not in _KEEPS_US_OUT:
                 raise
             message = f"the queue {queue} cannot be used: its directory is that of a file system that keeps us out"
-            raise unfit(name, message, f"unmount {to_text(directory)}, or name another queue") from None
+            raise unfit(name, message, f"unmount {directory}, or name another queue") from None
         if not allowed:
-            hint = f"those may who may write to {to_text(directory)}"
+            hint = f"those may who may write to {directory}"
             raise unfit(name, f"whoever owns this file may not use the queue {queue}", hint)
+
+
+def may_use(spool: bytes, queue: str, user: int) -> bool:
+    """Whether that user may use a queue. Raises ``OSError`` and ``Trouble`` when that cannot be told now."""
+    try:
+        return acl.may_enter(os.fsdecode(directory_of(spool, queue)), user)
+    except FileNotFoundError:
+        return True  # nobody has made that queue anything special
+
+
+def directory_of(spool: bytes, queue: str) -> bytes:
+    """The directory in which those may make files who may use the queue."""
+    return spool if queue == DEFAULT_QUEUE else spool + b"/" + queue.encode("ascii")

@@ -117,7 +117,7 @@ KEYS = keys_of(
     Key("access", section(keys_of(
         Access,
         Key("see", choice(*WHO), "who may see what a job runs, writes, and why it failed: owner, or members"),
-        Key("cancel", choice(*WHO), "who may cancel a job, hold and release it: owner, or members"),
+        Key("cancel", choice(*WHO), "who may end a job, hold it, retry it, and the like: owner, or members"),
     )), "who may do what on the control socket; root may do all"),
     Key("queues", mapping_of(QUEUE_NAME, "queue names (letters, digits, '_', '.', '-')", section(QUEUE), RESERVED),
         "the queues, each fed by the directory of its name in the spool"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskgated.core import plain
+from taskgated.core.fixed import HIGHEST_PRIORITY
 from taskgated.core.job import Interrupted, Output, Receiver, Retry, Signal, Spec, Warn
 from taskgated.language import streamtypes
 from taskgated.language.arrays import array
@@ -94,7 +95,7 @@ JOB = keys_of(
     ),
     Key("env", environment, "environment variables, added to a clean base"),
     Key("cwd", text("/.*", "an absolute path", LONGEST_PATH), "the directory it runs in"),
-    Key("priority", integer(0, 100), "0 to 100, higher first"),
+    Key("priority", integer(0, HIGHEST_PRIORITY), f"0 to {HIGHEST_PRIORITY}, higher first"),
     Key("timeout", or_word("infinity", positive(duration), None), "how long an attempt may run", "no limit"),
     Key("kill_after", duration, "from SIGTERM to SIGKILL when it is ended"),
     Key(

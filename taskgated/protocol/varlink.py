@@ -133,6 +133,13 @@ class Call:
             raise invalid(name)
         return value
 
+    def string(self, name: str) -> str:
+        """It has to be there."""
+        value = self.parameters.get(name)
+        if not isinstance(value, str):
+            raise invalid(name)
+        return value
+
     def integers(self, name: str) -> list[int]:
         """Each from 0 to below 2**62."""
         value = self.parameters.get(name)

@@ -6,6 +6,9 @@ from typing import Protocol
 
 from taskgated.core.order import Lane, Rank
 
+Came = tuple[Lane, Rank]
+"""Lane and rank of a job that may run now."""
+
 COUNTED = 10_000
 """Jobs before one that are counted, at most."""
 
@@ -19,10 +22,22 @@ class Standing(Protocol):
 
 
 class ByHand(Protocol):
-    """``IllegalTransition`` where the job's state does not allow it, and ``NoSuchJob``."""
+    """Each returns what may run now because of it, if anything may. ``IllegalTransition`` where the job's state does
+    not allow it, and ``NoSuchJob``."""
 
-    def hold(self, job: int) -> None:
-        """Keep a queued job from starting."""
+    def hold(self, job: int) -> Came | None:
+        """Keep a queued job from starting. A place that it has in its array is another's meanwhile."""
 
-    def release(self, job: int) -> tuple[Lane, Rank]:
-        """Let a held job go; returns its lane and rank."""
+    def release(self, job: int) -> Came | None:
+        """Let a held job go."""
+
+    def retry(self, job: int) -> Came | None:
+        """A job that failed or was cancelled is queued again, as if it came at this moment and were due: nothing of
+        what went wrong counts any more. ``IllegalTransition`` also for one whose file was let go, and while its array
+        is being cancelled."""
+
+    def move(self, job: int, queue: str) -> Came | None:
+        """A job that waits goes over to another queue. It keeps its turn."""
+
+    def prioritize(self, job: int, priority: int) -> Came | None:
+        """A job that waits has another priority from now on."""

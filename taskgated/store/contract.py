@@ -36,7 +36,7 @@ from taskgated.store.byhand import ByHand, Standing
 from taskgated.store.memory import Remembered, Remembering
 from taskgated.store.overrides import Overridden, Overriding
 from taskgated.store.turns import Next, Reorder
-from taskgated.store.waking import Woken
+from taskgated.store.waking import Woken, ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Addition:
             due, due_clock = spec.not_before, Clock.WALL
         elif spec.delay > 0:
             due = steady + int(spec.delay * MICROSECONDS)
-        moments = [None if one is None else steady + int(one * MICROSECONDS) for one in (spec.expires, spec.deadline)]
+        expires, deadline = ends(spec, steady)
         return Job(
             id=0,
             queue=spec.queue,
@@ -85,8 +85,8 @@ class Addition:
             submitted=wall,
             due=due,
             due_clock=due_clock,
-            expires=min((one for one in moments if one is not None), default=None),
-            deadline=moments[1],
+            expires=expires,
+            deadline=deadline,
             claim=self.claim if self.keep else None,
             nested=False if self.directory == "" else True if self.directory == spec.queue else None,
         )
@@ -335,10 +335,10 @@ class Store(Questions, Reorder, ByHand, Overriding, Remembering, Protocol):
         """New jobs, in order of arrival. Those of an array are known by the id of its first; of one that has an
         ``at_most``, so many at most are ready or run at any time, and the others are parked until one is over."""
 
-    def start(self, job: int, attempt: int, worker: str) -> int:
+    def start(self, job: int, attempt: int, worker: str, queue: str | None = None) -> int:
         """Attempt number ``attempt`` of a queued job starts; returns the time, of the wall clock.
-        ``IllegalTransition`` if it is not queued, has expired, or that is not its next attempt. What has started once
-        expires at its deadline alone."""
+        ``IllegalTransition`` if it is not queued, or not in that queue, has expired, or that is not its next attempt.
+        What has started once expires at its deadline alone."""
 
     def finish(self, outcome: Outcome, verdict: Verdict) -> Ended:
         """The running attempt ended. ``IllegalTransition`` when the outcome is not of the current attempt.

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from taskgated.core.job import Spec
 from taskgated.core.order import Lane, Rank
+from taskgated.host.clock import MICROSECONDS
+
+
+def ends(spec: Spec, steady: int) -> tuple[int | None, int | None]:
+    """When a job of that spec, submitted at this moment of the steady clock, expires, and its deadline."""
+    moments = [None if one is None else steady + int(one * MICROSECONDS) for one in (spec.expires, spec.deadline)]
+    return min((one for one in moments if one is not None), default=None), moments[1]
 
 
 @dataclass(frozen=True, slots=True)

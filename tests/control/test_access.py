@@ -126,9 +126,18 @@ def test_cancel_answers_by_the_same_rule(shared: Callable[[str], GateEnv]) -> No
     assert as_user(OTHER, gate, "Show", id=cancelled["id"])["job"]["reason"] == "cancelled while it was running"
 
 
-@pytest.mark.parametrize(("verb", "state"), [("Hold", "held"), ("Release", "queued")])
+@pytest.mark.parametrize(
+    ("verb", "parameters", "before", "state"),
+    [
+        ("Hold", {}, "", "held"),
+        ("Release", {}, "Hold", "queued"),
+        ("Retry", {}, "Cancel", "queued"),
+        ("Move", {"queue": "default"}, "", "queued"),
+        ("Prioritize", {"priority": 60}, "", "queued"),
+    ],
+)
 def test_what_is_done_by_hand_is_for_whoever_may_end_it(
-    shared: Callable[[str], GateEnv], verb: str, state: str
+    shared: Callable[[str], GateEnv], verb: str, parameters: dict[str, object], before: str, state: str
 ) -> None:
     gate = shared("")
     staged = gate.root / "staged"
@@ -136,14 +145,33 @@ def test_what_is_done_by_hand_is_for_whoever_may_end_it(
     os.chown(staged, OWNER, OWNER)
     staged.rename(gate.layout.spool / "waits.yaml")
     job = until(lambda: gate.job("waits"), "it is taken in")["id"]
-    if verb == "Release":
-        gate.call("Hold", id=job)
-    assert as_user(OTHER, gate, verb, id=job) == DENIED
-    assert as_user(OWNER, gate, verb, id=job)["job"]["state"] == state
+    gate.call("Pause")
+    gate.layout.spool.chmod(0o777)
+    if before:
+        gate.call(before, id=job)
+    assert as_user(OTHER, gate, verb, id=job, **parameters) == DENIED
+    assert as_user(OWNER, gate, verb, id=job, **parameters)["job"]["state"] == state
     gate.configure("access: {cancel: members}\n")
     gate.call("Reload")
-    assert as_user(OTHER, gate, verb, id=job) == "NotPossible", "it is so already"
-    assert as_user(OTHER, gate, verb, id=99) == "NoSuchJob"
+    assert as_user(OTHER, gate, verb, id=job, **parameters) != DENIED
+    assert as_user(OTHER, gate, verb, id=99, **parameters) == "NoSuchJob"
+
+
+def test_a_job_is_moved_where_its_owner_may_drop(shared: Callable[[str], GateEnv]) -> None:
+    """Or by root, who knows."""
+    gate = shared("queues: {closed: {}, open: {}}\n")
+    gate.call("Pause")
+    for queue, mode in (("closed", 0o755), ("open", 0o777)):
+        (gate.layout.spool / queue).chmod(mode)
+    staged = gate.root / "staged"
+    staged.write_text("name: waits\ncommand: 'true'\n")
+    os.chown(staged, OWNER, OWNER)
+    staged.rename(gate.layout.spool / "waits.yaml")
+    job = until(lambda: gate.job("waits"), "it is taken in")["id"]
+    assert as_user(OWNER, gate, "Move", id=job, queue="closed") == "NotPossible"
+    assert as_user(OWNER, gate, "Move", id=job, queue="open")["job"]["queue"] == "open"
+    assert as_user(OWNER, gate, "Move", id=job, queue="none") == "NoSuchQueue"
+    assert as_user(0, gate, "Move", id=job, queue="closed")["job"]["queue"] == "closed"
 
 
 def test_members_where_the_configuration_says_so(shared: Callable[[str], GateEnv]) -> None:

@@ -21,7 +21,12 @@ from tests.control.declaration import Type, parse
 from tests.env.gate import GateEnv, until
 
 DECLARED = parse(description())
-READS: dict[str, Type] = {"integer": "int", "integers": ("[]", "int"), "strings": ("[]", "string")}
+READS: dict[str, Type] = {
+    "integer": "int",
+    "string": "string",
+    "integers": ("[]", "int"),
+    "strings": ("[]", "string"),
+}
 """How a call reads a parameter of which type."""
 
 
@@ -122,6 +127,7 @@ def test_the_types_in_replies_are_as_declared() -> None:
 
 WRONG: dict[Type, list[object]] = {
     "int": ["1", -1, 1.5, True, [1], 2**63],
+    "string": [1, None, True, ["x"], {}],
     ("[]", "int"): [1, "x", ["1"], [-1], [None], [2**63], {}],
     ("[]", "string"): ["queued", 1, [1], [None], {}],
 }
@@ -138,7 +144,8 @@ def test_no_parameter_of_another_type_or_name_is_taken(gate: GateEnv, method: st
         return caught.value.parameters["parameter"]
 
     assert refused(nothing=1) == "nothing"
-    needed = {name: [1] if kind == ("[]", "int") else 1 for name, kind in parameters.items() if kind[0] != "?"}
+    values: dict[Type, object] = {"int": 1, "string": "x", ("[]", "int"): [1]}
+    needed = {name: values[kind] for name, kind in parameters.items() if kind[0] != "?"}
     for name, kind in parameters.items():
         optional = isinstance(kind, tuple) and kind[0] == "?"
         for value in [*WRONG[kind[1] if optional else kind], *([] if optional else [None])]:
@@ -168,6 +175,9 @@ def test_every_reply_is_as_declared(gate: GateEnv) -> None:
         "Resume": [{}, {"queues": ["default"]}],
         "Hold": [{"id": 7}],
         "Release": [{"id": 7}],
+        "Retry": [{"id": 1}, {"id": 2}],
+        "Move": [{"id": 7, "queue": "default"}],
+        "Prioritize": [{"id": 7, "priority": 60}],
         "Reload": [{}],
     }
     assert calls.keys() == DECLARED.methods.keys()

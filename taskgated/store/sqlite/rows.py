@@ -14,6 +14,7 @@ from itertools import product
 from types import NoneType
 from typing import Any, TypeVar
 
+from taskgated.core.fixed import HIGHEST_PRIORITY
 from taskgated.core.job import Clock, Job, Result, Spec
 from taskgated.core.order import FIRST, Lane, Rank
 from taskgated.core.state import State
@@ -64,7 +65,7 @@ def job_of(row: Sequence[object]) -> Job:
         raise UnreadableRow(_id(row), f"{', '.join(wrong)}: not of the right type")
     values: dict[str, Any] = dict(zip(_JOB, row, strict=True))  # each of its type, as was just seen
     counters = values["attempt"], values["failures"], values["crashes"]
-    if not values["queue"].isprintable() or not 0 <= values["priority"] <= 100 or min(counters) < 0:
+    if not values["queue"].isprintable() or not 0 <= values["priority"] <= HIGHEST_PRIORITY or min(counters) < 0:
         raise UnreadableRow(values["id"], "queue, priority or a counter has a value that it cannot have")
     try:
         values["state"] = State(values["state"])

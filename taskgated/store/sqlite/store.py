@@ -11,21 +11,20 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from taskgated.core.job import Clock, Job, Outcome, Result, Spec
 from taskgated.core.lifecycle import Verb, Verdict, cancelled_meanwhile, step
 from taskgated.core.order import Lane, Rank, per_point, turn
 from taskgated.core.state import State
-from taskgated.errors import DiskTrouble, IllegalTransition, NoSuchJob, StoreError
+from taskgated.errors import DiskTrouble, IllegalTransition, StoreError
 from taskgated.host.clock import MICROSECONDS, wall
 from taskgated.store import arrays, contract
 from taskgated.store.arrays import Swept
-from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, HELD, PAST_DEADLINE, WITH_ITS_ARRAY, in_words
+from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, PAST_DEADLINE, WITH_ITS_ARRAY, in_words
 from taskgated.store.contract import Added, Addition, Ended
 from taskgated.store.sqlite import database
+from taskgated.store.sqlite.byhand import SqliteByHand
 from taskgated.store.sqlite.order import Order
-from taskgated.store.sqlite.questions import SqliteQuestions
 from taskgated.store.sqlite.rows import earliest, moment, text_or_none
 from taskgated.store.sqlite.statements import Row
 from taskgated.store.turns import REORDERED
@@ -39,19 +38,7 @@ KEEP_CLOCK = 60 * MICROSECONDS
 """How far the clocks go before that is written down again, with what is written anyway."""
 
 
-class _Place(NamedTuple):
-    """Where a job is in its life. ``to_be_cancelled``: that was asked for while it ran. ``bounded``: the array of
-    which it has a place, or waits for one; None: there is no such bound."""
-
-    state: State
-    attempt: int
-    claim: str | None
-    to_be_cancelled: bool
-    bounded: int | None = None
-    parked: bool = False
-
-
-class SqliteStore(SqliteQuestions):
+class SqliteStore(SqliteByHand):
     """``Store`` on a file. ``at_work``: as for ``database.open_up``. Raises ``StoreError``."""
 
     def __init__(self, path: Path, *, at_work: Callable[[], None] = lambda: None) -> None:
@@ -183,11 +170,6 @@ class SqliteStore(SqliteQuestions):
             self._sql.run("array_head", id=id_)
         return replace(job, id=id_, array=array)
 
-    def _next_of(self, array: int | None) -> tuple[Lane, Rank] | None:
-        """A place in an array may have come free: the next job gets it. Returns that one's lane and rank."""
-        rows = [] if array is None else self._sql.rows("array_next", array=array)
-        return next(iter(earliest(rows).items()), None)
-
     def skip_ids(self, last: int) -> None:
         with database.as_when_opened(self._path):
             self._sql.run("first_id" if self._sql.one("last_id") is None else "skip_ids", id=last)
@@ -203,14 +185,15 @@ class SqliteStore(SqliteQuestions):
         claim, array, at_most = row
         return Ended(State.FAILED, text_or_none(claim), self._next_of(array if at_most is not None else None))
 
-    def start(self, job: int, attempt: int, worker: str) -> int:
+    def start(self, job: int, attempt: int, worker: str, queue: str | None = None) -> int:
         at = wall()
         state = step(State.QUEUED, Verb.START)
-        if self._sql.run("start", id=job, state=state, attempt=attempt, at=at, steady=self.clock.now()) != 1:
+        steady = self.clock.now()
+        if self._sql.run("start", id=job, state=state, attempt=attempt, queue=queue, at=at, steady=steady) != 1:
             place = self._place(job)
             at_now = f"is {place.state} after attempt {place.attempt}"
             if place.state is State.QUEUED and place.attempt == attempt - 1:
-                at_now += ", and is parked, as its array is full" if place.parked else ", and has expired"
+                at_now += ", and is parked, as its array is full" if place.parked else ", and has expired or moved"
             raise IllegalTransition(f"job {job} {at_now}: it cannot start attempt {attempt}")
         self._sql.run("start_attempt", id=job, attempt=attempt, worker=worker, at=at)
         return at
@@ -306,32 +289,6 @@ class SqliteStore(SqliteQuestions):
         self._order = Order(ageing, whole=until is None or until >= last)
         self._sql.run("meta_put", key="order", value=self._order.fact)
         return None if until is None else int(until)
-
-    def hold(self, job: int) -> None:
-        self._move(job, self._place(job).state, Verb.HOLD, HELD)
-
-    def release(self, job: int) -> tuple[Lane, Rank]:
-        place = self._place(job)
-        self._move(job, place.state, Verb.RELEASE, "")
-        if place.parked:
-            self._next_of(place.bounded)
-        ((lane, rank),) = earliest([self._sql.only("rank", id=job)]).items()
-        return lane, rank
-
-    def _move(self, job: int, before: State, verb: Verb, reason: str) -> State:
-        """A job that does not run goes on; returns its new state."""
-        state = step(before, verb)
-        finished, since = (wall(), self.uptime.now()) if state.final else (None, None)
-        self._sql.run("move", id=job, before=before, state=state, reason=reason, finished=finished, since=since)
-        return state
-
-    def _place(self, job: int) -> _Place:
-        row = self._sql.one("place", id=job)
-        if row is None:
-            raise NoSuchJob(job)
-        state, attempt, claim, ending, array, at_most, parked = row
-        bounded = array if at_most is not None else None
-        return _Place(State(state), attempt, claim, ending is not None, bounded, bool(parked))
 
     def wake(self, wall: int) -> Woken:
         steady = self.clock.now()

@@ -56,6 +56,12 @@ class StoreMachine(RuleBasedStateMachine):
                 self.store.hold(id_)
             elif verb is Verb.RELEASE:
                 self.store.release(id_)
+            elif verb is Verb.MOVE:
+                self.store.move(id_, "default")
+            elif verb is Verb.PRIORITIZE:
+                self.store.prioritize(id_, 50 + late)
+            elif verb is Verb.RETRY_BY_HAND:
+                self.store.retry(id_)
             elif verb is Verb.CANCEL and state is not State.RUNNING:
                 self.store.cancel(id_)
             else:

@@ -148,10 +148,23 @@ def test_one_that_is_tried_again_keeps_its_place(store: Store) -> None:
     store.start(ids[0], 1, "{}")
     assert store.finish(Outcome(ids[0], 1, Result.FAILED), Verdict(Verb.REQUEUE)).came is None
     assert ready(store) == [ids[0]]
-    store.hold(ids[0])
-    assert ready(store) == []
     assert dict([store.cancel(ids[0]).came]) == first(store, ids[1])
     assert ready(store) == [ids[1]]
+
+
+def test_one_that_is_held_leaves_its_place_to_others(store: Store) -> None:
+    ids = add(store, *elements(3, 1))
+    assert dict([store.hold(ids[0])]) == first(store, ids[1])
+    assert ready(store) == [ids[1]]
+    assert store.hold(ids[2]) is None, "it had none"
+    assert store.release(ids[0]) is None
+    assert ready(store) == [ids[1]]
+    run(store, ids[1])
+    assert ready(store) == [ids[0]]
+    store.hold(ids[0])
+    assert ready(store) == []
+    assert dict([store.release(ids[2])]) == first(store, ids[2])
+    assert ready(store) == [ids[2]]
 
 
 def test_one_that_never_starts_leaves_its_place(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +208,7 @@ def test_in_any_history_as_many_are_out_as_may_be(store: Store, seed: int) -> No
             ids += store.add([addition("b", *piece, first=len(ids))]).jobs
         job = chance.choice(ids or [0])
         try:
-            match chance.randrange(7):
+            match chance.randrange(9):
                 case 0 | 1:
                     job = chance.choice(ready(store) or [0])
                     store.start(job, attempts.get(job, 0) + 1, "{}")
@@ -209,6 +222,10 @@ def test_in_any_history_as_many_are_out_as_may_be(store: Store, seed: int) -> No
                     store.hold(job)
                 case 6:
                     store.release(job)
+                case 7:
+                    store.retry(job)
+                case 8:
+                    store.move(job, chance.choice(["default", "q"]))
         except TaskgateError:
             pass
         found = [store.show(id_).job for id_ in ids]

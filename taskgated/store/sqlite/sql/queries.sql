@@ -194,7 +194,7 @@ SELECT state, attempt, claim, ending, array, at_most, parked FROM jobs WHERE id 
 -- has to keep from now on is its deadline.
 UPDATE jobs SET state = :state, attempt = :attempt, started = :at, finished = NULL, due = NULL, due_clock = NULL,
        expires = deadline, exit_code = NULL, signal = NULL, result = NULL, reason = ''
-WHERE id = :id AND state = 'queued' AND attempt = :attempt - 1 AND parked = 0
+WHERE id = :id AND state = 'queued' AND attempt = :attempt - 1 AND parked = 0 AND (:queue IS NULL OR queue = :queue)
   AND (expires IS NULL OR expires > :steady)
   AND (array IS NULL OR array NOT IN (SELECT array FROM cancelled_arrays));
 
@@ -222,6 +222,25 @@ WHERE job = :id AND number = :attempt AND finished IS NULL;
 -- A job that does not run changes its state.
 UPDATE jobs SET state = :state, finished = :finished, reason = :reason, since = coalesce(:since, since)
 WHERE id = :id AND state = :before;
+
+-- name: park
+-- A job of an array has no place in it.
+UPDATE jobs SET parked = 1 WHERE id = :id;
+
+-- name: retry
+-- A job that is over is as if it had never been tried, but for its number of attempts. It may run at once.
+UPDATE jobs SET state = :state, failures = 0, crashes = 0, finished = NULL, due = NULL, due_clock = NULL,
+       expires = :expires, deadline = :deadline, reason = :reason, since = :since, turn = :since - priority * :per_point,
+       parked = :parked, output_removed = NULL
+WHERE id = :id AND state = :before;
+
+-- name: change_queue
+-- A job goes over to another queue.
+UPDATE jobs SET queue = :queue WHERE id = :id;
+
+-- name: change_priority
+-- A job gets another priority, and its turn by that.
+UPDATE jobs SET priority = :priority, turn = since - :priority * :per_point WHERE id = :id;
 
 -- name: condemn
 -- A job that the store cannot make sense of has failed.
