@@ -11,7 +11,7 @@ from taskgated.errors import IllegalTransition
 from taskgated.host.clock import MICROSECONDS, wall
 from taskgated.store import contract
 from taskgated.store.contract import Store
-from tests.store.jobs import add, passes, run, spec
+from tests.store.jobs import add, fetch, passes, run, spec
 
 LATE = "deadline: it was not done in time"
 
@@ -28,7 +28,7 @@ def test_a_job_has_its_deadline_from_its_submission(store: Store) -> None:
 
 def test_what_has_not_started_by_then_never_does(store: Store) -> None:
     (job,) = add(store, spec(deadline=0.000001))
-    assert store.fetch({"default": 9}) == []
+    assert fetch(store, {"default": 9}) == []
     with pytest.raises(IllegalTransition):
         store.start(job, 1, "{}")
     woken = store.wake(wall())
@@ -43,9 +43,9 @@ def test_nor_what_comes_back(store: Store, verdict: Verdict, monkeypatch: pytest
     run(store, job, 1, verdict, result=Result.FAILED)
     passes(59, monkeypatch)
     assert store.wake(wall()).expired == [], "it had started in time"
-    assert [found.id for found in store.fetch({"default": 9})] == [job]
+    assert [found.id for found in fetch(store, {"default": 9})] == [job]
     passes(2, monkeypatch)
-    assert store.fetch({"default": 9}) == []
+    assert fetch(store, {"default": 9}) == []
     woken = store.wake(wall())
     assert [id_ for id_, _, _ in woken.expired] == [job] == list(woken.late)
     assert (store.show(job).record.state, store.show(job).record.reason) == (State.CANCELLED, LATE)
