@@ -66,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check(layout: Layout, main: Path | None) -> int:
     """Says what the daemon would, of what the daemon can read. Touches nothing."""
     from taskgated.errors import ConfigError
+    from taskgated.host import users
     from taskgated.host.identity import become, service_user
     from taskgated.host.paths import Layout
     from taskgated.language.configfiles import load, unreadable
@@ -75,7 +76,8 @@ def _check(layout: Layout, main: Path | None) -> int:
         become(service_user())
         if problems := unreadable(layout, main):
             raise ConfigError(problems)
-    print("the configuration is fine", *(f"note: {note}" for note in config.notes()), sep="\n")
+    notes = [*config.notes(), *config.strangers(users.uids(config.users))]
+    print("the configuration is fine", *(f"note: {note}" for note in notes), sep="\n")
     return os.EX_OK
 
 

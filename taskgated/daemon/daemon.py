@@ -31,6 +31,7 @@ from taskgated.daemon.in_force import InForce
 from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.life import Life
 from taskgated.daemon.lock import only_one
+from taskgated.daemon.members import Members
 from taskgated.daemon.news import News
 from taskgated.daemon.opening import open_store, with_help
 from taskgated.daemon.ordering import Ordering
@@ -120,7 +121,8 @@ class Daemon:
         self._roster = Roster(self._loop)
         self._ledger = Ledger(self._store, self._journal, self._opened.memory)
         self._deadlines = Deadlines(self._loop, self._roster, self._opened.store.clock)
-        self._gate = Gate(config.policy, self._opened.lanes, random.random, self._deadlines.left)
+        self._members = Members(self._loop, self._helper, lambda: self._in_force.now)
+        self._gate = Gate(self._members.policy(config), self._opened.lanes, random.random, self._deadlines.left)
         self._conductor = Conductor(
             self._layout,
             self._loop,
@@ -144,7 +146,8 @@ class Daemon:
         self._dispatch = Dispatch(self._loop, self._layout.worker_socket, self._roster, self._workforce)
         self._build_doors()
         self._in_force.changed.add(lambda new: self._workforce.want(new.workers))
-        self._in_force.changed.add(lambda new: self._conductor.do(self._gate.reload(new.policy)))
+        self._in_force.changed.add(lambda new: self._conductor.do(self._gate.reload(self._members.policy(new))))
+        self._members.changed.add(lambda policy: self._conductor.do(self._gate.reload(policy)))
         self._ordering = Ordering(self._store, self._gate, self._conductor, self._journal)
         self._in_force.changed.add(lambda new: self._ordering.keep(new.ageing))
 
@@ -226,6 +229,7 @@ class Daemon:
             self._gate,
             store,
             self._news,
+            self._members,
             hindrances=[
                 lambda: answers.problems,
                 lambda: _said(cannot_write(store)),
@@ -285,7 +289,9 @@ class Daemon:
 
     def _build_control(self) -> None:
         """What operators ask."""
-        self._reload = Reload(self._in_force, self._life, self._start, self._status, self._systemd, self._journal)
+        self._reload = Reload(
+            self._in_force, self._members, self._life, self._start, self._status, self._systemd, self._journal
+        )
         interface = gate_interface(
             self._layout,
             self._reader,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskgated.daemon.in_force import InForce
 from taskgated.daemon.life import Life
+from taskgated.daemon.members import Members
 from taskgated.daemon.starting import Start
 from taskgated.daemon.status import Status
 from taskgated.errors import ConfigError
@@ -14,9 +15,17 @@ from taskgated.host.systemd import Systemd
 
 class Reload:
     def __init__(
-        self, in_force: InForce, life: Life, start: Start, status: Status, systemd: Systemd, journal: Journal
+        self,
+        in_force: InForce,
+        members: Members,
+        life: Life,
+        start: Start,
+        status: Status,
+        systemd: Systemd,
+        journal: Journal,
     ) -> None:
         self._in_force = in_force
+        self._members = members
         self._life = life
         self._start = start
         self._status = status
@@ -45,6 +54,7 @@ class Reload:
             except Exception as error:  # what is half in force is none
                 self._life.give_up(f"the new configuration could not be put in force: {error!r}")
                 raise
+            notes += self._members.notes
             self._journal.event(Event.RELOADED, "; ".join(["configuration reloaded", *notes]), Priority.NOTICE)
             return notes
         finally:

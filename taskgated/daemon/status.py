@@ -9,6 +9,7 @@ from taskgated.core.gate import Gate
 from taskgated.core.state import State
 from taskgated.daemon.in_force import InForce
 from taskgated.daemon.life import Life, Phase
+from taskgated.daemon.members import Members
 from taskgated.daemon.news import News
 from taskgated.daemon.starting import Start
 from taskgated.host.loop import Loop, Timer
@@ -37,6 +38,7 @@ class Status:
         gate: Gate,
         store: StoreClient,
         news: News,
+        members: Members,
         hindrances: Sequence[Problems],
         missing: Problems,
     ) -> None:
@@ -46,6 +48,7 @@ class Status:
         self._gate = gate
         self._store = store
         self._news = news
+        self._members = members
         self._parts = hindrances
         self._missing = missing
         self._backlog: Backlog | None = None
@@ -63,7 +66,7 @@ class Status:
 
     def notes(self) -> list[str]:
         """What may not be meant as it is."""
-        return self._news.misnamed
+        return self._news.misnamed + self._members.notes
 
     @property
     def store_trouble(self) -> str:

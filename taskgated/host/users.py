@@ -16,7 +16,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from taskgated.errors import Trouble
@@ -66,6 +66,8 @@ class User:
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_one_at_a_time = threading.Lock()
+"""For threads: which services are asked, and how, is the same for the whole process."""
 
 
 def user(uid: int) -> User | None:
@@ -77,6 +79,37 @@ def user(uid: int) -> User | None:
         if room is not None:  # the strings of the entry are there
             return User(os.fsdecode(entry.pw_name), entry.pw_gid, os.fsdecode(entry.pw_dir))
     return None
+
+
+def uid(name: str) -> int | None:
+    """The number of the user of that name; None if there is none. ``Trouble`` when that cannot be told now."""
+    entry = _Passwd()
+    for insist in (False, True):
+        _configure(insist=insist)
+        if _look_up(_libc.getpwnam_r, os.fsencode(name), entry) is not None:
+            return int(entry.pw_uid)
+    return None
+
+
+def uids(names: Collection[str]) -> Mapping[str, int | None]:
+    """The same of each of these names of which it could be told within ``PATIENCE`` seconds."""
+    found: dict[str, int | None] = {}
+
+    def ask() -> None:
+        for name in names:
+            with _one_at_a_time:
+                try:
+                    found[name] = uid(name)
+                except Trouble:
+                    pass  # it is not among those that could be told
+
+    asking = threading.Thread(target=ask, name="uids", daemon=True)
+    try:
+        asking.start()
+    except RuntimeError:  # no thread can be had
+        return {}
+    asking.join(PATIENCE)
+    return dict(found)
 
 
 def groups(uid: int, wanted: Sequence[int]) -> frozenset[int]:
@@ -109,10 +142,11 @@ class _Question(threading.Thread):
         self._found: frozenset[int] | Trouble = Trouble("the user database was not asked")
 
     def run(self) -> None:
-        try:
-            self._found = _groups(*self.about)
-        except Trouble as error:
-            self._found = error
+        with _one_at_a_time:
+            try:
+                self._found = _groups(*self.about)
+            except Trouble as error:
+                self._found = error
         self.answered = time.monotonic()
 
     def answer(self) -> frozenset[int]:
@@ -190,17 +224,16 @@ def insisting(line: str) -> str:
     return " ".join(said)
 
 
-def _look_up(function: Callable[..., int], number: int, entry: ctypes.Structure) -> object | None:
+def _look_up(function: Callable[..., int], key: int | bytes, entry: ctypes.Structure) -> object | None:
     """Fills the entry; returns where its strings are kept, or None if there is no such entry. Raises ``Trouble`` when
     that cannot be told."""
     room = _ROOM
+    asked = ctypes.c_char_p(key) if isinstance(key, bytes) else ctypes.c_uint(key)
     while True:
         buffer = ctypes.create_string_buffer(room)
         found = ctypes.c_void_p()
         ctypes.set_errno(0)  # what comes back is errno, and nothing sets it for a service that is not installed
-        error = function(
-            ctypes.c_uint(number), ctypes.byref(entry), buffer, ctypes.c_size_t(room), ctypes.byref(found)
-        )
+        error = function(asked, ctypes.byref(entry), buffer, ctypes.c_size_t(room), ctypes.byref(found))
         if error == errno.ERANGE and room < _MOST_ROOM:
             room *= 4
         elif error:

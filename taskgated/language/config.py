@@ -54,16 +54,17 @@ class Require:
 class QueueConfig:
     """One queue.
 
-    ``limit``: jobs of it that run at once; None: as many as there are workers, or what comes of ``auto``.
-    ``defaults``: checked values for keys
-    that a job leaves out. ``handler``: argv with a ``Mark`` in it. ``runs``: ``handler: none`` is said, and what is
-    dropped there runs, also where there was a handler before. ``ignore``: globs of names that are left alone;
-    ``match``: of those that are data for its handler; none: all.
+    ``limit``: jobs of it that run at once, ``user_limit``: of those of one user; None: as many as there are workers,
+    or what comes of ``auto``. ``defaults``: checked values for keys that a job leaves out. ``handler``: argv with a
+    ``Mark`` in it. ``runs``: ``handler: none`` is said, and what is dropped there runs, also where there was a
+    handler before. ``ignore``: globs of names that are left alone; ``match``: of those that are data for its handler;
+    none: all.
     """
 
     name: str
     limit: int | None = None
     auto: Adaptive | None = None
+    user_limit: int | None = None
     rate: Rate | None = None
     breaker: Breaker | None = None
     defaults: Mapping[str, object] = field(default_factory=dict)
@@ -90,6 +91,13 @@ class QueueConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class UserConfig:
+    """One user. ``limit``: jobs of that user that run at once, over all queues; None: what holds for all users."""
+
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How long jobs that are over are remembered, and their output: seconds, and at most so many. ``output``: bytes
     of disk that all outputs together may take; None: no bound."""
@@ -110,10 +118,16 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Sizes in bytes, times in seconds."""
+    """Sizes in bytes, times in seconds.
+
+    ``limit``: jobs that run at once, over all queues; None: as many as there are workers. ``user_limit``: of those of
+    one user; None: no bound. ``users``: by their names.
+    """
 
     workers: int
     ready_queue: int
+    limit: int | None = None
+    user_limit: int | None = None
     max_backlog: int = 1_000_000
     user_backlog: int | None = None
     ageing: float = 60.0
@@ -130,6 +144,7 @@ class Config:
     output: Mapping[str, object] = field(default_factory=dict)
     retention: Retention = Retention()
     access: Access = Access()
+    users: Mapping[str, UserConfig] = field(default_factory=dict)
     queues: Mapping[str, QueueConfig] = field(default_factory=dict)
 
     @property
@@ -142,11 +157,32 @@ class Config:
         """Whose directives are read."""
         return [Dialect(name) for name in self.foreign_directives]
 
-    @property
-    def policy(self) -> Policy:
-        """What of it the gate decides by."""
-        limits = {queue.name: queue.limit for queue in self.queues.values() if queue.limit is not None}
-        return Policy(self.workers, self.ready_queue, limits)
+    def policy(self, uids: Mapping[str, int | None]) -> Policy:
+        """What of it the gate decides by. ``uids``: of the users by name, as far as these are known."""
+        queues = self.queues.values()
+        return Policy(
+            self.workers,
+            self.ready_queue,
+            {queue.name: queue.limit for queue in queues if queue.limit is not None},
+            self.limit,
+            self.user_limit,
+            {
+                uid: user.limit
+                for name, user in self.users.items()
+                if user.limit is not None and (uid := _uid(name, uids)) is not None
+            },
+            {queue.name: queue.user_limit for queue in queues if queue.user_limit is not None},
+        )
+
+    def strangers(self, uids: Mapping[str, int | None]) -> list[str]:
+        """Users of whom nothing of this holds now. ``uids`` as for ``policy``."""
+        return [
+            f"users: {name}: this host knows no such user; what is said here holds as soon as it does"
+            if name in uids
+            else f"users: {name}: who that is cannot be told now; what is said here holds as soon as it can"
+            for name in self.users
+            if _uid(name, uids) is None
+        ]
 
     def queue(self, name: str) -> QueueConfig:
         """What is configured of a queue, or what holds for a directory that nobody has configured."""
@@ -154,21 +190,29 @@ class Config:
 
     def notes(self) -> list[str]:
         """What can be done, and may not be what was meant."""
-        limits = {queue.name: queue.auto.max if queue.auto else queue.limit for queue in self.queues.values()}
         return [
-            f"queue {name}: its limit is {limit}, but no more than {self.workers} jobs run at once in all"
-            f" (workers: {self.workers})"
-            for name, limit in limits.items()
-            if limit is not None and limit > self.workers
+            f"{what} is {limit}, but no more than {self.workers} jobs run at once in all (workers: {self.workers})"
+            for what, limit in self._limits().items()
+            if limit > self.workers
         ]
 
     def lifted(self, before: Config) -> list[str]:
         """Limits that held until now, and that nothing says any more."""
         return [
-            f"queue {queue.name}: its limit of {queue.limit} is lifted, as it is not in the configuration any more"
-            for queue in before.queues.values()
-            if queue.limit is not None and (now := self.queue(queue.name)).limit is None and now.auto is None
+            f"{what} of {limit} is lifted, as it is not in the configuration any more"
+            for what, limit in before._limits().items()
+            if what not in self._limits()
         ]
+
+    def _limits(self) -> dict[str, int]:
+        """All limits that it says, each with what it is, in words."""
+        limits = {"the limit of all jobs": self.limit, "the user_limit": self.user_limit}
+        for queue in self.queues.values():
+            limits[f"queue {queue.name}: its limit"] = (queue.auto.max or self.workers) if queue.auto else queue.limit
+            limits[f"queue {queue.name}: its user_limit"] = queue.user_limit
+        for name, user in self.users.items():
+            limits[f"users: {name}: the limit"] = user.limit
+        return {what: limit for what, limit in limits.items() if limit is not None}
 
 
 def from_values(values: Values) -> Config:
@@ -179,8 +223,15 @@ def from_values(values: Values) -> Config:
     usual = _usual(values.get("shell", Spec().shell), output)
     queues = {name: _queue(name, below(given, name), usual) for name in dict.fromkeys((*given, DEFAULT_QUEUE))}
     ready_queue = values.get("ready_queue") or workers
-    made = {"workers": workers, "ready_queue": ready_queue, "output": output, "queues": queues}
+    users = {name: plain.make(UserConfig, below(below(values, "users"), name)) for name in below(values, "users")}
+    made = {"workers": workers, "ready_queue": ready_queue, "output": output, "users": users, "queues": queues}
     return plain.make(Config, {**values, **made})
+
+
+def _uid(name: str, uids: Mapping[str, int | None]) -> int | None:
+    """A number that is nobody's name stands for the user who has it."""
+    known = uids.get(name)
+    return int(name) if known is None and name.isdecimal() else known
 
 
 def _usual(shell: object, output: Values) -> Values:

@@ -7,7 +7,7 @@ import re
 from taskgated.core.fixed import LARGEST_SPEC
 from taskgated.core.job import Dialect
 from taskgated.language import units
-from taskgated.language.config import Access, Config, QueueConfig, Require, Retention
+from taskgated.language.config import Access, Config, QueueConfig, Require, Retention, UserConfig
 from taskgated.language.declare import Check, Key, Mismatch, Type, keys_of, section
 from taskgated.language.keys import DEFAULTS, NO_DEFAULTS, OUTPUT, QUEUE_NAME, RESERVED
 from taskgated.language.names import in_the_making
@@ -70,6 +70,7 @@ match = list_of(Type(_matching, _glob_schema, str), _LIST_OF_GLOBS, least=0)
 QUEUE = keys_of(
     QueueConfig,
     Key("limit", LIMIT, "how many of its jobs may run at once, or auto", "as many as there are workers"),
+    Key("user_limit", integer(1, 100_000), "how many of those may be of one user", "no bound"),
     Key("rate", RATE, "how many of its jobs may start within a time", "none: as many as there are"),
     Key("breaker", BREAKER, "failures that close it for a while", "none: it is not closed"),
     Key("defaults", section(DEFAULTS, elsewhere=NO_DEFAULTS), "keys for jobs that leave them out"),
@@ -85,9 +86,18 @@ QUEUE = keys_of(
     Key("match", match, "globs of names that are data for its handler; any other file is refused", "every name"),
 )  # fmt: skip
 
+USER = keys_of(
+    UserConfig,
+    Key("limit", integer(1, 100_000), "how many of that user's jobs may run at once", "user_limit"),
+)
+
+_limit = or_word("none", integer(1, 100_000), None)
+
 KEYS = keys_of(
     Config,
     Key("workers", or_word("auto", integer(1, 10_000), None), "processes that run jobs", "auto: one a CPU"),
+    Key("limit", _limit, "how many jobs may run at once, over all queues", "none: as many as there are workers"),
+    Key("user_limit", _limit, "how many jobs of one user may run at once, over all queues", "none: no bound"),
     Key("ready_queue", or_word("auto", integer(1, 100_000), None), "jobs kept ready", "auto: as many as workers"),
     Key("max_backlog", integer(1, 1_000_000_000), "queued jobs; beyond it files stay in the spool"),
     Key("user_backlog", or_word("auto", integer(1, 1_000_000_000), None),
@@ -119,6 +129,8 @@ KEYS = keys_of(
         Key("see", choice(*WHO), "who may see what a job runs, writes, and why it failed: owner, or members"),
         Key("cancel", choice(*WHO), "who may end a job, hold it, retry it, and the like: owner, or members"),
     )), "who may do what on the control socket; root may do all"),
+    Key("users", mapping_of(r"[^\s:/]{1,255}", "users' names", section(USER)),
+        "users for whom something else holds, by their names (or numbers)"),
     Key("queues", mapping_of(QUEUE_NAME, "queue names (letters, digits, '_', '.', '-')", section(QUEUE), RESERVED),
         "the queues, each fed by the directory of its name in the spool"),
 )  # fmt: skip

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -322,9 +323,9 @@ class FakeStore:
 class Harness:
     """Does what the gate asks for, at once or later, and looks that it never asks for too much."""
 
-    def __init__(self, workers: int, limits: dict[str, int], ready: int) -> None:
+    def __init__(self, workers: int, limits: dict[str, int], ready: int, **more: Any) -> None:
         self.store = FakeStore()
-        self.policy = Policy(workers, ready, limits)
+        self.policy = Policy(workers, ready, limits, **more)
         self.gate = Gate(self.policy, {}, lambda: 0.5)
         self.pending: list[Action] = []
         self.on_worker: dict[str, Job] = {}
@@ -340,9 +341,14 @@ class Harness:
     def check(self) -> None:
         self.gate.sanity_check()
         running = [j for j in self.store.jobs.values() if j.state is State.RUNNING]
-        assert len(running) <= self.policy.workers
+        assert len(running) <= min(self.policy.workers, self.policy.limit or len(running))
         for queue, number in Counter(j.queue for j in running).items():
             assert number <= self.policy.limits.get(queue, number), f"over the limit of {queue}"
+        for owner, number in Counter(j.owner for j in running).items():
+            most = self.policy.users.get(owner, self.policy.user_limit)
+            assert most is None or number <= most, f"over the limit of user {owner}"
+        for lane, number in Counter(j.lane for j in running).items():
+            assert number <= self.policy.user_limits.get(lane.queue, number), f"over the limit of {lane}"
         assert not any(j.parked for j in running), "it runs without a place in its array"
         for array in {j.array for j in self.store.jobs.values() if j.array is not None}:
             mine = self.store.places(array)
@@ -428,8 +434,8 @@ class Harness:
         """The gate hears of the oldest job that was added; questions asked later may have been answered before."""
         self.do(self.gate.offered([self.offers.pop(0)]))
 
-    def add(self, queue: str, priority: int) -> Job:
-        new = job(next(self.ids), queue, priority, retry=Retry(attempts=2))
+    def add(self, queue: str, priority: int, owner: int = 0) -> Job:
+        new = job(next(self.ids), queue, priority, owner, retry=Retry(attempts=2))
         self.store.jobs[new.id] = new
         if self.by_offer:
             self.offers.append(new)
@@ -489,6 +495,37 @@ class TestGate:
         best = h.add("default", 99)
         h.settle()
         assert [j.id for j in h.gate.ready] == [best.id]
+
+    def test_a_user_at_the_limit_does_not_stand_in_the_way_of_another(self) -> None:
+        h = Harness(2, {}, 2, user_limit=1)
+        for _ in range(50):
+            h.add("default", 90, owner=1)
+        h.add("default", 10, owner=2)
+        h.do(h.gate.worker_idle("a"))
+        h.do(h.gate.worker_idle("b"))
+        h.settle()
+        assert sorted(j.owner for j in h.on_worker.values()) == [1, 2]
+
+    def test_lanes_that_cannot_start_are_not_asked_for(self) -> None:
+        """However many there are, and until something changes for them."""
+        h = Harness(8, {"etl": 1}, 8, user_limits={"default": 1})
+        for owner in range(200):
+            h.add("etl", 50, owner)
+            h.add("default", 50, owner=7)
+        for worker in "abcd":
+            h.do(h.gate.worker_idle(worker))
+        h.settle()
+        assert len(h.on_worker) == 2
+        h.add("x", 10, owner=9)
+        asked = [action for action in h.pending if isinstance(action, Fetch)]
+        assert [set(fetch.wanted) for fetch in asked] == [{Lane("x", 9)}]
+        h.settle()
+        (worker,) = (worker for worker, running in h.on_worker.items() if running.queue == "etl")
+        h.finish(worker, Result.SUCCEEDED)
+        asked = [action for action in h.pending if isinstance(action, Fetch)]
+        assert [len(fetch.wanted) for fetch in asked] == [1], "one place came free"
+        h.settle()
+        assert sorted(running.queue for running in h.on_worker.values()) == ["default", "etl", "x"]
 
     def test_an_end_in_a_limited_queue_asks_for_that_queue_alone(self) -> None:
         """However many others may hold jobs that have not been seen."""
@@ -753,19 +790,36 @@ class TestGate:
         assert wanted == ({b} if more else set())
 
 
+LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "limit": st.integers(1, 4),
+        "user_limit": st.integers(1, 3),
+        "users": st.dictionaries(st.integers(0, 2), st.integers(1, 3)),
+        "user_limits": st.dictionaries(st.sampled_from(["default", "etl"]), st.integers(1, 3)),
+    },
+)
+"""What a policy may have beside the limits of queues."""
+
+
 class GateMachine(RuleBasedStateMachine):
     """Anything may happen in any order, and answers may take as long as they like."""
 
-    @initialize(workers=st.integers(1, 4), limit=st.integers(1, 3), ready=st.integers(1, 4))
-    def begin(self, workers: int, limit: int, ready: int) -> None:
-        self.h = Harness(workers, {"etl": limit}, ready)
+    @initialize(workers=st.integers(1, 4), limit=st.integers(1, 3), ready=st.integers(1, 4), more=LIMITS)
+    def begin(self, workers: int, limit: int, ready: int, more: dict[str, Any]) -> None:
+        self.h = Harness(workers, {"etl": limit}, ready, **more)
         self.names = count(1)
         self.alive: set[str] = set()
 
-    @rule(queue=st.sampled_from(["default", "etl", "x"]), priority=st.integers(0, 100), offer=st.booleans())
-    def add(self, queue: str, priority: int, offer: bool) -> None:
+    @rule(
+        queue=st.sampled_from(["default", "etl", "x"]),
+        priority=st.integers(0, 100),
+        owner=st.integers(0, 2),
+        offer=st.booleans(),
+    )
+    def add(self, queue: str, priority: int, owner: int, offer: bool) -> None:
         self.h.by_offer = offer
-        self.h.add(queue, priority)
+        self.h.add(queue, priority, owner)
 
     @rule(
         queue=st.sampled_from(["default", "etl"]),
@@ -858,12 +912,12 @@ class GateMachine(RuleBasedStateMachine):
                 assert self.h.gate.ended(Outcome(id_, attempt, Result.FAILED), None) == []
                 assert len(self.h.gate.attempts) == before
 
-    @rule(workers=st.integers(1, 4), limit=st.integers(1, 3), ready=st.integers(1, 4))
-    def reload(self, workers: int, limit: int, ready: int) -> None:
+    @rule(workers=st.integers(1, 4), limit=st.integers(1, 3), ready=st.integers(1, 4), more=LIMITS)
+    def reload(self, workers: int, limit: int, ready: int, more: dict[str, Any]) -> None:
         # Limits may shrink below what runs; the harness must not count that as a start over the limit.
         running = [j for j in self.h.store.jobs.values() if j.state is State.RUNNING]
         if len(running) + len(self.h.pending) == 0:
-            self.h.policy = Policy(workers, ready, {"etl": limit})
+            self.h.policy = Policy(workers, ready, {"etl": limit}, **more)
             self.h.do(self.h.gate.reload(self.h.policy))
 
     @invariant()

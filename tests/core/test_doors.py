@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -14,7 +15,7 @@ from taskgated.core.doors import EVERY, MANY, Allowance, Door, Doors, Key, Shut
 from taskgated.core.gate import Action, Fetch, Gate, Start
 from taskgated.core.job import Result
 from taskgated.core.reasons import AllPaused, Kind, NoWorker, Paused
-from tests.core.test_decisions import GateMachine, Harness, job
+from tests.core.test_decisions import LIMITS, GateMachine, Harness, job
 
 A, B, C = Kind.PAUSED, Kind.RATE, Kind.PROBE
 WHY = Paused("etl")
@@ -155,8 +156,8 @@ class TestGate:
 class DoorHarness(Harness):
     """It counts starts against what the doors allowed."""
 
-    def __init__(self, workers: int, limits: dict[str, int], ready: int) -> None:
-        super().__init__(workers, limits, ready)
+    def __init__(self, workers: int, limits: dict[str, int], ready: int, **more: Any) -> None:
+        super().__init__(workers, limits, ready, **more)
         self.doors: dict[Key, Door | None] = {}
         self.left: dict[Key, int] = {}
 
@@ -198,10 +199,10 @@ doors = st.one_of(
 
 
 class DoorMachine(GateMachine):
-    @initialize(workers=st.integers(1, 4), limit=st.integers(1, 3), ready=st.integers(1, 4))
-    def begin(self, workers: int, limit: int, ready: int) -> None:
-        super().begin(workers, limit, ready)
-        self.h: DoorHarness = DoorHarness(workers, {"etl": limit}, ready)
+    @initialize(workers=st.integers(1, 4), limit=st.integers(1, 3), ready=st.integers(1, 4), more=LIMITS)
+    def begin(self, workers: int, limit: int, ready: int, more: dict[str, Any]) -> None:
+        super().begin(workers, limit, ready, more)
+        self.h: DoorHarness = DoorHarness(workers, {"etl": limit}, ready, **more)
 
     @rule(queue=st.sampled_from([EVERY, "default", "etl", "x"]), kind=st.sampled_from([A, B]), door=doors)
     def look(self, queue: str | None, kind: Kind, door: Door | None) -> None:

@@ -27,13 +27,14 @@ class Scene:
         start: Any = SimpleNamespace(announced=True)
         in_force: Any = SimpleNamespace(now=SimpleNamespace(workers=2, queues={}))
         news: Any = SimpleNamespace(paused=False, crowded=set(), waiting=[], unwatched=[])
+        members: Any = SimpleNamespace(notes=[])
         self.store: Any = SimpleNamespace(queued=0, trouble="")
         self.said: list[str] = []
         systemd: Any = SimpleNamespace(managed=True, status=self.said.append)
         reader: Any = SimpleNamespace(ask=self.ask)
         gate = Gate(Policy(2, 2, {}), {}, lambda: 0.5)
         self.answer: Answer[Backlog] = Answer.of(Backlog({}, {}, 0, {}, None, 0.0))
-        status = Status(life, start, in_force, gate, self.store, news, [], lambda: [])
+        status = Status(life, start, in_force, gate, self.store, news, members, [], lambda: [])
         self.line = StatusLine(loop, systemd, reader, in_force, status)
 
     def ask(self, question: object, done: Callable[[Answer[Backlog]], None]) -> None:

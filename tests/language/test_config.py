@@ -15,7 +15,7 @@ from taskgated.errors import ConfigError
 from taskgated.host.paths import Layout
 from taskgated.language import configfiles
 from taskgated.language.bynames import left_alone
-from taskgated.language.config import Access, Config, Require, Retention, from_values
+from taskgated.language.config import Access, Config, Require, Retention, UserConfig, from_values
 from taskgated.language.configfiles import load
 from taskgated.language.configkeys import KEYS
 from taskgated.language.jobfile import file_spec, line_spec, read_specs
@@ -86,6 +86,7 @@ class TestValues:
         read = loaded(
             layout,
             "workers: 3\nready_queue: 9\nmax_backlog: 7\nuser_backlog: 4\nageing: 0\n"
+            "limit: 2\nuser_limit: 1\nusers: {alice: {limit: 3}}\n"
             "stop_timeout: 1min\non_stop: wait\n"
             "max_file_size: 2K\nmax_list_size: 3M\n"
             "rescan_interval: 5s\nsettle_time: 0\numask: '0077'\noutput: {max_size: 1K}\n"
@@ -99,6 +100,9 @@ class TestValues:
             max_backlog=7,
             user_backlog=4,
             ageing=0.0,
+            limit=2,
+            user_limit=1,
+            users={"alice": UserConfig(3)},
             stop_timeout=60.0,
             on_stop="wait",
             max_file_size=2048,
