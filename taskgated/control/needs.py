@@ -53,6 +53,9 @@ class Work(Protocol):
     def limits(self) -> Mapping[str, int]:
         """Those of queues that adjust themselves, as they are now."""
 
+    def closed(self) -> Sequence[tuple[str | None, Reason]]:
+        """The queues of which nothing may start now, and why; None: all."""
+
     def reasons(self, job: Job) -> Sequence[Reason]:
         """All that keeps a queued or held job from starting now; empty when it is only not its turn."""
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from taskgated import __version__
 from taskgated.control.asking import Asking
 from taskgated.control.needs import Busy, ByHand, Configuration, Files, Hand, Health, Work
+from taskgated.control.reasons import shown
 from taskgated.core.state import State
 from taskgated.host.clock import rfc3339
 from taskgated.protocol.replies import ShownFiles, ShownOverride, ShownQueue, ShownWorker, StatusReply
@@ -51,6 +52,7 @@ class Status:
             problems=self._health.problems() + unknown,
             notes=config.notes() + self._health.notes(),
             files=[_files(files) for files in self._health.files()],
+            closed=[{"queue": queue, **shown(reason)} for queue, reason in self._work.closed()],
             overrides=[_override(one) for one in self._hand.all()],
         )
         call.reply(reply)

@@ -79,6 +79,13 @@ class Doors:
         """Of every door that is shut before this queue, why."""
         return (door.reason for door in self._before(queue) if _left(door) == 0)
 
+    def shut(self) -> Iterator[tuple[str | None, DoorReason]]:
+        """All that are, by the queues before which they are."""
+        for queue, doors in self._doors.items():
+            for door in doors.values():
+                if _left(door) == 0:
+                    yield queue, door.reason
+
     def started(self, queue: str) -> None:
         """A start is decided."""
         self._count(queue, -1)

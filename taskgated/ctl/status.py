@@ -38,6 +38,7 @@ def _lines(reply: StatusReply) -> list[str]:
         f"  by hand: {one['text']}, since {moment(one['at'])}, by uid {one['by']}"
         for one in reply.get("overrides") or ()
     ]
+    lines += [f"  closed: {one['text']}" for one in reply.get("closed") or ()]
     workers = [(w["pid"], w["state"], w["job"]) for w in reply["workers"]]
     lines += ["", *table(("WORKER", "STATE", "JOB"), workers)]
     queues = [(q["name"], q["limit"], q["queued"], q["running"], q["failed"]) for q in reply["queues"]]

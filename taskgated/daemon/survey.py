@@ -8,7 +8,7 @@ from taskgated.control.needs import Busy
 from taskgated.core.capacity import reasons
 from taskgated.core.gate import Gate
 from taskgated.core.job import Job
-from taskgated.core.reasons import Reason
+from taskgated.core.reasons import Kind, Reason
 from taskgated.daemon.adaptives import Adaptives
 from taskgated.daemon.doorkeeper import Doorkeeper
 from taskgated.daemon.roster import Roster
@@ -52,6 +52,11 @@ class Survey:
 
     def limits(self) -> Mapping[str, int]:
         return self._adaptives.limits()
+
+    def closed(self) -> Sequence[tuple[str | None, Reason]]:
+        self._doorkeeper.look()
+        shut = self._gate.doors.shut()
+        return [(queue, reason) for queue, reason in shut if reason.kind is not Kind.QUEUE_LIMIT]  # that is busy
 
     def reasons(self, job: Job) -> Sequence[Reason]:
         self._doorkeeper.look()  # what the doors say is of now

@@ -99,6 +99,14 @@ class ShownQueue(TypedDict):
     cancelled: int
 
 
+class ShownClosed(TypedDict):
+    """``Closed`` of the interface."""
+
+    queue: str | None
+    kind: str
+    text: str
+
+
 class ShownOverride(TypedDict):
     """``Override`` of the interface."""
 
@@ -139,6 +147,7 @@ class StatusReply(TypedDict):
     notes: NotRequired[list[str] | None]
     files: NotRequired[list[ShownFiles] | None]
     overrides: NotRequired[list[ShownOverride] | None]
+    closed: NotRequired[list[ShownClosed] | None]
 
 
 class ListReply(TypedDict):

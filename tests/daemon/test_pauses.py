@@ -32,10 +32,13 @@ def test_a_paused_queue_starts_nothing_until_it_goes_on(make_gate: Callable[...,
     assert (gate.job("before") or {})["state"] == "running", "what runs is left alone"
     (override,) = gate.status()["overrides"]
     assert (override["kind"], override["of"], override["by"]) == ("pause", "etl", os.getuid())
-    assert "by hand: queue etl is paused, since " in gate.ctl("status").stdout.decode()
+    assert gate.status()["closed"] == [{"queue": "etl", "kind": "paused", "text": "queue etl is paused"}]
+    shown = gate.ctl("status").stdout.decode()
+    assert "by hand: queue etl is paused, since " in shown
+    assert "closed: queue etl is paused\n" in shown
     assert gate.ctl("resume", "etl").stdout == b"nothing is paused\n"
     until(lambda: (gate.job("a") or {}).get("state") == "succeeded", "it goes on")
-    assert gate.status()["overrides"] == []
+    assert (gate.status()["overrides"], gate.status()["closed"]) == ([], [])
 
 
 @pytest.mark.parametrize("end", [GateEnv.kill, GateEnv.stop])
