@@ -6,6 +6,8 @@ said by               messages                                                 p
 daemon, to a server   Settings (first), Fork, Bury, Ping                       ``Settings.parse``, then ``for_server``
 server, to a daemon   Forked, Exited, Buried, HeldUp, Failed, Pong             ``from_server``
 ====================  =======================================================  ======================================
+
+What they say of looks is in ``looking``.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from dataclasses import asdict, dataclass
 from taskgated.errors import ProtocolError
 from taskgated.host.paths import Layout
 from taskgated.host.processes import ProcessId
+from taskgated.protocol import looking
 from taskgated.protocol.channel import Message
+from taskgated.protocol.looking import EndLook, Look, Sight
 from taskgated.protocol.messages import Identity, Key, Ping, Pong, Unknown, kind_of
 
 # -- the daemon to the worker server -------------------------------------------------------------
@@ -91,7 +95,7 @@ class Bury:
         return {"bury": {**self.worker.to_json(), "job": job, "attempt": attempt}}
 
 
-def for_server(message: Message) -> Fork | Bury | Ping:
+def for_server(message: Message) -> Fork | Bury | Ping | Look | EndLook:
     """What the daemon tells the server. Raises ``ProtocolError`` for anything else: the server is replaced then, and
     nothing is lost with it."""
     match message:
@@ -107,6 +111,8 @@ def for_server(message: Message) -> Fork | Bury | Ping:
             return Bury(Identity(_process(body), group if isinstance(group, str) else None), running)
         case {"ping": token}:
             return Ping(token)
+    if said := looking.for_server(message):
+        return said
     raise ProtocolError(f"unknown message: {kind_of(message)}")
 
 
@@ -166,10 +172,11 @@ class Failed:
         return {"failed": {"error": self.error}}
 
 
-_FROM_SERVER = {"forked", "exited", "buried", "held up", "failed"}
+_FromServer = Forked | Exited | Buried | HeldUp | Failed | Pong | Unknown | Sight
+_FROM_SERVER = {"forked", "exited", "buried", "held up", "failed", *looking.FROM_SERVER}
 
 
-def from_server(message: Message) -> Forked | Exited | Buried | HeldUp | Failed | Pong | Unknown:
+def from_server(message: Message) -> _FromServer:
     """What the server tells the daemon; ``Unknown`` is what a later version may say. Raises ``ProtocolError`` when
     nothing that it says can be relied on."""
     if len(message) == 1:
@@ -186,6 +193,8 @@ def from_server(message: Message) -> Forked | Exited | Buried | HeldUp | Failed 
                 return Failed(error)
             case {"pong": token}:
                 return Pong(token)
+        if said := looking.from_server(message):
+            return said
         if not message.keys() & _FROM_SERVER:
             return Unknown(kind_of(message))
     raise ProtocolError(f"not from a worker server: {kind_of(message) or 'nothing'}")

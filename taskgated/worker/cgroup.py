@@ -34,10 +34,10 @@ class Cgroup:
         The name carries the start time: a group may outlive its worker, and a pid comes again.
         """
         base = own()
-        parent = _divisible(base)
-        if base is None or parent is None:
+        path = _path_below(base, who)
+        if base is None or path is None:
             return None
-        group = cls(f"{parent}/{_PREFIX}{who.pid}.{who.start}", base)
+        group = cls(path, base)
         try:
             os.mkdir(group.path)
         except OSError:
@@ -71,6 +71,16 @@ class Cgroup:
         except OSError:
             return
         remove(self.path)
+
+
+def path_for(who: ProcessId) -> str | None:
+    """The group that a process which this one has forked makes for itself (``Cgroup.create``), if it may."""
+    return _path_below(own(), who)
+
+
+def _path_below(base: str | None, who: ProcessId) -> str | None:
+    parent = _divisible(base)
+    return None if parent is None else f"{parent}/{_PREFIX}{who.pid}.{who.start}"
 
 
 def own() -> str | None:

@@ -1,10 +1,10 @@
-"""The worker server: a small process that has everything imported and forks workers on request.
+"""The worker server: a small process that has everything imported and forks workers, and probers, on request.
 
 So a replacement for a dead worker is there within milliseconds, and all share their memory. As a subreaper it
 inherits what dead workers leave behind, and buries it. One thread, no state worth keeping: when it dies the
-daemon starts another, when the daemon goes it goes too. The workers live on by themselves in both cases.
+daemon starts another, when the daemon goes it goes too. The workers live on by themselves in both cases; probers end.
 
-Messages, over stdin: those of ``protocol.serving``.
+Messages, over stdin: those of ``protocol.serving`` and ``protocol.looking``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from math import inf
 from typing import NoReturn
 
@@ -24,10 +25,12 @@ from taskgated.host import kernel, processes
 from taskgated.host.clock import boot_id
 from taskgated.host.processes import Process, ProcessId
 from taskgated.protocol.channel import SHORTLY, Channel, Message
+from taskgated.protocol.looking import KILL_AFTER, EndLook, Look
 from taskgated.protocol.messages import Ping, Pong, Said
 from taskgated.protocol.serving import Buried, Bury, Exited, Failed, Fork, Forked, HeldUp, Settings, for_server
 from taskgated.text import printable
 from taskgated.worker import cgroup, cookie, sweep
+from taskgated.worker.probers import Probers
 from taskgated.worker.start import clean_env
 from taskgated.worker.worker import Worker
 
@@ -37,6 +40,8 @@ _LONGEST_PAUSE = 1.0
 UNKILLABLE = 10.0
 """Seconds after its SIGKILL from which a process that lives on (state D, or another user's) is nobody's but those
 burials' that are under way: one that begins now must not wait for it."""
+LEAVING = 2 * KILL_AFTER
+"""Seconds at the end for probers that are at work: so long they take to end that, and a little more."""
 
 
 class Server:
@@ -47,6 +52,7 @@ class Server:
         self._settings = settings
         self._env = clean_env()
         self._workers: dict[int, ProcessId] = {}  # our children that are workers, by pid, until they are reaped
+        self._probers = Probers(settings, self._env, self._child)
         self._burials: list[sweep.Burial] = []
         self._struck: dict[Process, float] = {}  # killed, and lives on; since when (monotonic)
         self._pause = _FIRST_PAUSE
@@ -72,6 +78,7 @@ class Server:
                 self._channel.flush()
             self._reap()
             self._bury()
+        self._end_probers()
 
     def _obey(self, message: Message) -> None:
         match for_server(message):
@@ -79,6 +86,10 @@ class Server:
                 self._fork()
             case Bury() as bury:
                 self._begin_burial(bury)
+            case Look() as look:
+                self._say(self._probers.begin(look))
+            case EndLook(look):
+                self._probers.end(look)
             case Ping(token):
                 self._say(Pong(token))
 
@@ -89,17 +100,22 @@ class Server:
 
     def _fork(self) -> None:
         try:
-            pid = os.fork()
+            pid = self._child(lambda: Worker(self._settings, self._env).run())
         except OSError as error:
             self._say(Failed(f"cannot fork a worker: {error.strerror}"))
             return
-        if pid == 0:
-            self._be_worker()
         # One that has died already has its name until we collect it; that it died is what we say next.
         worker = self._workers[pid] = ProcessId.of(pid) or ProcessId(pid, 0, boot_id())
         self._say(Forked(worker))
 
-    def _be_worker(self) -> NoReturn:
+    def _child(self, life: Callable[[], int]) -> int:
+        """Fork a process that lives so, and exits with what that returns; its pid. Raises ``OSError``."""
+        pid = os.fork()
+        if pid == 0:
+            self._be(life)
+        return pid
+
+    def _be(self, life: Callable[[], int]) -> NoReturn:
         status = os.EX_SOFTWARE
         try:
             # The channel is the server's alone: its end must be seen when the server dies.
@@ -107,7 +123,8 @@ class Server:
             os.dup2(devnull, self._channel.fileno())
             os.close(devnull)
             os.close(self._wakeup)
-            status = Worker(self._settings, self._env).run()
+            self._probers.forget()
+            status = life()
         except BaseException:
             traceback.print_exc()
         finally:
@@ -116,7 +133,7 @@ class Server:
     # -- death
 
     def _reap(self) -> None:
-        """Collect the dead: workers, which the daemon wants to know of, and orphans, which nobody does."""
+        """Collect the dead: workers and probers, of which the daemon wants to know, and orphans."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -126,10 +143,24 @@ class Server:
                 return
             if worker := self._workers.pop(pid, None):
                 self._say(Exited(worker, status))
+            elif sight := self._probers.reaped(pid, status):
+                self._say(sight)
+
+    def _end_probers(self) -> None:
+        """At the end: wait until they have ended what they do, but not for what cannot be killed."""
+        self._probers.end_all()
+        poll = select.poll()
+        poll.register(self._wakeup, select.POLLIN)
+        end = time.monotonic() + LEAVING
+        while self._probers and (left := end - time.monotonic()) > 0:
+            if poll.poll(left * 1000):
+                kernel.clear_wakeup(self._wakeup)
+            self._reap()
 
     def _orphans(self) -> list[int]:
-        """Our children that are no workers. Only dead workers leave us any: live ones adopt themselves."""
-        return [pid for pid in processes.children(os.getpid()) if pid not in self._workers]
+        """Our children that are neither workers nor probers. Only dead ones leave us any: the living adopt theirs."""
+        ours = (pid for pid in processes.children(os.getpid()) if pid not in self._workers)
+        return [pid for pid in ours if pid not in self._probers]
 
     def _begin_burial(self, bury: Bury) -> None:
         worker, group = bury.worker.process, bury.worker.cgroup

@@ -80,10 +80,12 @@ class CannotRun(Exception):
 
 
 class Start:
-    """That of one attempt, on this host."""
+    """That of one attempt, on this host; or of one look of the probe of that name, which finds nothing of a job in
+    its environment."""
 
-    def __init__(self, run: Run, spec: Spec, host: Host) -> None:
+    def __init__(self, run: Run, spec: Spec, host: Host, probe: str | None = None) -> None:
         self._run = run
+        self._probe = probe
         self._job = run.job
         self._attempt = run.attempt
         self._spec = spec
@@ -91,16 +93,17 @@ class Start:
         self._copied = False  # its script, or a part of it
         self._launched: Launched | None = None
 
-    def spawn(self, output: int) -> int:
-        """Start the main process, with ``output`` for both of its outputs; returns its pid. Raises ``NotNow`` or
-        ``CannotRun``."""
+    def spawn(self, output: int, errors: int | None = None) -> int:
+        """Start the main process, with ``output`` for both of its outputs, or with ``errors`` for the second; returns
+        its pid. Raises ``NotNow`` or ``CannotRun``."""
         try:
             if self._file_is_gone():
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             stdin = self._stdin()
             try:
-                start = self._launch if self._spec.tty or self._paths() else self._spawn
-                return start(stdin, output)
+                if self._spec.tty or self._paths():
+                    return self._launch(stdin, output)
+                return self._spawn(stdin, output, output if errors is None else errors)
             finally:
                 if stdin != self._host.devnull:
                     os.close(stdin)
@@ -134,7 +137,7 @@ class Start:
         if self._copied:
             self._host.scripts.forget(self._job, self._attempt)
 
-    def _spawn(self, stdin: int, output: int) -> int:
+    def _spawn(self, stdin: int, output: int, errors: int) -> int:
         # Everything that is given here keeps Popen on its vfork path; user= or preexec_fn= would not, and
         # cost several times as much. The child's descriptors: our write end stays open in the worker, so the
         # pipe never reports a hang-up, which would wake us once more for every job.
@@ -142,7 +145,7 @@ class Start:
             self._argv(),
             stdin=stdin,
             stdout=output,
-            stderr=output,
+            stderr=errors,
             cwd=to_bytes(self._spec.cwd),
             env=self._env(),
             umask=self._host.settings.umask,
@@ -210,6 +213,10 @@ class Start:
     def _env(self) -> dict[bytes, bytes]:
         spec = self._spec
         env = dict(self._host.env)
+        if self._probe is not None:
+            env[b"TASKGATE_PROBE"] = to_bytes(self._probe)
+            env[cookie.NAME] = cookie.of(self._host.settings.instance, self._job, self._attempt)
+            return env
         if spec.tty:
             env[b"TERM"] = b"xterm-256color"
         source = to_bytes(self._run.source)
