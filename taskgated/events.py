@@ -55,4 +55,5 @@ class Event(enum.StrEnum):
     QUEUE_CLOSED = "5b8e1a0f27d94a5f9c0f8a7de1b3c671"
     QUEUE_OPENED = "5b8e1a0f27d94a5f9c0f8a7de1b3c672"
     OVERLOADED = "5b8e1a0f27d94a5f9c0f8a7de1b3c673"
+    PROBE = "5b8e1a0f27d94a5f9c0f8a7de1b3c6d0"
     INTERNAL_ERROR = "5b8e1a0f27d94a5f9c0f8a7de1b3c615"

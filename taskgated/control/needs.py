@@ -36,6 +36,22 @@ class Files:
     alone: int
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is known of a probe. ``state``: open, closed, or unknown, if nothing that it said still holds; ``answer``:
+    what it said last, open, closed, or error; None: nothing yet; ``words``: and why; ``asked``: when (microseconds
+    since the epoch); ``allowance``: how many could start from then on, None: as many as there are, or it is not open;
+    ``queues``: those that name it."""
+
+    name: str
+    state: str
+    answer: str | None
+    words: str
+    asked: int | None
+    allowance: int | None
+    queues: Sequence[str]
+
+
 class Work(Protocol):
     """The jobs that run, and those that are about to."""
 
@@ -55,6 +71,9 @@ class Work(Protocol):
 
     def closed(self) -> Sequence[tuple[str | None, Reason]]:
         """The queues of which nothing may start now, and why; None: all."""
+
+    def probes(self) -> Sequence[Probe]:
+        """All that are configured."""
 
     def reasons(self, job: Job) -> Sequence[Reason]:
         """All that keeps a queued or held job from starting now; empty when it is only not its turn."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from taskgated.core.probe import Says
 from taskgated.core.reasons import (
     AboutToStart,
     AllBusy,
@@ -19,6 +20,9 @@ from taskgated.core.reasons import (
     NotItsTurn,
     NoWorker,
     Paused,
+    ProbeSays,
+    ProbeUnasked,
+    ProbeUsedUp,
     QueueFull,
     RateUsedUp,
     Reason,
@@ -59,6 +63,18 @@ def worded(reason: Reason) -> str:
             return f"{text}; one is tried in {left / MICROSECONDS:.1f} s"
         case CanaryFirst(queue, job):
             return f"the jobs of queue {queue} failed; job {job} is tried first"
+        case ProbeUnasked(probe, stuck):
+            if stuck:
+                return f"probe {probe} cannot be asked: what is left of it cannot be killed: process {stuck}"
+            return f"probe {probe} has not answered yet"
+        case ProbeSays(probe, answer, words, age):
+            said = _PROBES[answer] + f": {words}" * bool(words)
+            return f"probe {probe} {said} ({age} s ago)"
+        case ProbeUsedUp(probe, allowed, words, age):
+            why = f": {words}" * bool(words)
+            if not allowed:
+                return f"probe {probe} lets none start{why} ({age} s ago)"
+            return f"probe {probe} let {counted(allowed, 'more job')} start, which has been done{why} ({age} s ago)"
         case AllBusy(running, limit):
             run = "runs" if running == 1 else "run"
             return f"{counted(running, 'job')} of at most {limit} {run}, over all queues"
@@ -89,6 +105,12 @@ def with_numbers(reason: Reason) -> dict[str, object]:
         values["left"] /= MICROSECONDS
     return {**shown(reason), **values}
 
+
+_PROBES = {
+    Says.OPEN: "says open, and has to say so again",
+    Says.CLOSED: "says closed",
+    Says.ERROR: "failed",
+}
 
 ADVICE: dict[Kind, tuple[str, str]] = {
     Kind.HELD: (
@@ -126,6 +148,10 @@ ADVICE: dict[Kind, tuple[str, str]] = {
     Kind.PAUSED: (
         "Its queue is paused by hand, or all queues are.",
         "taskgatectl resume QUEUE, or without a name for all; status says who has paused it, and since when.",
+    ),
+    Kind.PROBE: (
+        "The probe of its queue says closed, has failed, or has not answered yet; or as many started as it allowed.",
+        "Wait; status says what it said last. It is asked again by itself.",
     ),
     Kind.WORKERS: (
         "Another job may run, and no worker process is there for it.",

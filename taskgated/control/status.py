@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from taskgated import __version__
 from taskgated.control.asking import Asking
-from taskgated.control.needs import Busy, ByHand, Configuration, Files, Hand, Health, Work
+from taskgated.control.needs import Busy, ByHand, Configuration, Files, Hand, Health, Probe, Work
 from taskgated.control.reasons import shown
 from taskgated.core.state import State
 from taskgated.host.clock import rfc3339
-from taskgated.protocol.replies import ShownFiles, ShownOverride, ShownQueue, ShownWorker, StatusReply
+from taskgated.protocol.replies import ShownFiles, ShownOverride, ShownProbe, ShownQueue, ShownWorker, StatusReply
 from taskgated.protocol.varlink import Call
 from taskgated.store.answer import Answer
 from taskgated.store.contract import Backlog
@@ -54,6 +54,7 @@ class Status:
             files=[_files(files) for files in self._health.files()],
             closed=[{"queue": queue, **shown(reason)} for queue, reason in self._work.closed()],
             overrides=[_override(one) for one in self._hand.all()],
+            probes=[_probe(probe) for probe in self._work.probes()],
         )
         call.reply(reply)
 
@@ -96,6 +97,18 @@ def _files(files: Files) -> ShownFiles:
         "oldest": rfc3339(files.oldest),
         "hint": files.hint,
         "left_alone": files.alone,
+    }
+
+
+def _probe(probe: Probe) -> ShownProbe:
+    return {
+        "name": probe.name,
+        "state": probe.state,
+        "answer": probe.answer,
+        "words": probe.words,
+        "asked": rfc3339(probe.asked),
+        "allowance": probe.allowance,
+        "queues": list(probe.queues),
     }
 
 

@@ -28,12 +28,14 @@ class Shut:
 class Allowance:
     """So many more may start until somebody looks again; with 0 it is shut, for that reason. ``spent``: a start that
     was decided has used up one of them also if it does not come about. ``until_end``: when a job of the queue ends,
-    nothing of it starts until somebody has looked: that end may shut the door."""
+    nothing of it starts until somebody has looked: that end may shut the door. ``shared``: doors before several
+    queues that have this name are one allowance; "": it is one by itself."""
 
     left: int
     reason: DoorReason
     spent: bool = False
     until_end: bool = False
+    shared: str = ""
 
 
 MANY = 2**31
@@ -107,7 +109,18 @@ class Doors:
         for key in (EVERY, queue):
             for kind, door in self._doors.get(key, {}).items():
                 if isinstance(door, Allowance) and not (change > 0 and door.spent):
-                    self._doors[key][kind] = replace(door, left=max(0, door.left + change))
+                    for of_queue in self._sharing(key, kind, door.shared):
+                        of_queue[kind] = replace(door, left=max(0, door.left + change))
+
+    def _sharing(self, queue: str | None, kind: Kind, shared: str) -> Iterator[dict[Kind, Door]]:
+        """The doors of every queue that has a share in the allowance of this one, and of this one itself."""
+        if not shared:
+            yield self._doors[queue]
+            return
+        for of_queue in self._doors.values():
+            door = of_queue.get(kind)
+            if isinstance(door, Allowance) and door.shared == shared:
+                yield of_queue
 
 
 def _left(door: Door) -> int:

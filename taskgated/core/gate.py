@@ -53,6 +53,7 @@ class Gate:
     ) -> None:
         self.capacities = Capacities(policy)
         self.doors = Doors()
+        self.knocked: set[str] = set()  # queues with a shut door, for which jobs came since somebody emptied this
         self.attempts = Attempts(self.capacities, chance, left)
         self.ready = ReadyQueue(policy.ready_queue, self._scarce)
         self._idle: dict[str, None] = {}  # in order: the one idle longest first
@@ -99,6 +100,7 @@ class Gate:
 
     def queued(self, lane: Lane, rank: Rank) -> list[Action]:
         """Jobs came (or came back) to a lane, the first of them with that rank."""
+        self._knock(lane.queue)
         self._unseen.note(lane, rank)
         return self._pump()
 
@@ -109,6 +111,7 @@ class Gate:
         asked meanwhile may have brought it before, so that it runs already.
         """
         for job in jobs:
+            self._knock(job.queue)
             first = self._unseen.first
             heads = [self._unseen.head(lane) for lane in (job.lane, first) if lane is not None]
             if self._fetching or any(head is not None and head < job.rank for head in heads):
@@ -182,6 +185,10 @@ class Gate:
     def drain(self) -> None:
         """Start nothing more."""
         self.draining = True
+
+    def _knock(self, queue: str) -> None:
+        if self.doors.room(queue) == 0:
+            self.knocked.add(queue)
 
     # -- decisions -------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ Time is a number of seconds that only grows; the caller has the clock.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import inf
 
 SLACK = 1.0
@@ -34,6 +34,9 @@ class Confirm:
     closed: int = 1
 
 
+ONCE = Confirm()
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """How one probe is asked and understood. ``every``: seconds for which an answer holds; ``on_error``: ``OPEN`` or
@@ -41,7 +44,7 @@ class Rule:
 
     every: float = 30.0
     on_error: Says = Says.CLOSED
-    confirm: Confirm = field(default_factory=Confirm)
+    confirm: Confirm = ONCE
 
     def counts_as_open(self, answer: Answer) -> bool:
         return (self.on_error if answer.says is Says.ERROR else answer.says) is Says.OPEN

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
+from taskgated.core.probe import Says
+
 
 class Kind(enum.StrEnum):
     """What is in the way: words for programs, which stay as they are. A reason has one; several reasons may have the
@@ -142,6 +144,39 @@ class CanaryFirst:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeUnasked:
+    """The probe of its queue has said nothing that still holds. ``stuck``: processes of its last look that cannot be
+    killed, in words; "": it is about to be asked, or is being asked."""
+
+    kind: ClassVar[Kind] = Kind.PROBE
+    probe: str
+    stuck: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSays:
+    """The probe of its queue keeps it shut. ``answer``: what it said last (``core/probe.py``), ``words``: and why;
+    ``age``: seconds since then."""
+
+    kind: ClassVar[Kind] = Kind.PROBE
+    probe: str
+    answer: Says
+    words: str
+    age: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeUsedUp:
+    """As many have started as the probe of its queue allowed, ``age`` seconds ago; ``words``: what else it said."""
+
+    kind: ClassVar[Kind] = Kind.PROBE
+    probe: str
+    allowed: int
+    words: str
+    age: int
+
+
+@dataclass(frozen=True, slots=True)
 class AllBusy:
     """As many jobs run as may run in all."""
 
@@ -191,7 +226,9 @@ class AboutToStart:
     kind: ClassVar[Kind] = Kind.ORDER
 
 
-DoorReason = QueueFull | Paused | AllPaused | RateUsedUp | BreakerOpen | CanaryFirst
+DoorReason = (
+    QueueFull | Paused | AllPaused | RateUsedUp | BreakerOpen | CanaryFirst | ProbeUnasked | ProbeSays | ProbeUsedUp
+)
 """Those of what closes a whole queue (``core/doors.py``)."""
 
 Reason = (

@@ -9,7 +9,7 @@ from taskgated.ctl.client import Client
 from taskgated.ctl.columns import moment, table
 from taskgated.ctl.terminal import answer
 from taskgated.ctl.verb import Exit, Verb, no_arguments
-from taskgated.protocol.replies import STATUS, ShownFiles, StatusReply
+from taskgated.protocol.replies import STATUS, ShownFiles, ShownProbe, StatusReply
 
 
 class Options(Protocol):
@@ -44,7 +44,16 @@ def _lines(reply: StatusReply) -> list[str]:
     queues = [(q["name"], q["limit"], q["queued"], q["running"], q["failed"]) for q in reply["queues"]]
     more = reply.get("more_queues")  # an older daemon does not say it
     rest = [f"and {more} more queues with jobs: taskgatectl list --queue QUEUE"] if more else []
-    return [*lines, "", *table(("QUEUE", "LIMIT", "QUEUED", "RUNNING", "FAILED"), queues), *rest]
+    lines += ["", *table(("QUEUE", "LIMIT", "QUEUED", "RUNNING", "FAILED"), queues), *rest]
+    if probes := reply.get("probes"):
+        lines += ["", *table(("PROBE", "STATE", "ASKED", "SAID"), [_probe(probe) for probe in probes])]
+    return lines
+
+
+def _probe(probe: ShownProbe) -> tuple[object, ...]:
+    allowed = f"{probe['allowance']} more may start" if probe["allowance"] is not None else ""
+    said = "; ".join(word for word in (probe["answer"], allowed, probe["words"]) if word)
+    return probe["name"], probe["state"], moment(probe["asked"]), said
 
 
 def _staying(files: ShownFiles) -> Iterator[str]:

@@ -31,6 +31,7 @@ from taskgated.daemon.in_force import InForce
 from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.life import Life
 from taskgated.daemon.lock import only_one
+from taskgated.daemon.looks import Looks
 from taskgated.daemon.members import Members
 from taskgated.daemon.news import News
 from taskgated.daemon.opening import open_store, with_help
@@ -38,6 +39,7 @@ from taskgated.daemon.ordering import Ordering
 from taskgated.daemon.outputbound import OutputBound
 from taskgated.daemon.overrides import Overrides
 from taskgated.daemon.pauses import Pauses
+from taskgated.daemon.probes import Probes
 from taskgated.daemon.rates import Rates
 from taskgated.daemon.reload import Reload
 from taskgated.daemon.retention import Retention
@@ -168,6 +170,11 @@ class Daemon:
             self._doorkeeper.add(book)
         self._ledger.opened()
         self._in_force.changed.add(self._ledger.configure)
+        self._looks = Looks(self._loop, self._supervisor)
+        self._probes = Probes(
+            self._loop, self._gate, self._looks, self._reader, self._in_force, self._journal, self._doorkeeper.soon
+        )
+        self._doorkeeper.add(self._probes)
         self._in_force.changed.add(lambda _: self._doorkeeper.look())  # before the gate goes by the new one
         self._pauses = Pauses(self._overrides)
         self._doorkeeper.add(self._pauses)
@@ -240,6 +247,7 @@ class Daemon:
                 lambda: self._workforce.problems,
                 lambda: self._vigil.problems,
                 lambda: self._doors.problems,
+                lambda: self._probes.problems,
                 lambda: _said(self._outputs.trouble),  # the workers write there, too; what the daemon does goes on
                 lambda: descriptors.problems,
                 lambda: _said(self._in_force.problem),
@@ -296,7 +304,15 @@ class Daemon:
             self._layout,
             self._reader,
             self._outputs,
-            Survey(self._gate, self._roster, self._doorkeeper, self._adaptives, self._steady, self._vigil.unkillable),
+            Survey(
+                self._gate,
+                self._roster,
+                self._doorkeeper,
+                self._adaptives,
+                self._probes.shown,
+                self._steady,
+                self._vigil.unkillable,
+            ),
             self._status,
             self._conductor.over,
             self._conductor.cancel,
@@ -321,12 +337,14 @@ class Daemon:
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         # The loop must not wait long for its turn while another thread computes (the default is 5 ms).
         sys.setswitchinterval(0.0001)
+        self._probes.start()
         self._doorkeeper.look()  # before any worker is there to start something
         self._store.start()
         self._reader.start()
         self._outputs.start()
         self._supervisor.start(self._in_force.now.workers)
-        self._workforce.recover(self._opened.before, boot_id(), self._left)
+        self._looks.recover(self._left)
+        self._workforce.recover(self._opened.before, boot_id(), [one for one in self._left if not one.looks])
         self._cancelling.go_on()
         self._ordering.keep(self._in_force.now.ageing)
         self._intake.start()

@@ -22,6 +22,7 @@ from taskgated.host.loop import Loop, Timer
 from taskgated.host.processes import ProcessId
 from taskgated.protocol.channel import Channel, Message
 from taskgated.protocol.connection import Connection
+from taskgated.protocol.looking import EndLook, Look, Looking, Seen, Sight, Unseen, is_look
 from taskgated.protocol.messages import Identity, Ping, Pong, Said, Unknown
 from taskgated.protocol.serving import Buried, Bury, Exited, Failed, Fork, Forked, HeldUp, from_server
 
@@ -49,6 +50,7 @@ Spawn = Callable[[], tuple["subprocess.Popen[bytes]", Channel]]
 class Supervisor:
     """It tells ``buried`` of a worker of which nothing is left, and how many processes had to be killed for that;
     ``held_up`` of one with processes that were killed and live on, in words (none: they are gone by now);
+    ``prober_buried`` and ``prober_held_up`` the same of probers; ``sighted`` what the server says of looks;
     ``server_died`` with the status of the server; ``unavailable`` why there will be no workers."""
 
     def __init__(self, loop: Loop, spawn: Spawn) -> None:
@@ -56,6 +58,9 @@ class Supervisor:
         self._spawn = spawn
         self.buried = Listeners[Identity, int]()
         self.held_up = Listeners[Identity, Sequence[str]]()
+        self.prober_buried = Listeners[Identity, int]()
+        self.prober_held_up = Listeners[Identity, Sequence[str]]()
+        self.sighted = Listeners[Sight]()
         self.server_died = Listeners[int]()
         self.unavailable = Listeners[str]()
         self._process: subprocess.Popen[bytes] | None = None
@@ -120,6 +125,11 @@ class Supervisor:
         running = None if job is None or attempt is None else (job, attempt)
         bury = self._burials[identity.key] = Bury(identity, running)
         self._tell(bury)
+
+    def look(self, message: Look | EndLook) -> bool:
+        """What the server is to do about looks; ``sighted`` is told what comes of it. False if no server is there."""
+        self._tell(message)
+        return self._connection is not None
 
     def responsive(self) -> bool:
         """Whether the server has answered since this was last asked, or owes only one answer; for a watchdog. Each
@@ -190,10 +200,13 @@ class Supervisor:
                     self._failed(f"worker {worker.pid} ended with status {_exit(status)} before it said hello")
             case Buried(worker, killed):
                 if burial := self._burials.pop(Identity(worker).key, None):
-                    self.buried.tell(burial.worker, killed)
+                    told = self.prober_buried if _of_look(burial) else self.buried
+                    told.tell(burial.worker, killed)
             case HeldUp(worker, by):
                 if waiting := self._burials.get(Identity(worker).key):
-                    self.held_up.tell(waiting.worker, by)
+                    (self.prober_held_up if _of_look(waiting) else self.held_up).tell(waiting.worker, by)
+            case Looking() | Seen() | Unseen():
+                self.sighted.tell(said)
             case Pong(token):
                 if isinstance(token, int):
                     self.pongs = token
@@ -285,6 +298,10 @@ class Supervisor:
             self._start_server()
         else:
             self._fill()
+
+
+def _of_look(burial: Bury) -> bool:
+    return burial.running is not None and is_look(burial.running)
 
 
 def _exit(status: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from taskgated.control.needs import Busy
+from taskgated.control.needs import Busy, Probe
 from taskgated.core.capacity import reasons
 from taskgated.core.gate import Gate
 from taskgated.core.job import Job
@@ -24,6 +24,7 @@ class Survey:
         roster: Roster,
         doorkeeper: Doorkeeper,
         adaptives: Adaptives,
+        probes: Callable[[], Sequence[Probe]],
         clock: Callable[[], int],
         unkillable: Callable[[int], str],
     ) -> None:
@@ -31,6 +32,7 @@ class Survey:
         self._roster = roster
         self._doorkeeper = doorkeeper
         self._adaptives = adaptives
+        self.probes = probes
         self._steady = clock
         self._unkillable = unkillable
 

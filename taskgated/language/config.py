@@ -17,6 +17,7 @@ from taskgated.core.breaker import Breaker
 from taskgated.core.capacity import Policy
 from taskgated.core.fixed import DEFAULT_QUEUE
 from taskgated.core.job import Dialect, Output, Spec
+from taskgated.core.probe import ONCE, Confirm, Rule, Says
 from taskgated.core.rate import Rate
 from taskgated.errors import Unexplained
 from taskgated.language.declare import Values, below
@@ -51,6 +52,22 @@ class Require:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeConfig:
+    """A command that says whether what waits for it may start: argv, or text for the shell. Times in seconds."""
+
+    command: tuple[str, ...] | str
+    every: float = 30.0
+    timeout: float = 10.0
+    on_error: Says = Says.CLOSED
+    confirm: Confirm = ONCE
+
+    @property
+    def rule(self) -> Rule:
+        """How its answers are understood."""
+        return Rule(self.every, self.on_error, self.confirm)
+
+
+@dataclass(frozen=True, slots=True)
 class QueueConfig:
     """One queue.
 
@@ -58,7 +75,7 @@ class QueueConfig:
     or what comes of ``auto``. ``defaults``: checked values for keys that a job leaves out. ``handler``: argv with a
     ``Mark`` in it. ``runs``: ``handler: none`` is said, and what is dropped there runs, also where there was a
     handler before. ``ignore``: globs of names that are left alone; ``match``: of those that are data for its handler;
-    none: all.
+    none: all. ``probe``: the name of the one that lets its jobs start.
     """
 
     name: str
@@ -73,6 +90,7 @@ class QueueConfig:
     ignore: tuple[str, ...] = ()
     match: tuple[str, ...] = ()
     runs: bool = False
+    probe: str | None = None
 
     @property
     def mark(self) -> Mark | None:
@@ -146,6 +164,7 @@ class Config:
     access: Access = Access()
     users: Mapping[str, UserConfig] = field(default_factory=dict)
     queues: Mapping[str, QueueConfig] = field(default_factory=dict)
+    probes: Mapping[str, ProbeConfig] = field(default_factory=dict)
 
     @property
     def share(self) -> int:
@@ -224,8 +243,10 @@ def from_values(values: Values) -> Config:
     queues = {name: _queue(name, below(given, name), usual) for name in dict.fromkeys((*given, DEFAULT_QUEUE))}
     ready_queue = values.get("ready_queue") or workers
     users = {name: plain.make(UserConfig, below(below(values, "users"), name)) for name in below(values, "users")}
+    asked = below(values, "probes")
+    probes = {name: plain.make(ProbeConfig, below(asked, name)) for name in asked}
     made = {"workers": workers, "ready_queue": ready_queue, "output": output, "users": users, "queues": queues}
-    return plain.make(Config, {**values, **made})
+    return plain.make(Config, {**values, **made, "probes": probes})
 
 
 def _uid(name: str, uids: Mapping[str, int | None]) -> int | None:

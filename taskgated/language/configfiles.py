@@ -16,7 +16,7 @@ from taskgated.host.paths import Layout
 from taskgated.language.config import Config, Mark, from_values, marks_in
 from taskgated.language.configkeys import KEYS
 from taskgated.language.contradictions import contradictions
-from taskgated.language.declare import Check, Values, below, read_section
+from taskgated.language.declare import Check, Values, below, did_you_mean, read_section
 from taskgated.language.keys import EXCLUDE, EXCLUSIVE, merge, merge_job
 from taskgated.language.nodes import Entries, Node, node_at
 from taskgated.language.source import Source, decode
@@ -59,7 +59,7 @@ def load(layout: Layout, main: Path | None = None) -> Config:
 
 def _together(values: Values, written: Sequence[_Written]) -> Iterator[Problem]:
     """What is wrong with all files together, and with none of them alone; said of the last that has a part in it."""
-    queues = below(values, "queues")
+    queues, probes = below(values, "queues"), below(values, "probes")
     for name in queues:
         for found in contradictions(below(below(queues, name), "defaults"), job=False):
             for source, document in reversed(written):
@@ -67,6 +67,13 @@ def _together(values: Values, written: Sequence[_Written]) -> Iterator[Problem]:
                 if path := found.place(node):
                     at, hint = node_at(node, *path), "the other is in a file before this one"
                     yield source.problem(at.line, at.column, f"{path[-1]}: {found.message}", hint)
+                    break
+        probe = below(queues, name).get("probe")
+        if isinstance(probe, str) and probe not in probes:
+            for source, document in reversed(written):
+                if (at := node_at(document, "queues", name, "probe")).value == probe:
+                    hint = did_you_mean(probe, probes) if probes else "define it under probes"
+                    yield source.problem(at.line, at.column, f"probe: there is no probe '{probe}'", hint)
                     break
 
 

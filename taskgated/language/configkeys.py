@@ -6,8 +6,9 @@ import re
 
 from taskgated.core.fixed import LARGEST_SPEC
 from taskgated.core.job import Dialect
+from taskgated.core.probe import Confirm, Says
 from taskgated.language import units
-from taskgated.language.config import Access, Config, QueueConfig, Require, Retention, UserConfig
+from taskgated.language.config import Access, Config, ProbeConfig, QueueConfig, Require, Retention, UserConfig
 from taskgated.language.declare import Check, Key, Mismatch, Type, keys_of, section
 from taskgated.language.keys import DEFAULTS, NO_DEFAULTS, OUTPUT, QUEUE_NAME, RESERVED
 from taskgated.language.names import in_the_making
@@ -15,7 +16,9 @@ from taskgated.language.nodes import Node
 from taskgated.language.policies import BREAKER, LIMIT, RATE
 from taskgated.language.types import (
     argv,
+    at_least,
     choice,
+    command,
     duration,
     integer,
     list_of,
@@ -67,6 +70,22 @@ _LIST_OF_GLOBS = "a list of globs, such as ['*.csv']"
 globs = list_of(Type(_glob, _glob_schema, str), _LIST_OF_GLOBS, least=0)
 match = list_of(Type(_matching, _glob_schema, str), _LIST_OF_GLOBS, least=0)
 
+_PROBE_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+
+PROBE = keys_of(
+    ProbeConfig,
+    Key("command", command, "a list: program and arguments; or text for /bin/sh -c", ""),
+    Key("every", at_least(0.1, duration), "how long an answer holds; so often it is asked while a job waits"),
+    Key("timeout", positive(duration), "how long the command may take"),
+    Key("on_error", choice(Says.OPEN, Says.CLOSED),
+        "for which answer it counts when the command says neither: open, or closed"),
+    Key("confirm", section(keys_of(
+        Confirm,
+        Key("open", integer(1, 1000), "how many answers in a row open it"),
+        Key("closed", integer(1, 1000), "how many answers in a row close it"),
+    )), "how many answers in a row have to say the same until that holds"),
+)  # fmt: skip
+
 QUEUE = keys_of(
     QueueConfig,
     Key("limit", LIMIT, "how many of its jobs may run at once, or auto", "as many as there are workers"),
@@ -84,6 +103,7 @@ QUEUE = keys_of(
     )), "what tells that a file is whole, where connections break: a marker, or a sum"),
     Key("ignore", globs, "globs of names that are left alone in this queue, besides those in the making"),
     Key("match", match, "globs of names that are data for its handler; any other file is refused", "every name"),
+    Key("probe", text(_PROBE_NAME, "a probe's name"), "which of probes says whether its jobs may start", "none"),
 )  # fmt: skip
 
 USER = keys_of(
@@ -133,4 +153,7 @@ KEYS = keys_of(
         "users for whom something else holds, by their names (or numbers)"),
     Key("queues", mapping_of(QUEUE_NAME, "queue names (letters, digits, '_', '.', '-')", section(QUEUE), RESERVED),
         "the queues, each fed by the directory of its name in the spool"),
+    Key("probes", mapping_of(_PROBE_NAME, "names of probes (letters, digits, '_', '.', '-')",
+                             section(PROBE, "command")),
+        "commands that say whether jobs of the queues that name them may start"),
 )  # fmt: skip

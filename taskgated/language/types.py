@@ -167,6 +167,18 @@ def positive(type_: Type[N]) -> Type[N]:
     return Type(read, type_.schema, type_.write)
 
 
+def at_least(low: float, type_: Type[float]) -> Type[float]:
+    """A duration that is no shorter than so many seconds."""
+
+    def read(node: Node, check: Check) -> float:
+        value = type_.read(node, check)
+        if value < low:
+            raise Mismatch(f"must be at least {units.format_duration(low)}")
+        return value
+
+    return Type(read, type_.schema, type_.write)
+
+
 def long_text(what: str) -> Type[str]:
     """Any text that is not empty."""
 

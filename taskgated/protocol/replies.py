@@ -118,6 +118,18 @@ class ShownOverride(TypedDict):
     text: str
 
 
+class ShownProbe(TypedDict):
+    """``Probe`` of the interface."""
+
+    name: str
+    state: str
+    answer: str | None
+    words: str
+    asked: str | None
+    allowance: int | None
+    queues: list[str]
+
+
 class ShownFiles(TypedDict):
     """``Files`` of the interface."""
 
@@ -148,6 +160,7 @@ class StatusReply(TypedDict):
     files: NotRequired[list[ShownFiles] | None]
     overrides: NotRequired[list[ShownOverride] | None]
     closed: NotRequired[list[ShownClosed] | None]
+    probes: NotRequired[list[ShownProbe] | None]
 
 
 class ListReply(TypedDict):

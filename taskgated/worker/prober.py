@@ -34,7 +34,7 @@ from taskgated.worker.start import CannotRun, Host, NotNow, Start
 
 KEPT = 4096
 """Bytes of an output that are kept: of the standard output its beginning, of the standard error its end."""
-LONGEST = 200
+LONGEST = 500
 """Characters of a line that are told."""
 _CHUNK = 64 * 1024
 

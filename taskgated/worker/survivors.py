@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from taskgated.host import processes
 from taskgated.host.clock import boot_id
 from taskgated.host.processes import ProcessId
+from taskgated.protocol.looking import is_look
 from taskgated.protocol.serving import Settings
 from taskgated.worker import cgroup, cookie, mark
 
@@ -25,6 +26,11 @@ class Survivor:
     process: ProcessId
     cgroup: str | None
     attempts: frozenset[tuple[int, int]]
+
+    @property
+    def looks(self) -> frozenset[tuple[int, int]]:
+        """If it is a prober: the keys of what it looks at (``protocol/looking.py``)."""
+        return self.attempts if all(map(is_look, self.attempts)) else frozenset()
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import pytest
 
 from taskgated.control.reasons import ADVICE, shown, with_numbers
 from taskgated.core import reasons
+from taskgated.core.probe import Says
 from taskgated.core.reasons import (
     REASONS,
     AboutToStart,
@@ -25,13 +26,16 @@ from taskgated.core.reasons import (
     NotItsTurn,
     NoWorker,
     Paused,
+    ProbeSays,
+    ProbeUnasked,
+    ProbeUsedUp,
     QueueFull,
     RateUsedUp,
     Reason,
     known_end,
 )
 
-SAMPLES: dict[type, object] = {int: 3, str: "etl", float: 60.0}
+SAMPLES: dict[type, object] = {int: 3, str: "etl", float: 60.0, Says: Says.CLOSED}
 
 
 def sample(cls: type[Any]) -> Any:
@@ -60,6 +64,17 @@ def sample(cls: type[Any]) -> Any:
             "queue etl is closed, as its jobs failed (5 in a row close it); one is tried in 61.0 s",
         ),
         (CanaryFirst("etl", 7), "breaker", "the jobs of queue etl failed; job 7 is tried first"),
+        (ProbeUnasked("p", ""), "probe", "probe p has not answered yet"),
+        (
+            ProbeUnasked("p", "7 (it waits)"),
+            "probe",
+            "probe p cannot be asked: what is left of it cannot be killed: process 7 (it waits)",
+        ),
+        (ProbeSays("p", Says.CLOSED, "", 0), "probe", "probe p says closed (0 s ago)"),
+        (ProbeSays("p", Says.ERROR, "exit code 7", 3), "probe", "probe p failed: exit code 7 (3 s ago)"),
+        (ProbeSays("p", Says.OPEN, "ok", 3), "probe", "probe p says open, and has to say so again: ok (3 s ago)"),
+        (ProbeUsedUp("p", 1, "", 3), "probe", "probe p let 1 more job start, which has been done (3 s ago)"),
+        (ProbeUsedUp("p", 0, "full", 3), "probe", "probe p lets none start: full (3 s ago)"),
         (AllBusy(5, 4), "limit", "5 jobs of at most 4 run, over all queues"),
         (AllBusy(1, 1), "limit", "1 job of at most 1 runs, over all queues"),
         (NoWorker(1, 4), "workers", "no worker is there for it: 1 of 4 run jobs, another has to come first"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from taskgated.core.capacity import Policy, reasons
 from taskgated.core.doors import EVERY, MANY, Allowance, Door, Doors, Key, Shut
 from taskgated.core.gate import Action, Fetch, Gate, Start
 from taskgated.core.job import Result
+from taskgated.core.order import Lane
 from taskgated.core.reasons import AllPaused, Kind, NoWorker, Paused
 from tests.core.test_decisions import LIMITS, GateMachine, Harness, job
 
@@ -56,6 +58,17 @@ class TestDoors:
         doors.started("etl")
         doors.refused("etl")
         assert doors.room("etl") == left
+
+    def test_one_allowance_may_be_shared_by_several_queues(self) -> None:
+        doors = Doors()
+        both, alone = Allowance(2, WHY, shared="p 1"), Allowance(2, WHY)
+        doors.put({("etl", C): both, ("x", C): both, ("y", C): alone, ("z", C): replace(both, shared="p 2")})
+        doors.started("etl")
+        assert [doors.room(queue) for queue in ("etl", "x", "y", "z")] == [1, 1, 2, 2]
+        doors.started("x")
+        assert [doors.room(queue) for queue in ("etl", "x", "y", "z")] == [0, 0, 2, 2]
+        doors.refused("x")
+        assert [doors.room(queue) for queue in ("etl", "x")] == [1, 1]
 
     def test_what_was_opened_leaves_nothing_behind(self) -> None:
         doors = Doors()
@@ -137,6 +150,30 @@ class TestGate:
         h.do(h.gate.looked({}))
         h.settle()
         assert sorted(one.queue for one in h.on_worker.values()) == ["etl", "x"]
+
+    def test_what_queues_share_is_used_up_by_all_of_them(self) -> None:
+        h = Harness(9, {}, 9)
+        for worker in "abcdefg":
+            h.do(h.gate.worker_idle(worker))
+        shared = Allowance(3, WHY, shared="p")
+        h.do(h.gate.looked({("etl", C): shared, ("x", C): shared}))
+        for _ in range(4):
+            h.add("etl", 50)
+            h.add("x", 50)
+        h.settle()
+        assert len(h.on_worker) == 3
+        h.gate.sanity_check()
+
+    def test_who_comes_to_a_shut_door_is_heard(self) -> None:
+        gate = Gate(Policy(1, 1, {}), {}, lambda: 0.5)
+        gate.looked({("etl", A): Shut(WHY), ("y", A): Allowance(1, WHY)})
+        assert gate.knocked == set()
+        gate.offered([job(1, "etl"), job(2, "x")])
+        gate.queued(Lane("y", 0), (0, 3))
+        assert gate.knocked == {"etl"}
+        gate.knocked.clear()
+        gate.queued(Lane("etl", 0), (0, 4))
+        assert gate.knocked == {"etl"}
 
     def test_a_door_stops_nothing_that_is_decided(self) -> None:
         gate = Gate(Policy(1, 1, {}), {}, lambda: 0.5)

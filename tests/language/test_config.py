@@ -15,7 +15,7 @@ from taskgated.errors import ConfigError
 from taskgated.host.paths import Layout
 from taskgated.language import configfiles
 from taskgated.language.bynames import left_alone
-from taskgated.language.config import Access, Config, Require, Retention, UserConfig, from_values
+from taskgated.language.config import Access, Config, ProbeConfig, Require, Retention, UserConfig, from_values
 from taskgated.language.configfiles import load
 from taskgated.language.configkeys import KEYS
 from taskgated.language.jobfile import file_spec, line_spec, read_specs
@@ -62,9 +62,12 @@ class TestReference:
         assert [key.name for key in KEYS if not re.search(rf"^{key.name}:", text, re.MULTILINE)] == []
 
     def test_its_examples_are_right(self, layout: Layout) -> None:
-        examples = re.findall(r"^#( .*)$", REFERENCE.read_text().partition("\n#  etl:")[2], re.MULTILINE)
-        read = loaded(layout, "queues:\n  etl:\n" + "\n".join(examples))
-        assert read.queue("etl").limit == 4
+        probe, queues = re.findall(r"\n#  (?:yarn|etl):((?:\n# .*)+)", REFERENCE.read_text())
+        text = f"probes:\n  yarn:{probe}\nqueues:\n  etl:{queues}\n".replace("\n#", "\n")
+        read = loaded(layout, text)
+        assert (read.queue("etl").limit, read.queue("etl").probe) == (4, "yarn")
+        assert read.probes["yarn"] == ProbeConfig(read.probes["yarn"].command)
+        assert read.probes["yarn"].command[0] == "/usr/share/taskgated/probes/yarn"
         assert read.queue("thumbnails").handler == ("/usr/local/bin/thumb", "{file}")
 
     def test_a_handler_that_is_taken_back(self, layout: Layout) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from taskgated.core.probe import Confirm, Says
 from taskgated.errors import ConfigError
 from taskgated.host.paths import Layout
-from taskgated.language.config import Config, Retention, from_values
+from taskgated.language.config import Config, ProbeConfig, Retention, from_values
 from taskgated.language.configfiles import load
 from taskgated.language.configkeys import KEYS
 from tests import REPOSITORY
@@ -106,3 +107,44 @@ def test_empty_and_missing(layout: Layout) -> None:
     assert loaded(layout, "# nothing\n") == from_values({})
     with pytest.raises(ConfigError, match="there is no such file"):
         load(layout, layout.etc / "other.yaml")
+
+
+def test_a_probe_as_it_is_written_and_as_it_is_usual(layout: Layout) -> None:
+    config = loaded(
+        layout,
+        """
+probes:
+  usual: {command: test -e /x}
+  own: {command: [/bin/a, 1], every: 1min, timeout: 1s, on_error: open, confirm: {open: 3}}
+queues: {q: {probe: own}}
+""",
+    )
+    assert config.probes["usual"] == ProbeConfig("test -e /x", 30.0, 10.0, Says.CLOSED, Confirm(1, 1))
+    assert config.probes["own"] == ProbeConfig(("/bin/a", "1"), 60.0, 1.0, Says.OPEN, Confirm(3, 1))
+    assert (config.queue("q").probe, config.queue("other").probe) == ("own", None)
+
+
+def test_a_probe_that_is_named_and_not_there(layout: Layout) -> None:
+    said = refusal(layout, "queues:\n  q: {probe: yran}\nprobes: {yarn: {command: [x]}}\n")
+    assert ":2:14: probe: there is no probe 'yran' (did you mean 'yarn'?)" in said
+    assert ":1:21: probe: there is no probe 'p' (define it under probes)" in refusal(
+        layout, "queues: {q: {probe: p}}\n"
+    )
+    config = loaded(layout, "queues: {q: {probe: p}}\n", a="probes: {p: {command: [x]}}\n")
+    assert config.queue("q").probe == "p", "another file may have it"
+
+
+@pytest.mark.parametrize(
+    ("probe", "wrong"),
+    [
+        ("{}", "'command' is missing"),
+        ("{command: []}", "command: is empty"),
+        ("{command: [x], every: 10ms}", "every: must be at least 100ms"),
+        ("{command: [x], timeout: 0}", "timeout: must be more than nothing"),
+        ("{command: [x], on_error: error}", "on_error: expected one of open, closed, not text 'error'"),
+        ("{command: [x], confirm: {open: 0}}", "open: 0 is not between 1 and 1000"),
+        ("{command: [x], cwd: /}", "unknown key 'cwd'"),
+    ],
+)
+def test_what_is_wrong_with_a_probe(layout: Layout, probe: str, wrong: str) -> None:
+    assert wrong in refusal(layout, f"probes: {{p: {probe}}}\n")

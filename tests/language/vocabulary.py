@@ -132,6 +132,15 @@ CONFIGURATION: Mapping[str, tuple[str, ...]] = {
     "queues.*.require.sha256": ENDINGS,
     "queues.*.ignore": GLOBS,
     "queues.*.match": GLOBS,
+    "queues.*.probe": ("yarn", "''", "7", "[yarn]"),
+    "probes": ("{yarn: {command: [x], every: 1s}}", "{yarn: {}}", "{}", "{'../x': {command: x}}"),
+    "probes.*.command": ("[x, '--queue', q]", "test -e /x", "[]", "''"),
+    "probes.*.every": DURATIONS,
+    "probes.*.timeout": DURATIONS,
+    "probes.*.on_error": ("open", "closed", "error"),
+    "probes.*.confirm": ("{open: 2, closed: 1}", "{}", "2"),
+    "probes.*.confirm.open": NUMBERS,
+    "probes.*.confirm.closed": NUMBERS,
     **_BELOW_DEFAULTS,
 }
 
