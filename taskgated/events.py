@@ -51,6 +51,7 @@ class Event(enum.StrEnum):
     STORE_DAMAGED = "5b8e1a0f27d94a5f9c0f8a7de1b3c618"
     OUTPUTS_HANG = "5b8e1a0f27d94a5f9c0f8a7de1b3c632"
     OUTPUTS_ANSWER = "5b8e1a0f27d94a5f9c0f8a7de1b3c633"
+    WINDOW_CLOSED = "5b8e1a0f27d94a5f9c0f8a7de1b3c680"
     OVERRIDDEN = "5b8e1a0f27d94a5f9c0f8a7de1b3c670"
     QUEUE_CLOSED = "5b8e1a0f27d94a5f9c0f8a7de1b3c671"
     QUEUE_OPENED = "5b8e1a0f27d94a5f9c0f8a7de1b3c672"

@@ -19,6 +19,7 @@ from taskgated.core.reasons import (
     NothingRecorded,
     NotItsTurn,
     NoWorker,
+    OutsideWindows,
     Paused,
     ProbeSays,
     ProbeUnasked,
@@ -29,7 +30,7 @@ from taskgated.core.reasons import (
     UserFull,
     UserFullInQueue,
 )
-from taskgated.host.clock import MICROSECONDS
+from taskgated.host.clock import MICROSECONDS, local, rfc3339
 from taskgated.host.identity import user_name
 from taskgated.language import units
 from taskgated.protocol.replies import ShownReason
@@ -75,6 +76,9 @@ def worded(reason: Reason) -> str:
             if not allowed:
                 return f"probe {probe} lets none start{why} ({age} s ago)"
             return f"probe {probe} let {counted(allowed, 'more job')} start, which has been done{why} ({age} s ago)"
+        case OutsideWindows(queue, opens):
+            then = "and none of them opens any more" if opens is None else f"which opens on {local(opens)}"
+            return f"it is outside the windows of queue {queue}, {then}"
         case AllBusy(running, limit):
             run = "runs" if running == 1 else "run"
             return f"{counted(running, 'job')} of at most {limit} {run}, over all queues"
@@ -99,10 +103,12 @@ def shown(reason: Reason) -> ShownReason:
 
 
 def with_numbers(reason: Reason) -> dict[str, object]:
-    """The same with what the reason holds; ``left`` in seconds."""
+    """The same with what the reason holds; ``left`` in seconds, times as RFC 3339."""
     values = asdict(reason)
-    if "left" in values:
+    if values.get("left") is not None:
         values["left"] /= MICROSECONDS
+    if "opens" in values:
+        values["opens"] = rfc3339(values["opens"])
     return {**shown(reason), **values}
 
 
@@ -152,6 +158,10 @@ ADVICE: dict[Kind, tuple[str, str]] = {
     Kind.PROBE: (
         "The probe of its queue says closed, has failed, or has not answered yet; or as many started as it allowed.",
         "Wait; status says what it said last. It is asked again by itself.",
+    ),
+    Kind.WINDOW: (
+        "Its queue is closed at this time of day, or on this day.",
+        "Wait; opens says when it may start. Or change the windows of its queue.",
     ),
     Kind.WORKERS: (
         "Another job may run, and no worker process is there for it.",

@@ -133,6 +133,10 @@ class Attempts:
         """Whether it runs, and is to be over once that attempt has ended."""
         return job in self._entries and isinstance(self._entries[job].wish, Cancel)
 
+    def ending(self, job: int) -> bool:
+        """Whether it runs, and its attempt is to end before its time."""
+        return job in self._entries and self._entries[job].wish is not None
+
     # -- they begin ------------------------------------------------------------------------------
 
     def begin(self, job: Job, worker: str) -> Start:
@@ -199,6 +203,13 @@ class Attempts:
         before = None if entry.wish is None else entry.wish.grace
         entry.wish = Cancel(before if grace is None else grace)
         return entry.stop()
+
+    def put_back(self, queue: str) -> list[Told]:
+        """All of that queue are to end, and their jobs to run again later; of which that is not wished yet."""
+        wanted = [one for one in self._entries.values() if one.wish is None and one.job.queue == queue]
+        for entry in wanted:
+            entry.wish = PutBack()
+        return [stop for entry in wanted for stop in entry.stop()]
 
     def stop_all(self, grace: float | None = None) -> list[Told]:
         """All are to end, one that is about to start as soon as it has; all but cancelled ones will be put back."""

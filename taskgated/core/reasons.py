@@ -177,6 +177,17 @@ class ProbeUsedUp:
 
 
 @dataclass(frozen=True, slots=True)
+class OutsideWindows:
+    """Its queue is closed at this time. ``opens``: when one of its windows opens next, at the earliest, by the wall
+    clock, and ``left``: microseconds until then; None: none does any more."""
+
+    kind: ClassVar[Kind] = Kind.WINDOW
+    queue: str
+    opens: int | None
+    left: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class AllBusy:
     """As many jobs run as may run in all."""
 
@@ -227,7 +238,16 @@ class AboutToStart:
 
 
 DoorReason = (
-    QueueFull | Paused | AllPaused | RateUsedUp | BreakerOpen | CanaryFirst | ProbeUnasked | ProbeSays | ProbeUsedUp
+    QueueFull
+    | Paused
+    | AllPaused
+    | OutsideWindows
+    | RateUsedUp
+    | BreakerOpen
+    | CanaryFirst
+    | ProbeUnasked
+    | ProbeSays
+    | ProbeUsedUp
 )
 """Those of what closes a whole queue (``core/doors.py``)."""
 

@@ -50,6 +50,10 @@ class View:
     opens: int | None = None
     stop: bool = False
 
+    @property
+    def shut_for_good(self) -> bool:
+        return not self.open and self.opens is None
+
     def holds(self, now: int) -> bool:
         """Whether it still does, or does again, if the clock was set meanwhile."""
         return (self.since is None or self.since <= now) and (self.until is None or now < self.until)

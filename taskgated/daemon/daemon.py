@@ -51,6 +51,7 @@ from taskgated.daemon.stopping import ENOUGH, Stopping
 from taskgated.daemon.supervise import Supervisor
 from taskgated.daemon.survey import Survey
 from taskgated.daemon.vigil import Vigil
+from taskgated.daemon.windows import PutsBack, Windows
 from taskgated.daemon.workforce import Workforce
 from taskgated.early import HELD, MEANINGLESS
 from taskgated.events import Event
@@ -62,6 +63,7 @@ from taskgated.host.journal import Journal
 from taskgated.host.loop import Loop
 from taskgated.host.paths import Layout
 from taskgated.host.systemd import Systemd
+from taskgated.host.zones import ZONES
 from taskgated.intake.intake import Intake
 from taskgated.language.config import Config
 from taskgated.language.configfiles import load
@@ -178,6 +180,7 @@ class Daemon:
         self._in_force.changed.add(lambda _: self._doorkeeper.look())  # before the gate goes by the new one
         self._pauses = Pauses(self._overrides)
         self._doorkeeper.add(self._pauses)
+        self._doorkeeper.add(Windows(self._in_force, ZONES, PutsBack(self._gate, self._conductor, self._journal)))
 
     def _build_intake(self) -> None:
         """What takes files in, and what forgets jobs."""
@@ -345,6 +348,7 @@ class Daemon:
         self._supervisor.start(self._in_force.now.workers)
         self._looks.recover(self._left)
         self._workforce.recover(self._opened.before, boot_id(), [one for one in self._left if not one.looks])
+        self._doorkeeper.soon()  # what runs from before may have to end
         self._cancelling.go_on()
         self._ordering.keep(self._in_force.now.ageing)
         self._intake.start()

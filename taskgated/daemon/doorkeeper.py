@@ -31,10 +31,11 @@ class Moment:
 @dataclass(frozen=True, slots=True)
 class Look:
     """How a door stands; None: it is open. ``again``: seconds until that may be another; None: nobody knows, somebody
-    will say so."""
+    will say so. ``then``: what follows from it, once the gate knows of it."""
 
     door: Door | None
     again: float | None = None
+    then: Callable[[], None] | None = None
 
 
 class Part(Protocol):
@@ -74,12 +75,15 @@ class Doorkeeper:
         now = Moment(self._uptime(), wall())
         doors: dict[Key, Door | None] = dict.fromkeys(self._there)
         again = float("inf")
+        follows: list[Callable[[], None]] = []
         for part in self._parts:
             for queue in part.queues():
                 look = part.look(queue, now)
                 doors[queue, part.kind] = look.door
                 if look.again is not None:
                     again = min(again, look.again)
+                if look.then is not None:
+                    follows.append(look.then)
         self._there = {key for key, door in doors.items() if door is not None}
         for timer in (self._soon, self._later):
             if timer is not None:
@@ -90,3 +94,5 @@ class Doorkeeper:
         changed = {key: door for key, door in doors.items() if door != self._gate.doors.get(*key)}
         if changed or self._gate.doors.unsure:
             self._conductor.do(self._gate.looked(changed))
+        for then in follows:
+            then()

@@ -106,7 +106,7 @@ class Workforce:
             pid = worker.identity.process.pid
             self._journal.event(Event.JOB_STARTED, f"job {job}: still runs on worker {pid}", job_id=job)
             self.met_again.tell(worker, expected)
-            if self._ending or self._gate.attempts.cancelled(job):
+            if self._ending or self._gate.attempts.ending(job):
                 self._roster.stop(worker, job, attempt, None)
         self._roster.quit(worker)
 

@@ -97,3 +97,8 @@ def rfc3339(microseconds: int | None) -> str | None:
         return None
     moment = datetime.fromtimestamp(microseconds // MICROSECONDS, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds % MICROSECONDS:06d}Z"
+
+
+def local(microseconds: int) -> str:
+    """For people, to the second and in the time zone of the host: ``Mon 2026-11-30 22:00:00 CET``."""
+    return time.strftime("%a %Y-%m-%d %H:%M:%S %Z", time.localtime(microseconds // MICROSECONDS))

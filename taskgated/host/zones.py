@@ -77,9 +77,16 @@ class Zones:
     def _local(self) -> str:
         """The name of the host's zone, or the path of its file."""
         named = os.environ.get("TZ")
-        if named is None:
+        if named is not None:
+            return named.removeprefix(":") or "UTC"
+        if os.path.exists(self._localtime) or not os.path.islink(self._localtime):
             return self._localtime if os.path.exists(self._localtime) else "UTC"
-        return named.removeprefix(":") or "UTC"
+        target = os.readlink(self._localtime)  # it is configured, and its file is not there
+        return "UTC" if target.endswith("/UTC") else target
+
+
+ZONES = Zones()
+"""Those of this process. What was checked to be there stays there."""
 
 
 def _unknown(name: str) -> str:

@@ -19,7 +19,10 @@ from taskgated.core.fixed import DEFAULT_QUEUE
 from taskgated.core.job import Dialect, Output, Spec
 from taskgated.core.probe import ONCE, Confirm, Rule, Says
 from taskgated.core.rate import Rate
+from taskgated.core.window import Window, look
 from taskgated.errors import Unexplained
+from taskgated.host.clock import wall
+from taskgated.host.zones import ZONES
 from taskgated.language.declare import Values, below
 from taskgated.language.keys import merge
 from taskgated.language.names import matches
@@ -75,7 +78,8 @@ class QueueConfig:
     or what comes of ``auto``. ``defaults``: checked values for keys that a job leaves out. ``handler``: argv with a
     ``Mark`` in it. ``runs``: ``handler: none`` is said, and what is dropped there runs, also where there was a
     handler before. ``ignore``: globs of names that are left alone; ``match``: of those that are data for its handler;
-    none: all. ``probe``: the name of the one that lets its jobs start.
+    none: all. ``probe``: the name of the one that lets its jobs start. ``windows``: while one of
+    them is open its jobs may start; without one, always.
     """
 
     name: str
@@ -91,6 +95,7 @@ class QueueConfig:
     match: tuple[str, ...] = ()
     runs: bool = False
     probe: str | None = None
+    windows: tuple[Window, ...] = ()
 
     @property
     def mark(self) -> Mark | None:
@@ -209,10 +214,15 @@ class Config:
 
     def notes(self) -> list[str]:
         """What can be done, and may not be what was meant."""
-        return [
+        too_much = [
             f"{what} is {limit}, but no more than {self.workers} jobs run at once in all (workers: {self.workers})"
             for what, limit in self._limits().items()
             if limit > self.workers
+        ]
+        return too_much + [
+            f"queue {queue.name}: none of its windows opens any more, so none of its jobs starts"
+            for queue in self.queues.values()
+            if queue.windows and look(queue.windows, wall(), ZONES).shut_for_good
         ]
 
     def lifted(self, before: Config) -> list[str]:

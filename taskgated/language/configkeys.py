@@ -29,6 +29,7 @@ from taskgated.language.types import (
     size,
     text,
 )
+from taskgated.language.windows import windows
 
 WHO = ("owner", "members")
 ON_STOP = ("requeue", "wait", "leave")
@@ -91,6 +92,7 @@ QUEUE = keys_of(
     Key("limit", LIMIT, "how many of its jobs may run at once, or auto", "as many as there are workers"),
     Key("user_limit", integer(1, 100_000), "how many of those may be of one user", "no bound"),
     Key("rate", RATE, "how many of its jobs may start within a time", "none: as many as there are"),
+    Key("windows", windows, "when its jobs may start: while one of these windows is open", "always"),
     Key("breaker", BREAKER, "failures that close it for a while", "none: it is not closed"),
     Key("defaults", section(DEFAULTS, elsewhere=NO_DEFAULTS), "keys for jobs that leave them out"),
     Key("handler", or_word("none", section((

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields
 from typing import Any, get_type_hints
 
@@ -25,6 +26,7 @@ from taskgated.core.reasons import (
     NothingRecorded,
     NotItsTurn,
     NoWorker,
+    OutsideWindows,
     Paused,
     ProbeSays,
     ProbeUnasked,
@@ -35,7 +37,7 @@ from taskgated.core.reasons import (
     known_end,
 )
 
-SAMPLES: dict[type, object] = {int: 3, str: "etl", float: 60.0, Says: Says.CLOSED}
+SAMPLES: dict[object, object] = {int: 3, int | None: 3, str: "etl", float: 60.0, Says: Says.CLOSED}
 
 
 def sample(cls: type[Any]) -> Any:
@@ -75,6 +77,11 @@ def sample(cls: type[Any]) -> Any:
         (ProbeSays("p", Says.OPEN, "ok", 3), "probe", "probe p says open, and has to say so again: ok (3 s ago)"),
         (ProbeUsedUp("p", 1, "", 3), "probe", "probe p let 1 more job start, which has been done (3 s ago)"),
         (ProbeUsedUp("p", 0, "full", 3), "probe", "probe p lets none start: full (3 s ago)"),
+        (
+            OutsideWindows("etl", None, None),
+            "window",
+            "it is outside the windows of queue etl, and none of them opens any more",
+        ),
         (AllBusy(5, 4), "limit", "5 jobs of at most 4 run, over all queues"),
         (AllBusy(1, 1), "limit", "1 job of at most 1 runs, over all queues"),
         (NoWorker(1, 4), "workers", "no worker is there for it: 1 of 4 run jobs, another has to come first"),
@@ -121,6 +128,21 @@ def test_numbers_are_told_and_times_in_seconds() -> None:
         "kind": "queue_limit", "text": "queue etl runs 3 of at most 2", "queue": "etl", "running": 3, "limit": 2,
     }  # fmt: skip
     assert with_numbers(NotDue(2_500_000))["left"] == 2.5
+    outside = with_numbers(OutsideWindows("etl", 1_798_840_800_000_000, 1_500_000))
+    assert (outside["opens"], outside["left"]) == ("2027-01-01T22:00:00.000000Z", 1.5)
+    never = with_numbers(OutsideWindows("etl", None, None))
+    assert never["opens"] is never["left"] is None
+
+
+def test_when_a_window_opens_is_told_in_the_time_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        text = shown(OutsideWindows("etl", 1_798_840_800_000_000, 1_500_000))["text"]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert text == "it is outside the windows of queue etl, which opens on Fri 2027-01-01 23:00:00 CET"
 
 
 @pytest.mark.parametrize(
@@ -131,6 +153,8 @@ def test_numbers_are_told_and_times_in_seconds() -> None:
         ([NotDue(5), NotDue(7), NotDue(6)], 7),
         ([NotDue(5), Held()], None),
         ([QueueFull("etl", 1, 1)], None),
+        ([NotDue(5), OutsideWindows("etl", 9, 7)], 7),
+        ([OutsideWindows("etl", None, None)], None),
     ],
 )
 def test_an_end_is_known_if_that_of_each_is(found: list[Reason], end: int | None) -> None:

@@ -703,6 +703,20 @@ class TestGate:
         assert isinstance(finish, Finish)
         assert finish.verdict.verb is verb
 
+    def test_a_queue_is_put_back_once_also_what_is_about_to_start(self) -> None:
+        gate, start = self.starting()
+        assert gate.attempts.put_back("another") == []
+        assert not gate.attempts.ending(1)
+        assert gate.attempts.put_back("default") == []
+        assert gate.attempts.ending(1)
+        assert gate.attempts.started(1) == [Run(start.job, "w"), Stop(1, 1, "w", None)]
+        assert gate.attempts.put_back("default") == []
+        assert gate.cancel(1) == [Stop(1, 1, "w", None)]
+        assert gate.attempts.put_back("default") == []
+        finish, *_ = gate.ended(outcome(Result.KILLED), "w")
+        assert isinstance(finish, Finish)
+        assert finish.verdict.verb is Verb.CANCEL
+
     @pytest.mark.parametrize("cancelled", [False, True])
     def test_an_attempt_whose_worker_died_before_it_was_told_never_ran(self, *, cancelled: bool) -> None:
         gate, start = self.starting()
@@ -889,6 +903,16 @@ class GateMachine(RuleBasedStateMachine):
         before = {course.job.id for course in self.h.gate.attempts.courses()}
         actions = self.h.gate.attempts.stop_all(grace)
         assert {action.job for action in actions if isinstance(action, Stop)} == before
+        self.h.do(actions)
+
+    @precondition(lambda self: len(self.h.gate.attempts))
+    @rule(queue=st.sampled_from(["default", "etl", "x"]))
+    def put_back(self, queue: str) -> None:
+        courses = self.h.gate.attempts.courses()
+        before = {course.job.id for course in courses if course.job.queue == queue and course.wish is None}
+        actions = self.h.gate.attempts.put_back(queue)
+        assert {action.job for action in actions if isinstance(action, Stop)} == before
+        assert self.h.gate.attempts.put_back(queue) == [], "each is told once"
         self.h.do(actions)
 
     @precondition(lambda self: self.h.store.jobs)
