@@ -307,17 +307,36 @@ class FakeStore:
         """The jobs of an array that have one of its places, or wait for one."""
         return [j for j in self.jobs.values() if j.array == array and not j.state.final]
 
-    def next_of(self, ended: Job) -> Job | None:
-        """Once a job is over the next of its array gets a place, if one is free."""
-        at_most = ended.spec.array.at_most
-        if not ended.state.final or ended.array is None or at_most is None:
+    def next_of(self, left: Job) -> Job | None:
+        """Where a job has left its place, as it is over or held, the next of its array gets it, if one is free."""
+        at_most = left.spec.array.at_most
+        if not (left.state.final or left.parked) or left.array is None or at_most is None:
             return None
-        mine = self.places(ended.array)
-        parked = next((j for j in mine if j.parked), None)
+        mine = self.places(left.array)
+        parked = next((j for j in mine if j.parked and j.state is State.QUEUED), None)
         if parked is None or sum(not j.parked for j in mine) >= at_most:
             return None
         self.jobs[parked.id] = came = replace(parked, parked=False)
         return came
+
+    def by_hand(self, id_: int, verb: Verb, queue: str, turn: int) -> Job | None:
+        """What somebody does with a job; returns what may start because of it. Raises ``IllegalTransition``."""
+        stored = self.jobs[id_]
+        changed = replace(stored, state=step(stored.state, verb))
+        bounded = stored.spec.array.at_most is not None
+        match verb:
+            case Verb.HOLD:
+                changed = replace(changed, parked=bounded)
+            case Verb.MOVE:
+                changed = replace(changed, queue=queue)
+            case Verb.PRIORITIZE:
+                changed = replace(changed, turn=turn)
+            case Verb.RETRY_BY_HAND:
+                changed = replace(changed, turn=turn, parked=bounded, due=None, failures=0)
+        self.jobs[id_] = changed
+        if changed.parked and verb is not Verb.MOVE and verb is not Verb.PRIORITIZE:
+            return self.next_of(changed)
+        return changed if changed.state is State.QUEUED and not changed.parked else None
 
 
 class Harness:
@@ -333,6 +352,7 @@ class Harness:
         self.done: list[tuple[int, int]] = []
         self.by_offer = False
         self.offers: list[Job] = []  # in the store, and the gate has not been told yet
+        self.changes: list[tuple[int, Job | None]] = []  # by hand, likewise, each with what may start because of it
 
     def do(self, actions: Iterable[Action]) -> None:
         self.pending += actions
@@ -355,11 +375,12 @@ class Harness:
             bounds = {j.spec.array.at_most for j in mine}
             out = sum(not j.parked for j in mine)
             assert all(bound is None or out <= bound for bound in bounds), f"array {array} has more out than it may"
-            assert out in bounds or not any(j.parked for j in mine), f"what is parked of array {array} is forgotten"
+            waiting = [j for j in mine if j.parked and j.state is State.QUEUED]
+            assert out in bounds or not waiting, f"what is parked of array {array} is forgotten"
 
     def check_nothing_stands_still(self) -> None:
         """When all is answered: what waits does so for a worker, a place, or its time."""
-        assert not self.pending and not self.offers
+        assert not self.pending and not self.offers and not self.changes
         for waiting in self.store.ready():
             assert self.gate.draining or reasons(waiting, self.gate.situation()), f"nothing keeps {waiting}"
 
@@ -371,11 +392,14 @@ class Harness:
                 self.do(self.gate.fetched(*self.store.fetch(action)))
             case Start(new, _):
                 stored = self.store.jobs[new.id]
-                if stored.state is State.QUEUED and stored.attempt == new.attempt - 1:
+                as_it_was = (stored.attempt, stored.queue, stored.parked) == (new.attempt - 1, new.queue, False)
+                if stored.state is State.QUEUED and as_it_was:
                     self.store.jobs[new.id] = replace(stored, state=State.RUNNING, attempt=new.attempt)
                     self.do(self.gate.attempts.started(new.id))
                 else:
                     self.do(self.gate.start_refused(new.id))
+                    if stored.state is State.QUEUED:
+                        self.do(self.gate.queued(stored.lane, FIRST))
             case Run(new, worker):
                 assert worker not in self.on_worker, "two jobs on one worker"
                 assert new.id not in {j.id for j in self.on_worker.values()}, "a job runs twice at once"
@@ -410,7 +434,7 @@ class Harness:
     def restart(self, idle: Iterable[str]) -> None:
         """The daemon is gone, with all that was under way in it, and another one finds what the store has and what
         the workers do. Of an attempt that no worker knows nobody can say how it ended."""
-        self.pending, self.offers = [], []
+        self.pending, self.offers, self.changes = [], [], []
         self.gate = Gate(self.policy, self.store.lanes(), lambda: 0.5)
         workers = {j.id: worker for worker, j in self.on_worker.items()}
         running = [j for j in self.store.jobs.values() if j.state is State.RUNNING]
@@ -424,11 +448,20 @@ class Harness:
                 self.do(self.gate.worker_idle(worker))
 
     def settle(self) -> None:
-        while self.pending or self.offers:
+        while self.pending or self.offers or self.changes:
             if self.pending:
                 self.settle_one()
+            elif self.changes:
+                self.tell_change()
             else:
                 self.tell()
+
+    def tell_change(self) -> None:
+        """The gate hears of the oldest change by hand."""
+        changed, came = self.changes.pop(0)
+        self.do(self.gate.dropped([changed]))
+        if came is not None:
+            self.do(self.gate.queued(came.lane, came.rank))
 
     def tell(self) -> None:
         """The gate hears of the oldest job that was added; questions asked later may have been answered before."""
@@ -927,6 +960,25 @@ class GateMachine(RuleBasedStateMachine):
         if came is not None:
             self.h.do(self.h.gate.queued(came.lane, came.rank))
 
+    @precondition(lambda self: self.h.store.jobs)
+    @rule(
+        data=st.data(),
+        verb=st.sampled_from([Verb.HOLD, Verb.RELEASE, Verb.MOVE, Verb.PRIORITIZE, Verb.RETRY_BY_HAND]),
+        queue=st.sampled_from(["default", "etl", "x"]),
+        turn=st.integers(-100, 100),
+    )
+    def by_hand(self, data: st.DataObject, verb: Verb, queue: str, turn: int) -> None:
+        states = {state for state, its in TRANSITIONS if its is verb}
+        ids = [id_ for id_, j in sorted(self.h.store.jobs.items()) if j.state in states]
+        if ids:
+            id_ = data.draw(st.sampled_from(ids))
+            self.h.changes.append((id_, self.h.store.by_hand(id_, verb, queue, turn)))
+
+    @precondition(lambda self: self.h.changes)
+    @rule()
+    def tell_change(self) -> None:
+        self.h.tell_change()
+
     @rule(data=st.data())
     def late_report(self, data: st.DataObject) -> None:
         if self.h.done:
@@ -955,6 +1007,8 @@ class GateMachine(RuleBasedStateMachine):
             return
         h = self.h
         name = "last"
+        for id_ in [id_ for id_, j in h.store.jobs.items() if j.state is State.HELD]:
+            h.changes.append((id_, h.store.by_hand(id_, Verb.RELEASE, "", 0)))
         h.do(h.gate.worker_idle(name))
         for _ in range(10 * len(h.store.jobs) + 50):
             h.settle()
