@@ -118,6 +118,7 @@ class Deadline:
         self._before = Deadline._outer_end
         Deadline._outer_end = min(self._before, time.monotonic() + self._seconds)
         signal.signal(signal.SIGALRM, self._over)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})  # whoever starts us may have left it blocked
         self._arm()
 
     def __exit__(

@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -174,6 +175,18 @@ def test_a_program_that_hangs_is_ended_with_the_look(tmp_path: Path) -> None:
     said = ask("slurm", "--max-pending", 3, "--timeout", "500ms", path=tmp_path)
     assert (said.status, said.why) == (UNKNOWN, "slurm: no answer within 0.5 s")
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+def test_a_look_ends_in_time_whatever_signals_are_blocked(tmp_path: Path) -> None:
+    program = tmp_path / "squeue"
+    program.write_text("#!/bin/sh\nexec sleep 1000\n")
+    program.chmod(0o755)
+    signal.pthread_sigmask(signal.SIG_BLOCK, blocked := signal.valid_signals() - {signal.SIGCHLD})
+    try:
+        said = ask("slurm", "--max-pending", 3, "--timeout", "500ms", path=tmp_path)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+    assert (said.status, said.seconds < 60) == (UNKNOWN, True)
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:

@@ -75,6 +75,18 @@ def test_no_application_waits(empty: Any) -> None:
     assert look(TREE, "--queue", "b", "--max-pending", 2, apps=empty).room == 2
 
 
+@pytest.mark.parametrize("inside", [[leaf("x", 2)], {"queue": leaf("x", 2)}, {"queue": [leaf("x", 2)]}])
+def test_queues_inside_as_old_versions_have_them(inside: Any) -> None:
+    tree = {"scheduler": {"schedulerInfo": {"queueName": "root", "queues": inside}}}
+    assert look(tree, "--queue", "root.x", "--max-pending", 3).room == 1
+
+
+@pytest.mark.parametrize("inside", [[fair_leaf("root.x", 2)], {"queue": [fair_leaf("root.x", 2)]}])
+def test_fair_queues_inside_as_old_versions_have_them(inside: Any) -> None:
+    tree = {"scheduler": {"schedulerInfo": {"rootQueue": {"queueName": "root", "childQueues": inside}}}}
+    assert look(tree, "--queue", "root.x", "--max-pending", 3).room == 1
+
+
 def test_a_single_application_as_old_versions_have_it() -> None:
     apps = {"apps": {"app": {"id": "application_1_0001", "queue": "b"}}}
     assert look(TREE, "--queue", "b", "--max-pending", 2, apps=apps).room == 1
