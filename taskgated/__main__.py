@@ -65,18 +65,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(layout: Layout, main: Path | None) -> int:
     """Says what the daemon would, of what the daemon can read. Touches nothing."""
+    from taskgated.daemon import figures
     from taskgated.errors import ConfigError
     from taskgated.host import users
     from taskgated.host.identity import become, service_user
     from taskgated.host.paths import Layout
     from taskgated.language.configfiles import load, unreadable
+    from taskgated.worker.cgroup import of_gate
 
     config = load(layout, main)
     if layout == Layout.system() and os.geteuid() == 0:
         become(service_user())
         if problems := unreadable(layout, main):
             raise ConfigError(problems)
-    notes = [*config.notes(), *config.strangers(users.uids(config.users))]
+    strange = config.strangers(users.uids(config.users))
+    notes = [*config.notes(), *strange, *figures.notes(config, of_gate())]
     print("the configuration is fine", *(f"note: {note}" for note in notes), sep="\n")
     return os.EX_OK
 

@@ -57,4 +57,6 @@ class Event(enum.StrEnum):
     QUEUE_OPENED = "5b8e1a0f27d94a5f9c0f8a7de1b3c672"
     OVERLOADED = "5b8e1a0f27d94a5f9c0f8a7de1b3c673"
     PROBE = "5b8e1a0f27d94a5f9c0f8a7de1b3c6d0"
+    MACHINE = "5b8e1a0f27d94a5f9c0f8a7de1b3c6c0"
+    MACHINE_UNKNOWN = "5b8e1a0f27d94a5f9c0f8a7de1b3c6c1"
     INTERNAL_ERROR = "5b8e1a0f27d94a5f9c0f8a7de1b3c615"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from taskgated.core.machine import Figure, Tight
 from taskgated.core.probe import Says
 from taskgated.core.reasons import (
     AboutToStart,
@@ -14,7 +15,11 @@ from taskgated.core.reasons import (
     CanaryFirst,
     Draining,
     Held,
+    JustStarted,
     Kind,
+    LoadToCome,
+    MachineTight,
+    MachineUnread,
     NotDue,
     NothingRecorded,
     NotItsTurn,
@@ -79,6 +84,17 @@ def worded(reason: Reason) -> str:
         case OutsideWindows(queue, opens):
             then = "and none of them opens any more" if opens is None else f"which opens on {local(opens)}"
             return f"it is outside the windows of queue {queue}, {then}"
+        case MachineUnread():
+            return "how busy the machine is is being looked at"
+        case MachineTight(queue, figures):
+            return f"the machine has no room for queue {queue}: {'; '.join(map(_tight, figures))}"
+        case LoadToCome(queue, load, coming, bound):
+            text = f"the load is {load:.2f}, and what runs since lately will bring {coming:.1f} more"
+            return f"{text}; queue {queue} starts below {bound:g}"
+        case JustStarted(queue, allowed):
+            has = "has" if allowed == 1 else "have"
+            text = f"{counted(allowed, 'job')} of queue {queue} {has} just started"
+            return f"{text}: how the machine bears that is looked at before the next"
         case AllBusy(running, limit):
             run = "runs" if running == 1 else "run"
             return f"{counted(running, 'job')} of at most {limit} {run}, over all queues"
@@ -96,6 +112,18 @@ def worded(reason: Reason) -> str:
             return f"{more}{counted(before, 'job')} of queue {queue} {come} first"
         case AboutToStart():
             return "its turn has come, and its start is being recorded"
+
+
+def _tight(tight: Tight) -> str:
+    match tight.figure:
+        case Figure.LOAD:
+            return f"the load is {tight.value:.2f}, and has to be below {tight.until:g}"
+        case Figure.MEMORY:
+            value, until = (units.format_size_about(int(number)) for number in (tight.value, tight.until))
+            return f"{value} of memory are available, and {until} have to be"
+        case figure:
+            text = f"for {figure.resource} some task waited {tight.value:g} % of the last 10 s"
+            return f"{text}, and that has to be less than {tight.until:g} %"
 
 
 def shown(reason: Reason) -> ShownReason:
@@ -140,8 +168,9 @@ ADVICE: dict[Kind, tuple[str, str]] = {
         "Wait for one of them to end, or raise the limit.",
     ),
     Kind.MACHINE: (
-        "The host has no room for it: the disk of the gate takes no record of a start.",
-        "See what status says of the disk.",
+        "The host has no room for it: it is too busy for its queue (machine), or the disk of the gate takes no record"
+        " of a start.",
+        "Wait for it to have less to do, or change the bound; see what status says of the disk.",
     ),
     Kind.RATE: (
         "As many jobs of its queue have started as may within a time (rate).",

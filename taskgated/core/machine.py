@@ -38,6 +38,11 @@ class Figure(enum.StrEnum):
     IO_PRESSURE = "pressure.io"
 
     @property
+    def resource(self) -> str:
+        """What it is about, in a word."""
+        return {"pressure.cpu": "a CPU", "pressure.memory": "memory", "pressure.io": "a disk"}.get(self, str(self))
+
+    @property
     def least(self) -> bool:
         """Whether its bound is what there has to be at least, and not what there may be."""
         return self is Figure.MEMORY

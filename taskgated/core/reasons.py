@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
+from taskgated.core.machine import Tight
 from taskgated.core.probe import Says
 
 
@@ -237,6 +238,44 @@ class AboutToStart:
     kind: ClassVar[Kind] = Kind.ORDER
 
 
+@dataclass(frozen=True, slots=True)
+class MachineUnread:
+    """How the machine is has not been looked at lately, and is now."""
+
+    kind: ClassVar[Kind] = Kind.MACHINE
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineTight:
+    """These figures of the machine keep its queue shut."""
+
+    kind: ClassVar[Kind] = Kind.MACHINE
+    queue: str
+    figures: tuple[Tight, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadToCome:
+    """What has started lately will bring the load to the ``bound`` of its queue, or beyond: ``load`` it is now, and
+    ``coming`` is more than that."""
+
+    kind: ClassVar[Kind] = Kind.MACHINE
+    queue: str
+    load: float
+    coming: float
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
+class JustStarted:
+    """As many jobs of its queue have started, ``allowed``, as may before the machine is looked at again."""
+
+    kind: ClassVar[Kind] = Kind.MACHINE
+    queue: str
+    allowed: int
+
+
 DoorReason = (
     QueueFull
     | Paused
@@ -248,6 +287,10 @@ DoorReason = (
     | ProbeUnasked
     | ProbeSays
     | ProbeUsedUp
+    | MachineUnread
+    | MachineTight
+    | LoadToCome
+    | JustStarted
 )
 """Those of what closes a whole queue (``core/doors.py``)."""
 

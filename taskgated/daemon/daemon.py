@@ -32,6 +32,7 @@ from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.life import Life
 from taskgated.daemon.lock import only_one
 from taskgated.daemon.looks import Looks
+from taskgated.daemon.machine import MachineDoors
 from taskgated.daemon.members import Members
 from taskgated.daemon.news import News
 from taskgated.daemon.opening import open_store, with_help
@@ -73,7 +74,7 @@ from taskgated.protocol.varlink import Service
 from taskgated.store.client import StoreClient
 from taskgated.store.reader import Reader
 from taskgated.worker import survivors
-from taskgated.worker.cgroup import step_aside
+from taskgated.worker.cgroup import of_gate, step_aside
 from taskgated.worker.spawn import spawn_server
 
 LITTLE = 1.0
@@ -176,7 +177,12 @@ class Daemon:
         self._probes = Probes(
             self._loop, self._gate, self._looks, self._reader, self._in_force, self._journal, self._doorkeeper.soon
         )
-        self._doorkeeper.add(self._probes)
+        self._machine = MachineDoors(
+            self._loop, self._gate, self._reader, self._in_force, self._journal, of_gate(), self._doorkeeper.soon
+        )
+        for part in (self._probes, self._machine):
+            self._doorkeeper.add(part)
+            self._doorkeeper.knocked.add(part.knocked)
         self._in_force.changed.add(lambda _: self._doorkeeper.look())  # before the gate goes by the new one
         self._pauses = Pauses(self._overrides)
         self._doorkeeper.add(self._pauses)
@@ -256,6 +262,7 @@ class Daemon:
                 lambda: _said(self._in_force.problem),
             ],
             missing=lambda: troubles.missing(self._intake, self._supervisor, self._news),
+            lessened=lambda: self._machine.degraded,
         )
         line = StatusLine(self._loop, self._systemd, reader, self._in_force, self._status)
         self._conductor.progressed.add(line.soon)
@@ -353,6 +360,7 @@ class Daemon:
         self._ordering.keep(self._in_force.now.ageing)
         self._intake.start()
         self._helper.start()
+        self._machine.start()
         self._retention.start()
         self._conductor.wake_at(0)
         self._health.start()
@@ -370,6 +378,7 @@ class Daemon:
         self._intake.stop()
         self._intake.join(0.1 if self._life.given_up else ENOUGH)  # it may wait for a store that is no more
         self._helper.stop(LITTLE)
+        self._machine.stop(LITTLE)
         self._control.close()
         self._outputs.stop(LITTLE)
         self._dispatch.close()

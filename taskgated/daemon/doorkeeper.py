@@ -9,6 +9,7 @@ what changed. A look is never part of another event: what an event decides is do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -17,6 +18,7 @@ from taskgated.core.gate import Gate
 from taskgated.core.reasons import Kind
 from taskgated.daemon.conductor import WALL_CHECK, Conductor
 from taskgated.host.clock import wall
+from taskgated.host.listeners import Listeners
 from taskgated.host.loop import Loop, Timer
 
 
@@ -50,7 +52,8 @@ class Part(Protocol):
 
 
 class Doorkeeper:
-    """``uptime``: the clock of the store, in microseconds."""
+    """``uptime``: the clock of the store, in microseconds. It tells ``knocked`` to which queues jobs came that had a
+    shut door, once what happened then is done."""
 
     def __init__(self, loop: Loop, gate: Gate, conductor: Conductor, uptime: Callable[[], int]) -> None:
         self._loop = loop
@@ -58,12 +61,19 @@ class Doorkeeper:
         self._conductor = conductor
         self._uptime = uptime
         self._parts: list[Part] = []
+        self.knocked = Listeners[AbstractSet[str]]()
+        loop.at_end_of_turn(self._hear)
         self._there: set[Key] = set()  # that were not open at the last look
         self._soon: Timer | None = None
         self._later: Timer | None = None
 
     def add(self, part: Part) -> None:
         self._parts.append(part)
+
+    def _hear(self) -> None:
+        if knocked := self._gate.knocked:
+            self._gate.knocked = set()
+            self.knocked.tell(knocked)
 
     def soon(self, *_: object) -> None:
         """Look at all doors once what happens now is done."""

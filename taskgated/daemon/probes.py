@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -89,12 +90,17 @@ class Probes:
         self._probes: dict[str, _Probe] = {}
         self._take(in_force.now)
         in_force.changed.add(self._reload)
-        loop.at_end_of_turn(self._look_who_knocks)
 
     def start(self) -> None:
         """From now on they are asked."""
         for probe in self._probes.values():
             self._attend(probe)
+
+    def knocked(self, queues: AbstractSet[str]) -> None:
+        """Jobs came to these queues, which were shut."""
+        for probe in self._probes.values():
+            if not queues.isdisjoint(probe.queues):
+                self._attend(probe)
 
     # -- doors -----------------------------------------------------------------------------------
 
@@ -218,14 +224,6 @@ class Probes:
 
     def _later(self, probe: _Probe, seconds: float) -> None:
         probe.timer = self._loop.after(seconds, lambda: self._attend(probe))
-
-    def _look_who_knocks(self) -> None:
-        if self._gate.knocked:
-            knocked = self._gate.knocked
-            self._gate.knocked = set()
-            for probe in self._probes.values():
-                if not knocked.isdisjoint(probe.queues):
-                    self._attend(probe)
 
     # -- the journal -----------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ Problems = Callable[[], Iterable[str]]
 
 class Status:
     """``hindrances``: of every part, in the order in which people read them. ``missing``: what a start waits for,
-    without there being anything wrong."""
+    without there being anything wrong. ``lessened``: what is not as it was meant, and keeps nothing from working."""
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Status:
         members: Members,
         hindrances: Sequence[Problems],
         missing: Problems,
+        lessened: Problems = tuple,
     ) -> None:
         self._life = life
         self._start = start
@@ -51,6 +52,7 @@ class Status:
         self._members = members
         self._parts = hindrances
         self._missing = missing
+        self._lessened = lessened
         self._backlog: Backlog | None = None
 
     def ready(self) -> bool:
@@ -58,7 +60,8 @@ class Status:
 
     def problems(self) -> list[str]:
         """Everything that people should see to, in words."""
-        return self._hindrances() + self._news.unwatched + self._news.waiting
+        lessened = [f"degraded: {one}" for one in self._lessened()]
+        return self._hindrances() + self._news.unwatched + lessened + self._news.waiting
 
     def files(self) -> list[Files]:
         """What stays in the spool, as intake saw it last."""

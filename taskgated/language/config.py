@@ -17,6 +17,7 @@ from taskgated.core.breaker import Breaker
 from taskgated.core.capacity import Policy
 from taskgated.core.fixed import DEFAULT_QUEUE
 from taskgated.core.job import Dialect, Output, Spec
+from taskgated.core.machine import Machine
 from taskgated.core.probe import ONCE, Confirm, Rule, Says
 from taskgated.core.rate import Rate
 from taskgated.core.window import Window, look
@@ -88,6 +89,7 @@ class QueueConfig:
     user_limit: int | None = None
     rate: Rate | None = None
     breaker: Breaker | None = None
+    machine: Machine | None = None
     defaults: Mapping[str, object] = field(default_factory=dict)
     handler: tuple[str, ...] | None = None
     require: Require | None = None

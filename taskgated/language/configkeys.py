@@ -13,7 +13,7 @@ from taskgated.language.declare import Check, Key, Mismatch, Type, keys_of, sect
 from taskgated.language.keys import DEFAULTS, NO_DEFAULTS, OUTPUT, QUEUE_NAME, RESERVED
 from taskgated.language.names import in_the_making
 from taskgated.language.nodes import Node
-from taskgated.language.policies import BREAKER, LIMIT, RATE
+from taskgated.language.policies import BREAKER, LIMIT, MACHINE, RATE
 from taskgated.language.types import (
     argv,
     at_least,
@@ -94,6 +94,7 @@ QUEUE = keys_of(
     Key("rate", RATE, "how many of its jobs may start within a time", "none: as many as there are"),
     Key("windows", windows, "when its jobs may start: while one of these windows is open", "always"),
     Key("breaker", BREAKER, "failures that close it for a while", "none: it is not closed"),
+    Key("machine", MACHINE, "bounds of the machine beyond which none of its jobs starts", "none: no bounds"),
     Key("defaults", section(DEFAULTS, elsewhere=NO_DEFAULTS), "keys for jobs that leave them out"),
     Key("handler", or_word("none", section((
         Key("command", argv, "program and arguments, with {file} or {line}"),

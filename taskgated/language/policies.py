@@ -8,11 +8,12 @@ from typing import TypeVar
 from taskgated.core import plain
 from taskgated.core.adaptive import Adaptive, Overload
 from taskgated.core.breaker import Breaker
+from taskgated.core.machine import Machine, Pressure, Whose
 from taskgated.core.patterns import BadPattern, Pattern
 from taskgated.core.rate import Rate
 from taskgated.language.declare import Check, Key, Mismatch, Type, below, expected, keys_of, section
 from taskgated.language.nodes import Entries, Node, node_at
-from taskgated.language.types import duration, integer, list_of, or_word, positive, text
+from taskgated.language.types import choice, duration, integer, list_of, number, or_word, positive, size, text
 
 T = TypeVar("T")
 
@@ -129,3 +130,25 @@ def _limit(node: Node, check: Check) -> int | Adaptive | None:
 
 
 LIMIT: Type[int | Adaptive | None] = Type(_limit, {"anyOf": [_HIGH.schema, {"const": "auto"}, _AUTO.schema]}, str)
+
+
+def _against_machine(machine: Machine) -> Wrong | None:
+    if not machine.bounds:
+        return "pressure", "it bounds nothing", "say load, memory, or pressure with cpu, memory or io"
+    return None
+
+
+_percent = positive(number(0, 100))
+MACHINE = _policy(
+    Machine,
+    Key("load", positive(number(0, 100_000)), "none starts while the load average (of 1 min) is so much or more", ""),
+    Key("memory", positive(size), "none starts while less memory is available", ""),
+    Key("pressure", section(keys_of(
+        Pressure,
+        Key("cpu", _percent, "none starts while some task waited for a CPU so much of 10 s, in percent, or more", ""),
+        Key("memory", _percent, "the same of memory", ""),
+        Key("io", _percent, "the same of disks", ""),
+        Key("of", choice(*Whose), "of the whole host, or of the control group of the gate with its jobs"),
+    )), "by what tasks waited for (pressure stall information)"),
+    against=_against_machine,
+)  # fmt: skip

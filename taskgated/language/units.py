@@ -117,6 +117,12 @@ def format_size(number: int) -> str:
     return str(number)
 
 
+def format_size_about(number: int) -> str:
+    """For people, with one decimal, in the largest unit of which there is one."""
+    unit = next((unit for unit in ("T", "G", "M", "K") if number >= _SIZES[unit]), "")
+    return f"{number / _SIZES[unit]:.1f}{unit}" if unit else str(number)
+
+
 def timestamp(text: str) -> int:
     """Microseconds since the epoch of an RFC 3339 time; without an offset it is local time."""
     try:

@@ -129,6 +129,16 @@ def _delegated(group: str) -> bool:
         return False
 
 
+def of_gate() -> str | None:
+    """The group of the whole gate, with all its jobs: that which systemd gave away, or else the one that this process
+    is in."""
+    try:
+        base = own()
+    except OSError:
+        return None
+    return _divisible(base) or base
+
+
 def step_aside() -> None:
     """Move this process out of the delegated group into one below it, where systemd has not done that already.
 

@@ -10,6 +10,7 @@ import pytest
 
 from taskgated.control.reasons import ADVICE, shown, with_numbers
 from taskgated.core import reasons
+from taskgated.core.machine import Figure, Tight
 from taskgated.core.probe import Says
 from taskgated.core.reasons import (
     REASONS,
@@ -21,7 +22,11 @@ from taskgated.core.reasons import (
     CanaryFirst,
     Draining,
     Held,
+    JustStarted,
     Kind,
+    LoadToCome,
+    MachineTight,
+    MachineUnread,
     NotDue,
     NothingRecorded,
     NotItsTurn,
@@ -37,7 +42,19 @@ from taskgated.core.reasons import (
     known_end,
 )
 
-SAMPLES: dict[object, object] = {int: 3, int | None: 3, str: "etl", float: 60.0, Says: Says.CLOSED}
+TIGHT = (
+    Tight(Figure.LOAD, 9.125, 8.0, 7.2),
+    Tight(Figure.MEMORY, 3.25 * 2**30, 4 * 2**30, 4.4 * 2**30),
+    Tight(Figure.IO_PRESSURE, 41.5, 40.0, 36.0),
+)
+SAMPLES: dict[object, object] = {
+    int: 3,
+    int | None: 3,
+    str: "etl",
+    float: 60.0,
+    Says: Says.CLOSED,
+    tuple[Tight, ...]: TIGHT,
+}
 
 
 def sample(cls: type[Any]) -> Any:
@@ -81,6 +98,24 @@ def sample(cls: type[Any]) -> Any:
             OutsideWindows("etl", None, None),
             "window",
             "it is outside the windows of queue etl, and none of them opens any more",
+        ),
+        (MachineUnread("etl"), "machine", "how busy the machine is is being looked at"),
+        (
+            MachineTight("etl", TIGHT),
+            "machine",
+            "the machine has no room for queue etl: the load is 9.12, and has to be below 7.2; 3.2G of memory are "
+            "available, and 4.4G have to be; for a disk some task waited 41.5 % of the last 10 s, and that has to be "
+            "less than 36 %",
+        ),
+        (
+            LoadToCome("etl", 2.5, 6.25, 8.0),
+            "machine",
+            "the load is 2.50, and what runs since lately will bring 6.2 more; queue etl starts below 8",
+        ),
+        (
+            JustStarted("etl", 1),
+            "machine",
+            "1 job of queue etl has just started: how the machine bears that is looked at before the next",
         ),
         (AllBusy(5, 4), "limit", "5 jobs of at most 4 run, over all queues"),
         (AllBusy(1, 1), "limit", "1 job of at most 1 runs, over all queues"),

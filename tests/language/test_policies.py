@@ -8,6 +8,7 @@ import pytest
 
 from taskgated.core.adaptive import Adaptive, Overload
 from taskgated.core.breaker import Breaker
+from taskgated.core.machine import Machine, Pressure, Whose
 from taskgated.core.rate import Rate
 from taskgated.errors import ConfigError
 from taskgated.host.paths import Layout
@@ -58,6 +59,13 @@ def test_a_rate(tmp_path: Path) -> None:
         ("breaker: {within: 1min}", "1:25: 'failures' is missing"),
         ("breaker: {failures: 3, pause: 0}", "1:46: pause: must be more than nothing"),
         ("rate: {start: 3, per: 1min}", "1:23: unknown key 'start'"),
+        ("machine: {}", "1:25: pressure: it bounds nothing"),
+        ("machine: {pressure: {of: cgroup}}", "1:36: pressure: it bounds nothing"),
+        ("machine: {load: 0}", "1:32: load: must be more than nothing"),
+        ("machine: {memory: 4GB}", "1:34: memory: '4GB' is no size"),
+        ("machine: {pressure: {io: 101}}", "1:41: io: 101 is not between 0 and 100"),
+        ("machine: {pressure: {of: gate}}", "1:41: of: expected one of host, cgroup"),
+        ("machine: 8", "1:25: expected a mapping of keys to values"),
     ],
 )
 def test_what_contradicts_itself_is_refused_where_it_stands(tmp_path: Path, policy: str, wrong: str) -> None:
@@ -86,6 +94,15 @@ def test_a_limit_that_comes_to_adjust_itself_is_not_lifted(tmp_path: Path) -> No
     assert loaded(tmp_path / "b", "queues: {etl: {limit: auto}}\n").lifted(before) == []
     assert len(loaded(tmp_path / "c", "queues: {etl: {}}\n").lifted(before)) == 1
     assert len(loaded(tmp_path / "d", "workers: 2\nqueues: {etl: {limit: {auto: {max: 3}}}}\n").notes()) == 1
+
+
+def test_bounds_of_the_machine(tmp_path: Path) -> None:
+    written = "machine: {load: 8, memory: 4G, pressure: {cpu: 60, memory: 10.5, io: 40, of: cgroup}}"
+    pressure = Pressure(60.0, 10.5, 40.0, Whose.CGROUP)
+    assert etl(tmp_path / "a", written).machine == Machine(8.0, 4 * 2**30, pressure)
+    assert etl(tmp_path / "b", "machine: {load: 0.5}").machine == Machine(load=0.5)
+    assert etl(tmp_path / "c", "machine: {load: 8}", "machine: {memory: 1G}").machine == Machine(memory=2**30)
+    assert etl(tmp_path / "d", "machine: {load: 8}", "machine: none").machine is None
 
 
 def test_a_later_file_says_all_of_a_policy_or_that_there_is_none(tmp_path: Path) -> None:
