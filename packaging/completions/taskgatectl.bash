@@ -20,6 +20,7 @@ declare -gA _taskgatectl_options=(
     [prioritize]='-h --help --root --user --json --array'
     [pause]='-h --help --root --user --json'
     [resume]='-h --help --root --user --json'
+    [limit]='-h --help --root --user --json --reset'
     [check]='-h --help --root --user --json --queue --config'
 )
 declare -gA _taskgatectl_values=(
@@ -35,7 +36,7 @@ declare -gA _taskgatectl_values=(
     [--config]='file'
 )
 declare -gA _taskgatectl_arguments=(
-    [-]='words status list show why logs wait reload cancel retry hold release move prioritize pause resume check'
+    [-]='words status list show why logs wait reload cancel retry hold release move prioritize pause resume limit check'
     [show]='job all'
     [why]='job open'
     [logs]='jobs all'
@@ -48,6 +49,7 @@ declare -gA _taskgatectl_arguments=(
     [prioritize]='jobs open'
     [pause]='queue'
     [resume]='queue'
+    [limit]='queue'
     [check]='file'
 )
 _taskgatectl_open=(--state queued --state held --state running)

@@ -15,6 +15,7 @@ from taskgated.control.cancel import Cancel
 from taskgated.control.cancelarray import CancelArray
 from taskgated.control.change import Change
 from taskgated.control.hold import Hold
+from taskgated.control.limit import Limit
 from taskgated.control.list import List
 from taskgated.control.logs import Logs
 from taskgated.control.move import Move
@@ -84,6 +85,7 @@ def gate_interface(
         replies.CANCEL_ARRAY.name: CancelArray(asking, cancel_array, configuration),
         replies.PAUSE.name: Pause(asking, hand, configuration),
         replies.RESUME.name: Resume(hand),
+        replies.LIMIT.name: Limit(asking, hand, configuration),
         replies.HOLD.name: Hold(change, by_hand),
         replies.RELEASE.name: Release(change, by_hand),
         replies.RETRY.name: Retry(change, by_hand),

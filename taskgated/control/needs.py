@@ -67,7 +67,7 @@ class Work(Protocol):
         """Whether a start of that job is decided."""
 
     def limits(self) -> Mapping[str, int]:
-        """Those of queues that adjust themselves, as they are now."""
+        """Of the queues that have one, what it is now."""
 
     def closed(self) -> Sequence[tuple[str | None, Reason]]:
         """The queues of which nothing may start now, and why; None: all."""
@@ -102,6 +102,9 @@ class Hand(Protocol):
 
     def paused(self) -> Sequence[str | None]:
         """Which are; None among them: all are."""
+
+    def limit(self, queue: str | None, limit: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
+        """Of a queue, None: of all together; None: as configured again."""
 
     def all(self) -> Sequence[ByHand]: ...
 

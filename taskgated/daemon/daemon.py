@@ -30,6 +30,7 @@ from taskgated.daemon.ids import LastId
 from taskgated.daemon.in_force import InForce
 from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.life import Life
+from taskgated.daemon.limits import Limits
 from taskgated.daemon.lock import only_one
 from taskgated.daemon.looks import Looks
 from taskgated.daemon.machine import MachineDoors
@@ -127,7 +128,9 @@ class Daemon:
         self._ledger = Ledger(self._store, self._journal, self._opened.memory)
         self._deadlines = Deadlines(self._loop, self._roster, self._opened.store.clock)
         self._members = Members(self._loop, self._helper, lambda: self._in_force.now)
-        self._gate = Gate(self._members.policy(config), self._opened.lanes, random.random, self._deadlines.left)
+        self._overrides = Overrides(self._store, self._journal, self._opened.overrides)
+        self._limits = Limits(self._overrides, self._members, config)
+        self._gate = Gate(self._limits.policy(config), self._opened.lanes, random.random, self._deadlines.left)
         self._conductor = Conductor(
             self._layout,
             self._loop,
@@ -151,24 +154,20 @@ class Daemon:
         self._dispatch = Dispatch(self._loop, self._layout.worker_socket, self._roster, self._workforce)
         self._build_doors()
         self._in_force.changed.add(lambda new: self._workforce.want(new.workers))
-        self._in_force.changed.add(lambda new: self._conductor.do(self._gate.reload(self._members.policy(new))))
-        self._members.changed.add(lambda policy: self._conductor.do(self._gate.reload(policy)))
+        self._in_force.changed.add(lambda new: self._conductor.do(self._gate.reload(self._limits.policy(new))))
+        self._limits.changed.add(lambda policy: self._conductor.do(self._gate.reload(policy)))
         self._ordering = Ordering(self._store, self._gate, self._conductor, self._journal)
         self._in_force.changed.add(lambda new: self._ordering.keep(new.ageing))
 
     def _build_doors(self) -> None:
         """What closes whole queues."""
         uptime = self._opened.store.uptime.now
-        self._overrides = Overrides(self._store, self._journal, self._opened.overrides)
         self._doorkeeper = Doorkeeper(self._loop, self._gate, self._conductor, uptime)
         self._overrides.changed.add(self._doorkeeper.soon)
         self._ledger.changed.add(self._doorkeeper.soon)
         self._adaptives = Adaptives(uptime, self._journal, self._gate.attempts.of)
-        for book in (
-            self._adaptives,
-            Rates(uptime),
-            Breakers(uptime, self._journal, self._gate.attempts.__contains__),
-        ):
+        books = self._adaptives, Rates(uptime), Breakers(uptime, self._journal, self._gate.attempts.__contains__)
+        for book in books:
             self._ledger.add(book, self._in_force.now)
             self._doorkeeper.add(book)
         self._ledger.opened()
@@ -327,7 +326,7 @@ class Daemon:
             self._conductor.over,
             self._conductor.cancel,
             self._cancelling.cancel,
-            Hand(self._overrides, self._pauses),
+            Hand(self._overrides, self._pauses, self._limits),
             JobsByHand(self._layout, self._store, self._gate, self._conductor, self._journal, self._helper),
             lambda: self._in_force.now,
             self._reload.reload,

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from taskgated.control.needs import ByHand
+from taskgated.daemon.limits import LIMIT, Limits
 from taskgated.daemon.overrides import Override, Overrides
 from taskgated.daemon.pauses import PAUSE, Pauses
 from taskgated.store.answer import Answer
+from taskgated.text import counted
 
 
 class Hand:
     """Each kind of override has a part that knows what it means; a new one has its words in ``_text``."""
 
-    def __init__(self, overrides: Overrides, pauses: Pauses) -> None:
+    def __init__(self, overrides: Overrides, pauses: Pauses, limits: Limits) -> None:
         self._overrides = overrides
         self._pauses = pauses
+        self._limits = limits
 
     def pause(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None:
         self._pauses.pause(queues, by, done)
@@ -25,6 +28,9 @@ class Hand:
 
     def paused(self) -> Sequence[str | None]:
         return self._pauses.paused()
+
+    def limit(self, queue: str | None, limit: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
+        self._limits.set(queue, limit, by, done)
 
     def all(self) -> Sequence[ByHand]:
         return [ByHand(one.kind, one.of, one.value, one.at, one.by, _text(one)) for one in self._overrides.all()]
@@ -36,5 +42,9 @@ def _text(override: Override) -> str:
             return "all queues are paused"
         case kind, of if kind == PAUSE:
             return f"queue {of} is paused"
+        case (kind, None) if kind == LIMIT:
+            return f"at most {counted(override.value or 0, 'job')} at once over all queues"
+        case kind, of if kind == LIMIT:
+            return f"queue {of} has limit {override.value}"
         case _:  # of a later version
             return f"{override.name} is set, and this version does not know what that is"

@@ -53,7 +53,10 @@ class Survey:
         return job in self._gate.attempts
 
     def limits(self) -> Mapping[str, int]:
-        return self._adaptives.limits()
+        limits = dict(self._gate.capacities.policy.limits)
+        for queue, limit in self._adaptives.limits().items():
+            limits[queue] = min(limit, limits.get(queue, limit))
+        return limits
 
     def closed(self) -> Sequence[tuple[str | None, Reason]]:
         self._doorkeeper.look()

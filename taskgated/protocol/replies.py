@@ -227,6 +227,11 @@ class ResumeReply(TypedDict):
     all: bool
 
 
+class LimitReply(TypedDict):
+    limit: int | None
+    configured: int | None
+
+
 class ReloadReply(TypedDict):
     notes: NotRequired[list[str] | None]
 
@@ -265,6 +270,7 @@ CANCEL = Operation("Cancel", JobReply)
 CANCEL_ARRAY = Operation("CancelArray", CancelArrayReply)
 PAUSE = Operation("Pause", PauseReply)
 RESUME = Operation("Resume", ResumeReply)
+LIMIT = Operation("Limit", LimitReply)
 HOLD = Operation("Hold", JobReply)
 RELEASE = Operation("Release", JobReply)
 RETRY = Operation("Retry", JobReply)

@@ -133,9 +133,11 @@ class Call:
             raise invalid(name)
         return value
 
-    def string(self, name: str) -> str:
-        """It has to be there."""
+    def string(self, name: str, default: str | None = None) -> str:
+        """Without a default it has to be there."""
         value = self.parameters.get(name)
+        if value is None and default is not None:
+            return default
         if not isinstance(value, str):
             raise invalid(name)
         return value

@@ -1,11 +1,8 @@
-"""What limits how many jobs run at once, beside the limit of a queue: audited from what the jobs themselves wrote."""
+"""Limits are set by hand: they hold in place of what is configured, whatever becomes of the daemon."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -13,91 +10,109 @@ import pytest
 from tests.env.gate import GateEnv
 from tests.env.until import until
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop files of several users")
-
-NOBODY, ANOTHER = 65534, 12345
-MEETS = "echo + $TASKGATE_JOB_NAME >> {0}/log; sleep 0.2; echo - $TASKGATE_JOB_NAME >> {0}/log"
+MakeGate = Callable[..., GateEnv]
+CONFIG = "workers: 3\nqueues: {etl: {limit: 2}}\n"
 
 
-def drop(gate: GateEnv, name: str, jobs: int, owner: int, queue: str = "default") -> None:
-    one = f"{{name: {name}, queue: {queue}, command: '{MEETS.format(gate.scratch)}'}}\n"
-    staged = gate.root / f"{name}.yaml"
-    staged.write_text("".join(f"- {one}" for _ in range(jobs)))
-    os.chown(staged, owner, owner)
-    os.rename(staged, gate.layout.spool / staged.name)
+def many(gate: GateEnv, number: int = 4) -> None:
+    """So many jobs in one queue, each of which runs until its file is there."""
+    command = f"until [ -e {gate.scratch}/go ]; do sleep 0.05; done"
+    gate.drop("a.yaml", f"- {{name: j, queue: etl, command: '{command}'}}\n" * number)
+    until(lambda: len(gate.jobs()) == number, "they are taken in")
 
 
-def most(gate: GateEnv, *names: str) -> int:
-    """How many jobs of these names ran at once, at most."""
-    running, found = Counter[str](), 0
-    for line in gate.lines("log"):
-        sign, name = line.split()
-        running[name] += 1 if sign == "+" else -1
-        found = max(found, sum(running[name] for name in names))
-    return found
+def running(gate: GateEnv) -> int:
+    return int(gate.status()["counts"]["running"])
 
 
-def test_a_user_runs_so_many_at_once_and_no_more(make_gate: Callable[..., GateEnv]) -> None:
-    gate = make_gate("workers: 4\nuser_limit: 2\nusers: {nobody: {limit: 1}}\n")
-    drop(gate, "mine", 5, ANOTHER)
-    drop(gate, "theirs", 3, 65534)
-    gate.until_over(8)
-    assert (most(gate, "mine"), most(gate, "theirs")) == (2, 1)
+def limit_of(gate: GateEnv, queue: str) -> int | None:
+    (found,) = (one["limit"] for one in gate.status()["queues"] if one["name"] == queue)
+    return None if found is None else int(found)
 
 
-def test_those_of_others_go_before_one_that_must_wait(make_gate: Callable[..., GateEnv]) -> None:
-    gate = make_gate("workers: 2\nready_queue: 1\nuser_limit: 1\n")
-    drop(gate, "mine", 200, ANOTHER)
-    until(lambda: gate.job("mine"), "they are taken in")
-    drop(gate, "theirs", 1, NOBODY)
-    until(lambda: any(job["name"] == "theirs" and job["state"] == "succeeded" for job in gate.jobs()), "it has run")
-    assert most(gate, "mine", "theirs") == 2
-    assert len(gate.lines("log")) < 60, "it did not wait for those that came before"
-
-
-def test_a_queue_has_a_limit_for_each_user_and_all_queues_have_one(make_gate: Callable[..., GateEnv]) -> None:
-    gate = make_gate("workers: 6\nlimit: 3\nqueues: {etl: {user_limit: 1}}\n")
-    (gate.layout.spool / "etl").chmod(0o1777)
-    drop(gate, "mine", 4, ANOTHER, "etl")
-    drop(gate, "theirs", 4, NOBODY, "etl")
-    drop(gate, "others", 6, ANOTHER)
-    gate.until_over(14)
-    assert (most(gate, "mine"), most(gate, "theirs"), most(gate, "mine", "theirs", "others")) == (1, 1, 3)
-
-
-def test_it_says_why_and_a_reload_lets_it_go(make_gate: Callable[..., GateEnv]) -> None:
-    limits = "user_limit: 1\nlimit: 2\nqueues: {default: {user_limit: 1}}\n"
-    gate = make_gate(f"workers: 3\n{limits}")
-    waits = f"{{name: NAME, command: 'until [ -e {gate.scratch}/go ]; do sleep 0.05; done'}}"
-    for name in ("first", "second"):
-        gate.drop(f"{name}.yaml", waits.replace("NAME", name))
-        until(lambda name=name: gate.job(name), "it is taken in")  # type: ignore[misc]
-    gate.until_running("first")
-    assert [reason["text"] for reason in gate.call("Show", id=2)["waits_for"]] == [
-        "root runs 1 of at most 1 in queue default",
-        "root runs 1 of at most 1, over all queues",
-    ]
-    reasons = gate.ctl_json("why", "2")["reasons"]
-    assert [(reason["kind"], reason.get("queue")) for reason in reasons] == [
-        ("user_limit", "default"),
-        ("user_limit", None),
-    ]
-    gate.configure("workers: 3\nlimit: 1\n")
-    notes = gate.call("Reload")["notes"]
-    assert "the user_limit of 1 is lifted, as it is not in the configuration any more" in notes
-    (reason,) = gate.ctl_json("why", "2")["reasons"]
-    assert (reason["kind"], reason["running"], reason["limit"]) == ("limit", 1, 1)
-    gate.configure("workers: 3\n")
-    gate.call("Reload")
-    gate.until_running("second")
+def test_it_holds_at_once_and_until_it_is_reset(make_gate: MakeGate) -> None:
+    gate = make_gate(CONFIG)
+    assert gate.ctl("limit", "etl", "1").stdout == b"queue etl: limit 1, by hand; configured: limit 2\n"
+    many(gate)
+    until(lambda: running(gate) == 1, "one runs")
+    (reason, *_) = gate.call("Why", id=4)["reasons"]
+    assert (reason["kind"], reason["limit"]) == ("queue_limit", 1)
+    assert limit_of(gate, "etl") == 1
+    (override,) = gate.status()["overrides"]
+    assert (override["kind"], override["of"], override["value"]) == ("limit", "etl", 1)
+    assert (override["by"], override["text"]) == (os.getuid(), "queue etl has limit 1")
+    assert gate.ctl_json("limit", "etl", "3") == {"limit": 3, "configured": 2}
+    until(lambda: running(gate) == 3, "more run")
+    assert gate.ctl("limit", "etl", "--reset").stdout == b"queue etl: limit 2, as configured\n"
+    assert (gate.status()["overrides"], limit_of(gate, "etl")) == ([], 2)
+    assert running(gate) == 3, "what runs is left alone"
+    log = gate.log()
+    assert "limit of queue etl: 1, by uid" in log and "limit of queue etl: as configured again, by uid" in log
     (gate.scratch / "go").touch()
-    gate.until_over(2)
+    gate.until_over(4)
 
 
-def test_a_user_of_whom_the_host_does_not_know_is_told_of(make_gate: Callable[..., GateEnv]) -> None:
-    gate = make_gate("workers: 1\nusers: {no-such-user: {limit: 1}, root: {limit: 1}, '4321': {limit: 1}}\n")
-    told = "users: no-such-user: this host knows no such user; what is said here holds as soon as it does"
-    assert told in gate.status()["notes"]
-    assert gate.call("Reload")["notes"] == [told]
-    check = [sys.executable, "-m", "taskgated", "--root", str(gate.root), "--check"]
-    assert f"note: {told}\n" in subprocess.run(check, capture_output=True, text=True, check=True, timeout=60).stdout
+def test_it_is_about_all_queues_together_as_well(make_gate: MakeGate) -> None:
+    gate = make_gate("workers: 3\nqueues: {etl: {}}\n")
+    assert gate.ctl("limit", "all", "1").stdout == b"all queues together: limit 1, by hand; configured: no limit\n"
+    many(gate)
+    until(lambda: running(gate) == 1, "one runs")
+    kinds = [reason["kind"] for reason in gate.call("Why", id=2)["reasons"]]
+    assert "limit" in kinds and "queue_limit" not in kinds
+    (override,) = gate.status()["overrides"]
+    assert (override["of"], override["text"]) == (None, "at most 1 job at once over all queues")
+    gate.ctl("limit", "all", "--reset")
+    until(lambda: running(gate) == 3, "as many as there are workers")
+    (gate.scratch / "go").touch()
+    gate.until_over(4)
+
+
+@pytest.mark.parametrize("end", [GateEnv.kill, GateEnv.stop])
+def test_it_outlives_the_daemon_and_ends_when_the_configuration_agrees(
+    make_gate: MakeGate, end: Callable[[GateEnv], object]
+) -> None:
+    gate = make_gate(CONFIG)
+    gate.ctl("limit", "etl", "1")
+    end(gate)
+    gate.start()
+    many(gate)
+    until(lambda: running(gate) == 1, "one runs")
+    gate.call("Reload")
+    assert limit_of(gate, "etl") == 1, "the configuration says another, as before"
+    gate.configure("workers: 3\nqueues: {etl: {limit: 1}}\n")
+    gate.call("Reload")
+    until(lambda: not gate.status()["overrides"], "it says the same")
+    gate.configure("workers: 3\nqueues: {etl: {limit: 2}}\n")
+    gate.call("Reload")
+    until(lambda: running(gate) == 2, "it is the configuration that counts")
+    assert "configured as they were set by hand: limits of queue etl" in gate.log()
+    (gate.scratch / "go").touch()
+    gate.until_over(4)
+
+
+def test_what_is_configured_anyway_is_not_set_by_hand(make_gate: MakeGate) -> None:
+    gate = make_gate(CONFIG)
+    gate.ctl("limit", "etl", "1")
+    assert gate.ctl("limit", "etl", "2").stdout == b"queue etl: limit 2, as configured\n"
+    assert gate.status()["overrides"] == []
+
+
+def test_the_lower_one_counts_where_a_limit_adjusts_itself(make_gate: MakeGate) -> None:
+    gate = make_gate("workers: 3\nqueues: {etl: {limit: {auto: {min: 2, max: 3}}}}\n")
+    assert limit_of(gate, "etl") == 2
+    gate.ctl("limit", "etl", "1")
+    assert limit_of(gate, "etl") == 1
+    many(gate)
+    until(lambda: running(gate) == 1, "one runs")
+    gate.ctl("limit", "etl", "3")
+    until(lambda: running(gate) == 2, "its own counts")
+    assert limit_of(gate, "etl") == 2
+    (gate.scratch / "go").touch()
+    gate.until_over(4)
+
+
+def test_a_wrong_command_line_is_said(gate: GateEnv) -> None:
+    none = gate.ctl("limit", "nowhere", "1")
+    assert none.returncode == 1 and b"no queue nowhere" in none.stderr
+    for argv in (["default"], ["default", "1", "--reset"], ["default", "0"], ["default", "x"]):
+        assert gate.ctl("limit", *argv).returncode == 2
