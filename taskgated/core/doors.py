@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from taskgated.core.reasons import DoorReason, Kind
+from taskgated.core.reasons import DoorReason
 
 EVERY = None
 """In the place of a queue: a door of this stands before every queue."""
@@ -39,28 +39,38 @@ class Allowance:
 
 
 MANY = 2**31
-"""An allowance that nothing uses up."""
+"""An allowance that is not counted down."""
 
-Door = Shut | Allowance
-Key = tuple[str | None, Kind]
-"""Before which queue, and of which kind."""
+
+@dataclass(frozen=True, slots=True)
+class ForRetries:
+    """So many more of its jobs that have failed before may start until somebody looks again; all others may."""
+
+    left: int
+    reason: DoorReason
+
+
+Door = Shut | Allowance | ForRetries
+Key = tuple[str | None, str]
+"""Before which queue, and of which kind: mostly that of its reasons."""
 
 
 class Doors:
     """Those that there are, by queue and kind."""
 
     def __init__(self) -> None:
-        self._doors: dict[str | None, dict[Kind, Door]] = {}
+        self._doors: dict[str | None, dict[str, Door]] = {}
         self.unsure: set[str] = set()
         """Queues of which nothing may start until somebody has looked."""
 
     def __bool__(self) -> bool:
         return bool(self._doors)
 
-    def put(self, doors: Mapping[Key, Door | None]) -> None:
+    def put(self, doors: Mapping[Key, Door | None]) -> list[str | None]:
         """Somebody has looked: from now on these hold, by queue and kind; None: that one is open. All others stay as
-        they are."""
+        they are. Returns the queues of which more may start now than before, or less."""
         self.unsure.clear()
+        before = {queue: self._own(queue) for queue, _ in doors}
         for (queue, kind), door in doors.items():
             of_queue = self._doors.setdefault(queue, {})
             if door is None:
@@ -69,13 +79,19 @@ class Doors:
                 of_queue[kind] = door
             if not of_queue:
                 del self._doors[queue]
+        return [queue for queue, own in before.items() if self._own(queue) != own]
 
-    def get(self, queue: str | None, kind: Kind) -> Door | None:
+    def get(self, queue: str | None, kind: str) -> Door | None:
         return self._doors.get(queue, {}).get(kind)
 
     def room(self, queue: str) -> int | None:
         """How many jobs of a queue may start before somebody looks again; None: as many as there are."""
         return min((_left(door) for door in self._before(queue)), default=None)
+
+    def retries(self, queue: str) -> ForRetries | None:
+        """What keeps jobs that have failed before; None: nothing does."""
+        found = (door for door in self._before(queue) if isinstance(door, ForRetries))
+        return min(found, key=lambda door: door.left, default=None)
 
     def reasons(self, queue: str) -> Iterator[DoorReason]:
         """Of every door that is shut before this queue, why."""
@@ -88,31 +104,40 @@ class Doors:
                 if _left(door) == 0:
                     yield queue, door.reason
 
-    def started(self, queue: str) -> None:
-        """A start is decided."""
-        self._count(queue, -1)
+    def started(self, queue: str, *, retry: bool = False) -> None:
+        """A start is decided; ``retry``: of a job that has failed before."""
+        self._count(queue, -1, retry=retry)
 
-    def refused(self, queue: str) -> None:
+    def refused(self, queue: str, *, retry: bool = False) -> None:
         """A start that was decided does not come about."""
-        self._count(queue, 1)
+        self._count(queue, 1, retry=retry)
 
     def ended(self, queue: str) -> None:
         """A job of that queue has ended."""
         if any(isinstance(door, Allowance) and door.until_end for door in self._before(queue)):
             self.unsure.add(queue)
 
+    def _own(self, queue: str | None) -> tuple[int, int]:
+        """How many may start, and how many of those that have failed before, by what is before that queue alone."""
+        doors = self._doors.get(queue, {}).values()
+        retries = (door.left for door in doors if isinstance(door, ForRetries))
+        return min(map(_left, doors), default=MANY), min(retries, default=MANY)
+
     def _before(self, queue: str) -> Iterator[Door]:
         for key in (EVERY, queue):
             yield from self._doors.get(key, {}).values()
 
-    def _count(self, queue: str, change: int) -> None:
+    def _count(self, queue: str, change: int, *, retry: bool) -> None:
         for key in (EVERY, queue):
             for kind, door in self._doors.get(key, {}).items():
-                if isinstance(door, Allowance) and not (change > 0 and door.spent):
-                    for of_queue in self._sharing(key, kind, door.shared):
-                        of_queue[kind] = replace(door, left=max(0, door.left + change))
+                match door:
+                    case Allowance(left) if left < MANY and (change < 0 or not door.spent):
+                        for of_queue in self._sharing(key, kind, door.shared):
+                            of_queue[kind] = replace(door, left=max(0, door.left + change))
+                    case ForRetries() if retry:
+                        self._doors[key][kind] = replace(door, left=max(0, door.left + change))
 
-    def _sharing(self, queue: str | None, kind: Kind, shared: str) -> Iterator[dict[Kind, Door]]:
+    def _sharing(self, queue: str | None, kind: str, shared: str) -> Iterator[dict[str, Door]]:
         """The doors of every queue that has a share in the allowance of this one, and of this one itself."""
         if not shared:
             yield self._doors[queue]
@@ -124,4 +149,11 @@ class Doors:
 
 
 def _left(door: Door) -> int:
-    return door.left if isinstance(door, Allowance) else 0
+    """How many may start, whichever they are."""
+    match door:
+        case Shut():
+            return 0
+        case Allowance():
+            return door.left
+        case ForRetries():
+            return MANY

@@ -82,9 +82,9 @@ class Gate:
     def looked(self, doors: Mapping[Key, Door | None]) -> list[Action]:
         """These doors hold from now on (``Doors.put``). A queue whose jobs could not be looked at before is asked for
         at once: the best of all may wait there."""
-        self.doors.put(doors)
+        changed = self.doors.put(doors)
         self._trim()
-        for queue, _ in doors:
+        for queue in changed:
             if queue is EVERY:
                 self._unseen.reopen()
             else:
@@ -144,7 +144,7 @@ class Gate:
         self._changed(refused)
         self._unseen.note(refused.lane, FIRST)
         if self.doors:
-            self.doors.refused(refused.queue)
+            self.doors.refused(refused.queue, retry=refused.failed_before)
             self._unseen.reopen()  # before every queue there may be one more that may start
         return self._pump() if worker is None else self.worker_idle(worker)
 
@@ -201,7 +201,7 @@ class Gate:
             worker = next(iter(self._idle))
             del self._idle[worker]
             actions.append(self.attempts.begin(job, worker))
-            self.doors.started(job.queue)
+            self.doors.started(job.queue, retry=job.failed_before)
             self._trim()
         if not self._fetching and (fetch := self._question()) is not None:
             self._fetching = True

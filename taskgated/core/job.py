@@ -221,6 +221,11 @@ class Job:
     unreadable: str = ""
 
     @property
+    def failed_before(self) -> bool:
+        """Its next attempt is a retry."""
+        return self.failures > 0
+
+    @property
     def rank(self) -> Rank:
         """Sorts the jobs of the gate."""
         return (self.turn, self.id)

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from taskgated.core.doors import Door, Key
 from taskgated.core.gate import Gate
-from taskgated.core.reasons import Kind
 from taskgated.daemon.conductor import WALL_CHECK, Conductor
 from taskgated.host.clock import wall
 from taskgated.host.listeners import Listeners
@@ -43,7 +42,8 @@ class Look:
 class Part(Protocol):
     """One kind of door."""
 
-    kind: ClassVar[Kind]
+    @property
+    def kind(self) -> str: ...
 
     def queues(self) -> Iterable[str | None]:
         """Which may have such a door now; ``core.doors.EVERY`` for one before all of them."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
+from taskgated.core import plain
 from taskgated.core.attempts import Finish
 from taskgated.core.job import Job
-from taskgated.core.reasons import Kind
 from taskgated.events import Event
 from taskgated.host.journal import Journal, Priority
 from taskgated.host.listeners import Listeners
@@ -38,10 +38,11 @@ class Kept:
 
 class Book(ABC, Generic[S, P]):
     """One kind of policy. ``S``: what is configured of it for a queue; ``P``: a page, a frozen dataclass that is
-    plain data (``core/plain.py``). ``uptime``: the clock in which it remembers moments."""
+    plain data (``core/plain.py``), with a default for each field. ``uptime``: the clock in which it remembers
+    moments."""
 
     name: ClassVar[str]
-    kind: ClassVar[Kind]
+    kind: ClassVar[str]
     durable: ClassVar[bool] = False
 
     def __init__(self, uptime: Callable[[], int]) -> None:
@@ -179,7 +180,7 @@ class Ledger:
                 page = turn(book, settings, before)
                 if page is not None and page != before:
                     book.pages[queue] = (settings, page)
-                    said = {name: value for name, value in asdict(page).items() if value is not None}
+                    said = plain.differing(page, type(page)())
                     values[book.key(queue)] = json.dumps(said, separators=(",", ":"))
                     durable = durable or book.durable
         if known:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from taskgated.core.capacity import Policy, reasons
-from taskgated.core.doors import EVERY, MANY, Allowance, Door, Doors, Key, Shut
+from taskgated.core.doors import EVERY, MANY, Allowance, Door, Doors, ForRetries, Key, Shut
 from taskgated.core.gate import Action, Fetch, Gate, Start
 from taskgated.core.job import Result
 from taskgated.core.order import Lane
@@ -69,6 +69,34 @@ class TestDoors:
         assert [doors.room(queue) for queue in ("etl", "x", "y", "z")] == [0, 0, 2, 2]
         doors.refused("x")
         assert [doors.room(queue) for queue in ("etl", "x")] == [1, 1]
+
+    def test_those_that_failed_before_have_an_allowance_of_their_own(self) -> None:
+        doors = Doors()
+        door = ForRetries(1, WHY)
+        doors.put({("etl", "retries"): door})
+        assert (doors.room("etl"), list(doors.reasons("etl")), doors.retries("x")) == (MANY, [], None)
+        doors.started("etl")
+        assert doors.retries("etl") == door
+        doors.started("etl", retry=True)
+        assert doors.retries("etl") == ForRetries(0, WHY)
+        assert list(doors.reasons("etl")) == [], "all others may start"
+        doors.refused("etl", retry=True)
+        assert doors.retries("etl") == door
+
+    def test_who_looks_hears_of_which_queues_more_or_less_may_start(self) -> None:
+        doors = Doors()
+        assert doors.put({("etl", A): Shut(WHY), ("x", A): Allowance(2, WHY), (EVERY, B): None}) == ["etl", "x"]
+        assert doors.put({("etl", A): Shut(OTHER), ("x", A): Allowance(2, OTHER)}) == [], "for another reason"
+        assert list(doors.reasons("etl")) == [OTHER]
+        assert doors.put({("etl", B): Shut(WHY), ("x", "r"): ForRetries(1, WHY)}) == ["x"]
+        assert doors.put({("etl", A): None, ("x", "r"): ForRetries(0, WHY), (EVERY, B): Shut(WHY)}) == ["x", EVERY]
+
+    def test_an_allowance_of_many_is_not_counted_down(self) -> None:
+        doors = Doors()
+        doors.put({("etl", A): (door := Allowance(MANY, WHY, until_end=True))})
+        doors.started("etl")
+        assert doors.get("etl", A) == door
+        assert doors.put({("etl", A): door}) == []
 
     def test_what_was_opened_leaves_nothing_behind(self) -> None:
         doors = Doors()
