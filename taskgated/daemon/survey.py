@@ -8,7 +8,7 @@ from taskgated.control.needs import Busy, Probe
 from taskgated.core.capacity import reasons
 from taskgated.core.gate import Gate
 from taskgated.core.job import Job
-from taskgated.core.reasons import Kind, Reason
+from taskgated.core.reasons import JustStarted, MachineUnread, ProbeUnasked, QueueFull, Reason
 from taskgated.daemon.adaptives import Adaptives
 from taskgated.daemon.doorkeeper import Doorkeeper
 from taskgated.daemon.roster import Roster
@@ -60,9 +60,19 @@ class Survey:
 
     def closed(self) -> Sequence[tuple[str | None, Reason]]:
         self._doorkeeper.look()
-        shut = self._gate.doors.shut()
-        return [(queue, reason) for queue, reason in shut if reason.kind is not Kind.QUEUE_LIMIT]  # that is busy
+        return [(queue, reason) for queue, reason in self._gate.doors.shut() if not _passing(reason)]
 
     def reasons(self, job: Job) -> Sequence[Reason]:
         self._doorkeeper.look()  # what the doors say is of now
         return reasons(job, self._gate.situation(self._steady(), wall()))
+
+
+def _passing(reason: Reason) -> bool:
+    """Whether that closes nothing: its queue is busy, or what it waits for is found out as soon as a job comes."""
+    match reason:
+        case QueueFull() | MachineUnread() | JustStarted():
+            return True
+        case ProbeUnasked(_, stuck):
+            return not stuck
+        case _:
+            return False

@@ -114,6 +114,7 @@ def test_nothing_starts_beyond_a_bound_until_it_is_eased(make_gate: Make, made: 
     assert reason["text"] == "the machine has no room for queue etl: the load is 9.00, and has to be below 7.2"
     drop(gate, "b", queue="other")
     until(lambda: state(gate, "b") == "succeeded", "other queues go on")
+    assert [(one["queue"], one["kind"]) for one in gate.status()["closed"]] == [("etl", "machine")]
     made.load(7.5)
     until(lambda: "is 7.50" in reasons(gate, "a")[0]["text"], "that is seen, and is not enough")
     made.memory(3)
@@ -182,6 +183,7 @@ def test_a_gate_without_jobs_does_not_look(make_gate: Make, made: Made) -> None:
     time.sleep(12)
     with pytest.raises(BlockingIOError):
         os.read(watch, 4096)
+    assert gate.status()["closed"] == [], "nor does status call that closed"
     drop(gate, "c")
     until(lambda: state(gate, "c") == "succeeded", "it looks again, and at once")
     assert os.read(watch, 4096)
