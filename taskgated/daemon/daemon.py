@@ -15,15 +15,13 @@ from taskgated.control.interface import gate_interface
 from taskgated.control.reading import Outputs
 from taskgated.core.gate import Gate
 from taskgated.daemon import troubles
-from taskgated.daemon.adaptives import Adaptives
-from taskgated.daemon.breakers import Breakers
 from taskgated.daemon.byhand import JobsByHand
 from taskgated.daemon.cancelling import Cancelling
 from taskgated.daemon.checks import Answers, Check, Descriptors, Doors
 from taskgated.daemon.conductor import Conductor
 from taskgated.daemon.deadlines import Deadlines
 from taskgated.daemon.dispatch import Dispatch
-from taskgated.daemon.doorkeeper import Doorkeeper
+from taskgated.daemon.doorway import Doorway
 from taskgated.daemon.hand import Hand
 from taskgated.daemon.health import Health
 from taskgated.daemon.ids import LastId
@@ -32,17 +30,12 @@ from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.life import Life
 from taskgated.daemon.limits import Limits
 from taskgated.daemon.lock import only_one
-from taskgated.daemon.looks import Looks
-from taskgated.daemon.machine import MachineDoors
 from taskgated.daemon.members import Members
 from taskgated.daemon.news import News
 from taskgated.daemon.opening import open_store, with_help
 from taskgated.daemon.ordering import Ordering
 from taskgated.daemon.outputbound import OutputBound
 from taskgated.daemon.overrides import Overrides
-from taskgated.daemon.pauses import Pauses
-from taskgated.daemon.probes import Probes
-from taskgated.daemon.rates import Rates
 from taskgated.daemon.reload import Reload
 from taskgated.daemon.retention import Retention
 from taskgated.daemon.roster import Roster
@@ -53,7 +46,6 @@ from taskgated.daemon.stopping import ENOUGH, Stopping
 from taskgated.daemon.supervise import Supervisor
 from taskgated.daemon.survey import Survey
 from taskgated.daemon.vigil import Vigil
-from taskgated.daemon.windows import PutsBack, Windows
 from taskgated.daemon.workforce import Workforce
 from taskgated.early import HELD, MEANINGLESS
 from taskgated.events import Event
@@ -65,7 +57,6 @@ from taskgated.host.journal import Journal
 from taskgated.host.loop import Loop
 from taskgated.host.paths import Layout
 from taskgated.host.systemd import Systemd
-from taskgated.host.zones import ZONES
 from taskgated.intake.intake import Intake
 from taskgated.language.config import Config
 from taskgated.language.configfiles import load
@@ -75,7 +66,7 @@ from taskgated.protocol.varlink import Service
 from taskgated.store.client import StoreClient
 from taskgated.store.reader import Reader
 from taskgated.worker import survivors
-from taskgated.worker.cgroup import of_gate, step_aside
+from taskgated.worker.cgroup import step_aside
 from taskgated.worker.spawn import spawn_server
 
 LITTLE = 1.0
@@ -152,40 +143,23 @@ class Daemon:
         self._conductor.handed.add(self._deadlines.keep)
         self._workforce.met_again.add(self._deadlines.keep)
         self._dispatch = Dispatch(self._loop, self._layout.worker_socket, self._roster, self._workforce)
-        self._build_doors()
+        self._doorway = Doorway(
+            self._loop,
+            self._gate,
+            self._conductor,
+            self._opened.store.uptime.now,
+            self._in_force,
+            self._ledger,
+            self._overrides,
+            self._supervisor,
+            self._reader,
+            self._journal,
+        )
         self._in_force.changed.add(lambda new: self._workforce.want(new.workers))
         self._in_force.changed.add(lambda new: self._conductor.do(self._gate.reload(self._limits.policy(new))))
         self._limits.changed.add(lambda policy: self._conductor.do(self._gate.reload(policy)))
         self._ordering = Ordering(self._store, self._gate, self._conductor, self._journal)
         self._in_force.changed.add(lambda new: self._ordering.keep(new.ageing))
-
-    def _build_doors(self) -> None:
-        """What closes whole queues."""
-        uptime = self._opened.store.uptime.now
-        self._doorkeeper = Doorkeeper(self._loop, self._gate, self._conductor, uptime)
-        self._overrides.changed.add(self._doorkeeper.soon)
-        self._ledger.changed.add(self._doorkeeper.soon)
-        self._adaptives = Adaptives(uptime, self._journal, self._gate.attempts.of)
-        books = self._adaptives, Rates(uptime), Breakers(uptime, self._journal, self._gate.attempts.__contains__)
-        for book in books:
-            self._ledger.add(book, self._in_force.now)
-            self._doorkeeper.add(book)
-        self._ledger.opened()
-        self._in_force.changed.add(self._ledger.configure)
-        self._looks = Looks(self._loop, self._supervisor)
-        self._probes = Probes(
-            self._loop, self._gate, self._looks, self._reader, self._in_force, self._journal, self._doorkeeper.soon
-        )
-        self._machine = MachineDoors(
-            self._loop, self._gate, self._reader, self._in_force, self._journal, of_gate(), self._doorkeeper.soon
-        )
-        for part in (self._probes, self._machine):
-            self._doorkeeper.add(part)
-            self._doorkeeper.knocked.add(part.knocked)
-        self._in_force.changed.add(lambda _: self._doorkeeper.look())  # before the gate goes by the new one
-        self._pauses = Pauses(self._overrides)
-        self._doorkeeper.add(self._pauses)
-        self._doorkeeper.add(Windows(self._in_force, ZONES, PutsBack(self._gate, self._conductor, self._journal)))
 
     def _build_intake(self) -> None:
         """What takes files in, and what forgets jobs."""
@@ -255,13 +229,13 @@ class Daemon:
                 lambda: self._workforce.problems,
                 lambda: self._vigil.problems,
                 lambda: self._doors.problems,
-                lambda: self._probes.problems,
+                lambda: self._doorway.probes.problems,
                 lambda: _said(self._outputs.trouble),  # the workers write there, too; what the daemon does goes on
                 lambda: descriptors.problems,
                 lambda: _said(self._in_force.problem),
             ],
             missing=lambda: troubles.missing(self._intake, self._supervisor, self._news),
-            lessened=lambda: self._machine.degraded,
+            lessened=lambda: self._doorway.machine.degraded,
         )
         line = StatusLine(self._loop, self._systemd, reader, self._in_force, self._status)
         self._conductor.progressed.add(line.soon)
@@ -316,9 +290,9 @@ class Daemon:
             Survey(
                 self._gate,
                 self._roster,
-                self._doorkeeper,
-                self._adaptives,
-                self._probes.shown,
+                self._doorway.keeper,
+                self._doorway.adaptives,
+                self._doorway.probes.shown,
                 self._steady,
                 self._vigil.unkillable,
             ),
@@ -326,7 +300,7 @@ class Daemon:
             self._conductor.over,
             self._conductor.cancel,
             self._cancelling.cancel,
-            Hand(self._overrides, self._pauses, self._limits),
+            Hand(self._overrides, self._doorway.pauses, self._limits),
             JobsByHand(self._layout, self._store, self._gate, self._conductor, self._journal, self._helper),
             lambda: self._in_force.now,
             self._reload.reload,
@@ -346,20 +320,20 @@ class Daemon:
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         # The loop must not wait long for its turn while another thread computes (the default is 5 ms).
         sys.setswitchinterval(0.0001)
-        self._probes.start()
-        self._doorkeeper.look()  # before any worker is there to start something
+        self._doorway.probes.start()
+        self._doorway.keeper.look()  # before any worker is there to start something
         self._store.start()
         self._reader.start()
         self._outputs.start()
         self._supervisor.start(self._in_force.now.workers)
-        self._looks.recover(self._left)
+        self._doorway.looks.recover(self._left)
         self._workforce.recover(self._opened.before, boot_id(), [one for one in self._left if not one.looks])
-        self._doorkeeper.soon()  # what runs from before may have to end
+        self._doorway.keeper.soon()  # what runs from before may have to end
         self._cancelling.go_on()
         self._ordering.keep(self._in_force.now.ageing)
         self._intake.start()
         self._helper.start()
-        self._machine.start()
+        self._doorway.machine.start()
         self._retention.start()
         self._conductor.wake_at(0)
         self._health.start()
@@ -377,7 +351,7 @@ class Daemon:
         self._intake.stop()
         self._intake.join(0.1 if self._life.given_up else ENOUGH)  # it may wait for a store that is no more
         self._helper.stop(LITTLE)
-        self._machine.stop(LITTLE)
+        self._doorway.machine.stop(LITTLE)
         self._control.close()
         self._outputs.stop(LITTLE)
         self._dispatch.close()
