@@ -149,6 +149,17 @@ class Capacities:
         self.policy = policy
         self._held: dict[Capacity, dict[int, int]] = {}  # by the job that holds so much of it; none without a holder
 
+    @classmethod
+    def of(cls, policy: Policy, in_use: Mapping[Capacity, int]) -> Capacities:
+        """Where so much is in use, and nobody needs to know by which jobs."""
+        capacities = cls(policy)
+        capacities._held = {capacity: {0: amount} for capacity, amount in in_use.items()}
+        return capacities
+
+    def in_use(self) -> dict[Capacity, int]:
+        """How much of everything."""
+        return {capacity: self.used(capacity) for capacity in self._held}
+
     def occupy(self, job: Job) -> None:
         for capacity, amount in demands(line(job)).items():
             self._held.setdefault(capacity, {})[job.id] = amount

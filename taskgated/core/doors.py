@@ -81,6 +81,9 @@ class Doors:
                 del self._doors[queue]
         return [queue for queue, own in before.items() if self._own(queue) != own]
 
+    def all(self) -> dict[Key, Door]:
+        return {(queue, kind): door for queue, doors in self._doors.items() for kind, door in doors.items()}
+
     def get(self, queue: str | None, kind: str) -> Door | None:
         return self._doors.get(queue, {}).get(kind)
 

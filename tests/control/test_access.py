@@ -188,7 +188,7 @@ def test_members_where_the_configuration_says_so(shared: Callable[[str], GateEnv
 
 def test_what_operators_do_is_for_root(shared: Callable[[str], GateEnv]) -> None:
     gate = shared("")
-    for method in ("Reload", "Pause", "Resume"):
+    for method in ("Reload", "Pause", "Resume", "Limit"):
         assert as_user(OWNER, gate, method) == DENIED
     assert str(CallError("Reload", f"org.varlink.service.{DENIED}", {})).endswith("the user as whom taskgated runs")
     gate.configure("wurkers: 1\n")

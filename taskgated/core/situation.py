@@ -1,0 +1,66 @@
+"""The situation in which the gate decides, as JSON has it: so any process can say by the same rules why a job does
+not start. It is as large as what runs and what is configured, whatever waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from taskgated.core import tagged
+from taskgated.core.capacity import (
+    AllPlaces,
+    Capacities,
+    Capacity,
+    LanePlaces,
+    Policy,
+    QueuePlaces,
+    Situation,
+    UserPlaces,
+)
+from taskgated.core.doors import Door, Doors
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """A door: before which queue, and of which kind."""
+
+    queue: str | None
+    kind: str
+    door: Door
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The same, all of it values."""
+
+    policy: Policy
+    in_use: Mapping[QueuePlaces | UserPlaces | LanePlaces | AllPlaces, int]
+    idle: int
+    draining: bool
+    steady: int
+    wall: int
+    doors: tuple[_Before, ...]
+
+
+def situation_to_json(now: Situation) -> object:
+    return tagged.written(
+        _Written(
+            now.capacities.policy,
+            now.capacities.in_use(),  # type: ignore[arg-type]
+            now.idle,
+            now.draining,
+            now.steady,
+            now.wall,
+            tuple(_Before(queue, kind, door) for (queue, kind), door in now.doors.all().items()),
+        )
+    )
+
+
+def situation_from_json(data: object) -> Situation:
+    """The situation that was written so; ``ValueError`` if none was."""
+    it: _Written = tagged.read(_Written, data)
+    doors = Doors()
+    doors.put({(one.queue, one.kind): one.door for one in it.doors})
+    in_use: dict[Capacity, int] = {**it.in_use}
+    return Situation(Capacities.of(it.policy, in_use), it.idle, it.draining, it.steady, it.wall, doors)
