@@ -52,7 +52,9 @@ def test_a_reload_by_signal_that_fails_half_way_ends_the_daemon_with_its_status(
     in_force = InForce(layout, None, load(layout), journal)
     in_force.changed.add(lambda config: 1 / 0)
     start: Any = SimpleNamespace(announced=False)
-    reload = Reload(in_force, scene.life, start, SimpleNamespace(), SimpleNamespace(), journal)  # type: ignore[arg-type]
+    members: Any = SimpleNamespace(notes=[])
+    status: Any = SimpleNamespace()
+    reload = Reload(in_force, members, scene.life, start, status, status, journal)
     reload.by_signal(signal.SIGHUP)
     assert scene.life.status == os.EX_IOERR
     assert "could not be put in force" in scene.told[0]
