@@ -11,7 +11,7 @@ its line in ``demands`` (with what that looks at in ``Line``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -150,10 +150,10 @@ class Capacities:
         self._held: dict[Capacity, dict[int, int]] = {}  # by the job that holds so much of it; none without a holder
 
     @classmethod
-    def of(cls, policy: Policy, in_use: Mapping[Capacity, int]) -> Capacities:
+    def of(cls, policy: Policy, in_use: Iterable[tuple[Capacity, int]]) -> Capacities:
         """Where so much is in use, and nobody needs to know by which jobs."""
         capacities = cls(policy)
-        capacities._held = {capacity: {0: amount} for capacity, amount in in_use.items()}
+        capacities._held = {capacity: {0: amount} for capacity, amount in in_use}
         return capacities
 
     def in_use(self) -> dict[Capacity, int]:

@@ -11,7 +11,6 @@ from taskgated.core import tagged
 from taskgated.core.capacity import (
     AllPlaces,
     Capacities,
-    Capacity,
     LanePlaces,
     Policy,
     QueuePlaces,
@@ -62,5 +61,5 @@ def situation_from_json(data: object) -> Situation:
     it: _Written = tagged.read(_Written, data)
     doors = Doors()
     doors.put({(one.queue, one.kind): one.door for one in it.doors})
-    in_use: dict[Capacity, int] = {**it.in_use}
-    return Situation(Capacities.of(it.policy, in_use), it.idle, it.draining, it.steady, it.wall, doors)
+    capacities = Capacities.of(it.policy, it.in_use.items())
+    return Situation(capacities, it.idle, it.draining, it.steady, it.wall, doors)
