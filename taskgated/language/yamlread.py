@@ -26,6 +26,7 @@ _CONSTANTS: dict[str, Scalar] = {
 }  # fmt: skip
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,15}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL = re.compile(r"(?:^\s*|[\[{,]\s*|[:-]\s+)([*&!%@`])[^\s,\[\]{}]*$")
 _JOINED = re.compile(r"\s*(?:- )?([a-z_]{3,20}):([^\s/:\[{\"'].{0,60})")
 _TAB_HINT = "YAML is indented with spaces, not tabs"
 
@@ -43,7 +44,8 @@ def yaml_documents(source: Source, text: str) -> Iterator[Node]:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
         message = f"not YAML: {error.problem or error.context}"
-        hint = _TAB_HINT if _character(source, line, column) == "\t" else _joined(source, line)
+        tab = _character(source, line, column) == "\t"
+        hint = _TAB_HINT if tab else _joined(source, line) or _unquoted(source, line, column)
         raise source.refuse(line + source.first, column + 1, message, hint) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Refused([Problem(source.where, 0, 0, f"not YAML: {error}")]) from None
@@ -111,6 +113,14 @@ def _joined(source: Source, line: int) -> str:
         if match := _JOINED.fullmatch(text[:100].rstrip()):
             return f"write {match[1]}: {match[2]}, with a blank"
     return ""
+
+
+def _unquoted(source: Source, index: int, column: int) -> str:
+    """What to do if a value without quotes ends the text up to there, and begins with what means something in YAML: a
+    glob, say, or a calendar expression."""
+    text = source.lines[index][: column + 1] if index < len(source.lines) else ""
+    match = _SPECIAL.search(text[-200:])
+    return f"a value that begins with {match[1]} has to be in quotes" if match else ""
 
 
 def _character(source: Source, index: int, column: int) -> str:

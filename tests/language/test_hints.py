@@ -57,6 +57,19 @@ def test_a_key_without_a_blank(text: str) -> None:
     assert ", with a blank)" in refused(text)[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [("ignore: [*.csv]", "*"), ("cwd: *-*-* 06:00", "*"), ("a: {b: @5, c: d}", "@"), ("- %x", "%"), ("`x`", "`")],
+)
+def test_what_means_something_in_yaml_is_to_be_quoted(text: str, first: str) -> None:
+    assert f"(a value that begins with {first} has to be in quotes)" in refused(text)[0]
+
+
+@pytest.mark.parametrize("text", ["a: b: *c", "a: b &c: d", "a: x*y: z"])
+def test_what_is_wrong_before_it_is_no_matter_of_quotes(text: str) -> None:
+    assert "in quotes" not in refused(text)[0]
+
+
 @pytest.mark.parametrize("text", ["a: [\n", "command: http://x: y\n", "x: 'a\n"])
 def test_other_mistakes_have_no_such_hint(text: str) -> None:
     assert "blank" not in refused(text)[0]
