@@ -106,7 +106,7 @@ def worded(reason: Reason) -> str:
             return trouble
         case NotItsTurn(queue, before):
             if not before:
-                return f"it is the next of queue {queue}; better jobs of other queues come first"
+                return f"it is the next of queue {queue}: it starts now, unless better jobs of other queues do"
             come = "comes" if before == 1 else "come"
             more = "more than " * (before >= COUNTED)
             return f"{more}{counted(before, 'job')} of queue {queue} {come} first"

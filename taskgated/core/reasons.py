@@ -223,8 +223,8 @@ class NothingRecorded:
 
 @dataclass(frozen=True, slots=True)
 class NotItsTurn:
-    """Others have their turn first: ``before`` of its own queue, as far as they were counted; where that is 0, those
-    of other queues that are better."""
+    """Others have their turn first: ``before`` of its own queue, as far as they were counted; where that is 0, it may
+    start at this moment, and those of other queues that are better before it."""
 
     kind: ClassVar[Kind] = Kind.ORDER
     queue: str

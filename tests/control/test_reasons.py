@@ -125,7 +125,11 @@ def sample(cls: type[Any]) -> Any:
         (NotItsTurn("etl", 1), "order", "1 job of queue etl comes first"),
         (NotItsTurn("etl", 9), "order", "9 jobs of queue etl come first"),
         (NotItsTurn("etl", 10_000), "order", "more than 10000 jobs of queue etl come first"),
-        (NotItsTurn("etl", 0), "order", "it is the next of queue etl; better jobs of other queues come first"),
+        (
+            NotItsTurn("etl", 0),
+            "order",
+            "it is the next of queue etl: it starts now, unless better jobs of other queues do",
+        ),
         (AboutToStart(), "order", "its turn has come, and its start is being recorded"),
     ],
 )
