@@ -36,6 +36,15 @@ class Server:
     def probe(self, *arguments: object, user: str = "etl", name: str = "postgres") -> Said:
         return ask("postgresql", "--db", self.db(user, name), *arguments)
 
+    def room(self, expected: int, *arguments: object, user: str = "etl", name: str = "postgres") -> Said:
+        """What the probe says as soon as it has that room: connections that were closed go a little later."""
+
+        def as_expected() -> Said | None:
+            said = self.probe(*arguments, user=user, name=name)
+            return said if (said.status, said.room) == (OPEN, expected) else None
+
+        return until(as_expected, f"there is room for {expected}")
+
     def used(self) -> int:
         return int(self.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'busy'"))
 
@@ -84,12 +93,18 @@ def busy(server: Server) -> Iterator[Any]:
     opened: list[subprocess.Popen[bytes]] = []
 
     def more(number: int, user: str = "etl", name: str = "postgres") -> None:
+        env = {**os.environ, "PGAPPNAME": "busy"}
+        words = ["psql", "-Xq", server.db(user, name)]
         before = server.used()
-        for _ in range(number):
-            env = {**os.environ, "PGAPPNAME": "busy"}
-            words = ["psql", "-Xq", server.db(user, name)]
+
+        def there(wanted: int) -> bool:
+            if not opened or opened[-1].poll() is not None:  # it was refused: what asks may have had the last one
+                opened.append(subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=env))
+            return server.used() == wanted
+
+        for wanted in range(before + 1, before + number + 1):
             opened.append(subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=env))
-        until(lambda: server.used() == before + number, "the connections are there")
+            until(lambda wanted=wanted: there(wanted), "one more connection is there")
 
     yield more
     for process in opened:
@@ -101,22 +116,20 @@ def busy(server: Server) -> Iterator[Any]:
 def test_free_connections(server: Server, busy: Any, user: str) -> None:
     """For who may see what others do, and for who may not."""
     free = CONNECTIONS - RESERVED
-    said = server.probe("--min-free", 1, user=user)
-    assert (said.status, said.room) == (OPEN, free)
+    server.room(free, "--min-free", 1, user=user)
     busy(3)
-    said = server.probe("--min-free", 2, user=user)
-    assert (said.status, said.room) == (OPEN, free - 3 - 1)
+    said = server.room(free - 3 - 1, "--min-free", 2, user=user)
     assert said.why == f"{free - 3} connections are free (at least 2 is open)"
-    assert server.probe("--min-free", free - 3, user=user).room == 1
+    server.room(1, "--min-free", free - 3, user=user)
     assert server.probe("--min-free", free - 3 + 1, user=user).status == CLOSED
 
 
 def test_the_limits_of_a_role_and_of_a_database_hold_as_well(server: Server, busy: Any) -> None:
-    assert server.probe("--min-free", 1, user="few").room == 2
-    assert server.probe("--min-free", 1, name="small").room == 3
+    server.room(2, "--min-free", 1, user="few")
+    server.room(3, "--min-free", 1, name="small")
     busy(1, "few", "small")
-    assert server.probe("--min-free", 1, user="few").room == 1
-    assert server.probe("--min-free", 1, name="small").room == 2
+    server.room(1, "--min-free", 1, user="few")
+    server.room(2, "--min-free", 1, name="small")
     busy(1, "few")
     said = server.probe("--min-free", 1, user="few")
     assert (said.status, 'too many connections for role "few"' in said.why) == (CLOSED, True)
