@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from taskgated.core.capacity import Capacities
+from taskgated.core.fair import Fair
 from taskgated.core.job import Interrupted, Job, Outcome
 from taskgated.core.lifecycle import Verdict, judge
 from taskgated.core.phases import Bereft, Cancel, Course, Phase, PutBack, Running, Starting, Wish
@@ -93,8 +94,11 @@ class Attempts:
     """Those that count, each once by its job. Workers are names. ``chance``: a random number in [0, 1) for each
     retry; ``left``: the seconds until the deadline of a job, infinity where it has none."""
 
-    def __init__(self, capacities: Capacities, chance: Callable[[], float], left: Callable[[Job], float]) -> None:
+    def __init__(
+        self, capacities: Capacities, fair: Fair, chance: Callable[[], float], left: Callable[[Job], float]
+    ) -> None:
         self._capacities = capacities
+        self._fair = fair
         self._chance = chance
         self._left = left
         self._entries: dict[int, _Entry] = {}
@@ -169,6 +173,7 @@ class Attempts:
     def refused(self, job: int) -> tuple[Job, str | None]:
         """The store would not start it: it does not count any more. Returns it, with its worker if that lives."""
         entry = self._vacate(job)
+        self._fair.ended(entry.job, None)
         return entry.job, entry.worker
 
     # -- they end --------------------------------------------------------------------------------
@@ -182,6 +187,7 @@ class Attempts:
             return None
         cancelled = self.cancelled(outcome.job)
         self._vacate(outcome.job)
+        self._fair.ended(entry.job, outcome)
         left = self._left(entry.job)
         verdict = judge(entry.job, outcome, cancelled=cancelled, crashed=crashed, chance=self._chance(), left=left)
         return Finish(entry.job, outcome, verdict, worker)
@@ -224,6 +230,7 @@ class Attempts:
         assert job.id not in self._entries, f"job {job.id} runs already"
         self._entries[job.id] = entry
         self._capacities.occupy(job)
+        self._fair.begun(job)
 
     def _vacate(self, job: int) -> _Entry:
         entry = self._entries.pop(job)

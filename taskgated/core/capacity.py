@@ -38,7 +38,8 @@ class Policy:
     """The part of the configuration that decides. ``workers``: jobs that may run at once, each on a worker;
     ``ready_queue``: how many the gate keeps ready; ``limits``: of a queue's jobs at once, of the queues that have a
     limit; ``user_limits``: the same of each user in such a queue; ``limit``: of all jobs at once; ``user_limit``: of
-    those of one user, but for the ``users`` (by uid) who have a limit of their own. None: no bound."""
+    those of one user, but for the ``users`` (by uid) who have a limit of their own. None: no bound.
+    ``fair``: queues that are shared fairly; ``weights``: of users (by uid), where that is not 1."""
 
     workers: int
     ready_queue: int
@@ -47,6 +48,8 @@ class Policy:
     user_limit: int | None = None
     users: Mapping[int, int] = field(default_factory=dict)
     user_limits: Mapping[str, int] = field(default_factory=dict)
+    fair: frozenset[str] = frozenset()
+    weights: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def at_once(self) -> int:

@@ -18,6 +18,7 @@ from math import inf
 from taskgated.core.attempts import Attempts, Start, Told
 from taskgated.core.capacity import ALL, Capacities, Capacity, Line, Policy, QueuePlaces, Situation, line, reasons
 from taskgated.core.doors import EVERY, Door, Doors, Key
+from taskgated.core.fair import Fair
 from taskgated.core.job import Job, Outcome
 from taskgated.core.lanes import Unseen
 from taskgated.core.order import FIRST, Lane, Rank
@@ -42,7 +43,8 @@ MOST = 1000
 
 class Gate:
     """The state of the gate. Workers are names; the caller knows the processes behind them. ``lanes``: those that
-    have jobs which may run, each with the rank of the first; ``chance`` and ``left``: as of ``Attempts``."""
+    have jobs which may run, each with the rank of the first; ``chance`` and ``left``: as of ``Attempts``,
+    ``uptime``: as of ``Fair``."""
 
     def __init__(
         self,
@@ -50,14 +52,16 @@ class Gate:
         lanes: Mapping[Lane, Rank],
         chance: Callable[[], float],
         left: Callable[[Job], float] = lambda job: inf,
+        uptime: Callable[[], int] = lambda: 0,
     ) -> None:
         self.capacities = Capacities(policy)
         self.doors = Doors()
         self.knocked: set[str] = set()  # queues with a shut door, for which jobs came since somebody emptied this
-        self.attempts = Attempts(self.capacities, chance, left)
+        self.fair = Fair(policy, uptime)
+        self.attempts = Attempts(self.capacities, self.fair, chance, left)
         self.ready = ReadyQueue(policy.ready_queue, self._scarce)
         self._idle: dict[str, None] = {}  # in order: the one idle longest first
-        self._unseen = Unseen(lanes)
+        self._unseen = Unseen(lanes, self._standing)
         self._fetching = False
         self.draining = False
 
@@ -72,11 +76,12 @@ class Gate:
     def reload(self, policy: Policy) -> list[Action]:
         """A new configuration: what runs is not touched, what is ready is chosen anew."""
         ready = list(self.ready)
-        self.capacities.policy = policy
+        self.capacities.policy = self.fair.policy = policy
         self.ready = ReadyQueue(policy.ready_queue, self._scarce)
         for job in ready:
             self._unseen.note(job.lane, job.rank)
         self._unseen.reopen()
+        self._unseen.stand_anew()
         return self._pump()
 
     def looked(self, doors: Mapping[Key, Door | None]) -> list[Action]:
@@ -197,10 +202,11 @@ class Gate:
         actions: list[Action] = []
         if self.draining:
             return actions
-        while self._idle and self._places() and (job := self.ready.take(self._may_start)):
+        while self._idle and self._places() and (job := self.ready.take(self._may_start, self._order)):
             worker = next(iter(self._idle))
             del self._idle[worker]
             actions.append(self.attempts.begin(job, worker))
+            self._unseen.stand(job.lane)
             self.doors.started(job.queue, retry=job.failed_before)
             self._trim()
         if not self._fetching and (fetch := self._question()) is not None:
@@ -230,14 +236,14 @@ class Gate:
         while (lane := self._unseen.first) is not None:
             head = self._unseen.head(lane)
             assert head is not None
-            better = worst is None or head < worst.rank
+            better = worst is None or self._better(lane, head, worst)
             if not better and not refill:
                 break
             most = most or min(MOST, self.ready.capacity if better else self.ready.room)
             if len(wanted) >= most:
                 break
             if (room := self._allowed(lane, head)) > 0:
-                wanted[lane] = min(room, most)
+                wanted[lane] = min(room, self._share(lane.queue, most))
                 self._unseen.ask(lane)
                 of_queue[lane.queue] += 1
                 places = self._room(QueuePlaces(lane.queue))
@@ -266,8 +272,8 @@ class Gate:
             room = self._room(capacity)
             if room is None:
                 continue
-            worst = self.ready.worst_taker(capacity)
-            if room <= 0 or (worst is not None and self.ready.takers(capacity) >= room and head >= worst.rank):
+            full = self.ready.takers(capacity) >= room
+            if room <= 0 or (full and not self._goes_before(lane, head, self._last(capacity))):
                 if isinstance(capacity, QueuePlaces):
                     self._unseen.close_queue(lane.queue)
                 else:
@@ -275,6 +281,40 @@ class Gate:
                 return 0
             most = min(most, room)
         return most
+
+    def _standing(self, lane: Lane) -> float:
+        """Of the next job of a lane that is not ready yet."""
+        return self.fair.standing(lane, self.ready.count(lane)) if lane.queue in self.fair else 0.0
+
+    @property
+    def _order(self) -> Callable[[Lane], float] | None:
+        return self.fair.standing if self.capacities.policy.fair else None
+
+    def _last(self, capacity: Capacity) -> Job | None:
+        """Of the ready jobs that take of it, the one that comes last."""
+        if isinstance(capacity, QueuePlaces) and capacity.queue in self.fair:
+            return self.ready.last_of(capacity.queue, self.fair.standing)
+        return self.ready.worst_taker(capacity)
+
+    def _goes_before(self, lane: Lane, head: Rank, last: Job | None) -> bool:
+        """Whether the next job of a lane, with that rank, has its turn before one that is ready."""
+        if last is None:
+            return True
+        if lane.queue in self.fair and lane.queue == last.queue and lane != last.lane:
+            place = self.fair.standing(last.lane, self.ready.count(last.lane) - 1)
+            return (self._standing(lane), head) < (place, last.rank)
+        return head < last.rank
+
+    def _better(self, lane: Lane, head: Rank, worst: Job) -> bool:
+        """Whether it would be ready in place of another. ``worst``: the ready job with the last rank."""
+        mine = self._last(QueuePlaces(lane.queue)) if lane.queue in self.fair else None
+        if mine is not None and self._goes_before(lane, head, mine):
+            return True
+        return head < worst.rank and (mine is None or worst.queue != lane.queue)
+
+    def _share(self, queue: str, most: int) -> int:
+        """How many jobs to ask for of each lane of a queue."""
+        return -(-most // self._unseen.count(queue)) if queue in self.fair else most
 
     def _trim(self) -> None:
         """Out of the ready queue what a door does not let start before the next look."""
@@ -285,9 +325,9 @@ class Gate:
         """No more are ready than what there is of it lets start."""
         room = self._room(capacity)
         while room is not None and self.ready.takers(capacity) > max(0, room):
-            worst = self.ready.worst_taker(capacity)
-            assert worst is not None
-            self._put_back(worst)
+            last = self._last(capacity)
+            assert last is not None
+            self._put_back(last)
 
     def _admit(self, job: Job) -> None:
         """Into the ready queue, unless the job runs. What must leave the ready queue for that stays queued in the
@@ -297,9 +337,12 @@ class Gate:
         self.ready.put(job)
         for capacity in self._scarce(line(job)):
             self._cut(capacity)
+        self._unseen.stand(job.lane)
         worst = self.ready.worst
         if worst is not None and len(self.ready) > self.ready.capacity:
-            self._put_back(worst)
+            last = self._last(QueuePlaces(worst.queue)) if worst.queue in self.fair else worst
+            assert last is not None
+            self._put_back(last)
 
     def _put_back(self, job: Job) -> None:
         """It leaves the ready queue, and is among the unseen."""
@@ -309,6 +352,7 @@ class Gate:
 
     def _changed(self, job: Job) -> None:
         """A job has left the ready queue, or counts no more: others may take its place."""
+        self._unseen.stand(job.lane)
         self._unseen.changed(job.queue, job.owner)
 
     def sanity_check(self) -> None:

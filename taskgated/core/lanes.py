@@ -1,13 +1,14 @@
 """What the gate knows of jobs that it has not seen: which lanes have some, and how early the first of each may be.
 
 A lane that cannot start anything now is *closed*, alone or with its whole queue, and costs nothing until something
-changes for its user or its queue. Of those that are open the one with the earliest job is at hand. So no decision
-looks at all lanes, however many there are.
+changes for its user or its queue. Of those that are open the first is at hand: in each queue it is that with the
+least standing, and of all queues the one whose first lane has the earliest job. So no decision looks at all lanes,
+however many there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 
 from taskgated.core.order import Lane, Rank
 from taskgated.core.ranked import Ranked
@@ -15,9 +16,11 @@ from taskgated.core.ranked import Ranked
 
 class Unseen:
     """The lanes that may have jobs in the store of which the gate has not been told. A rank here is never later than
-    that of the first of them."""
+    that of the first of them. ``standing``: in a queue the lane with the least comes first, of equal ones that with
+    the earliest job."""
 
-    def __init__(self, lanes: Mapping[Lane, Rank]) -> None:
+    def __init__(self, lanes: Mapping[Lane, Rank], standing: Callable[[Lane], float] = lambda lane: 0.0) -> None:
+        self._standing = standing
         self._heads: dict[Lane, Rank] = {}
         self._lanes: dict[str, Ranked[Lane]] = {}  # the open ones of each queue
         self._queues = Ranked[str]()  # those that are open, by the earliest of their open lanes
@@ -52,8 +55,7 @@ class Unseen:
             self._heads[lane] = rank
             self._shut.get(lane.owner, set()).discard(lane)
             self._closed.discard(lane.queue)
-            self._lanes.setdefault(lane.queue, Ranked()).put(lane, rank)
-            self._arrange(lane.queue)
+            self._open(lane)
 
     def ask(self, lane: Lane) -> None:
         """That lane is under question from now on, and not among the open ones."""
@@ -69,6 +71,20 @@ class Unseen:
             ranks = [rank for rank in (rest.get(lane), since) if rank is not None]
             if ranks:
                 self.note(lane, min(ranks))
+
+    def stand(self, lane: Lane) -> None:
+        """Its standing may be another now."""
+        if lane.queue in self._lanes and lane in self._lanes[lane.queue]:
+            self._open(lane)
+
+    def stand_anew(self) -> None:
+        """The standing of any of them may be another now."""
+        for lane in [lane for lanes in self._lanes.values() for lane in lanes]:
+            self._open(lane)
+
+    def count(self, queue: str) -> int:
+        """How many lanes of a queue are open; 1 at least."""
+        return max(1, len(self._lanes.get(queue, ())))
 
     def close_queue(self, queue: str) -> None:
         """Nothing of it can start before ``changed``."""
@@ -102,7 +118,8 @@ class Unseen:
             self._arrange(queue)
 
     def _open(self, lane: Lane) -> None:
-        self._lanes.setdefault(lane.queue, Ranked()).put(lane, self._heads[lane])
+        place = (self._standing(lane), self._heads[lane])
+        self._lanes.setdefault(lane.queue, Ranked()).put(lane, place)
         self._arrange(lane.queue)
 
     def _leave(self, lane: Lane) -> None:
@@ -112,14 +129,14 @@ class Unseen:
             self._arrange(lane.queue)
 
     def _arrange(self, queue: str) -> None:
-        """A queue stands where the earliest of its open lanes does."""
+        """A queue stands where the first of its open lanes does."""
         lanes = self._lanes.get(queue)
         first = None if lanes is None else lanes.first
         if lanes is None or first is None:
             self._lanes.pop(queue, None)
             self._queues.drop(queue)
         elif queue not in self._closed:
-            self._queues.put(queue, lanes.rank(first))
+            self._queues.put(queue, self._heads[first])
 
     def sanity_check(self) -> None:
         """Every invariant that must hold between two events; for tests."""
@@ -128,8 +145,8 @@ class Unseen:
         assert not shut & opened and shut | opened == self._heads.keys(), "a lane is neither open nor closed"
         assert not self._heads.keys() & self._asked.keys()
         for queue, lanes in self._lanes.items():
-            ranks: Collection[Rank] = [lanes.rank(lane) for lane in lanes]
-            assert all(lanes.rank(lane) == self._heads[lane] for lane in lanes)
+            first = min(lanes.rank(lane) for lane in lanes)
+            assert all(lanes.rank(lane)[1] == self._heads[lane] for lane in lanes)
             assert (queue in self._queues) is (queue not in self._closed)
             if queue in self._queues:
-                assert self._queues.rank(queue) == min(ranks), "a queue stands in another place"
+                assert self._queues.rank(queue) == first[1], "a queue stands in another place"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from taskgated.core.capacity import Capacity, Line, line
 from taskgated.core.job import Job
-from taskgated.core.order import Lane
+from taskgated.core.order import Lane, Rank
 from taskgated.core.ranked import Ranked
 
 
@@ -91,6 +91,21 @@ class ReadyQueue:
         """The jobs of a lane that are in it, in no order."""
         return [job for ends in self._lines.get(lane, {}).values() for job in ends.jobs]
 
+    def count(self, lane: Lane) -> int:
+        """How many of a lane are in it."""
+        return sum(len(ends.jobs) for ends in self._lines.get(lane, {}).values())
+
+    def last_of(self, queue: str, standing: Callable[[Lane, int], float]) -> Job | None:
+        """The one of a queue that is shared fairly that comes last. ``standing``: of a lane, when so many of it have
+        started."""
+        found: list[tuple[tuple[float, Rank], Job]] = []
+        for lane, lines in self._lines.items():
+            if lane.queue == queue:
+                worst = [job for ends in lines.values() if (job := ends.worst) is not None]
+                last = max(worst, key=lambda job: job.rank)
+                found.append(((standing(lane, self.count(lane) - 1), last.rank), last))
+        return max(found, key=lambda one: one[0])[1] if found else None
+
     def put(self, job: Job) -> None:
         """Take the job in, also beyond the capacity: it is for the caller to have the worst leave then."""
         if job.id in self:
@@ -101,19 +116,26 @@ class ReadyQueue:
         for capacity in self._scarce(key):
             self._takers.setdefault(capacity, _Ends()).add(job)
 
-    def take(self, may_start: Callable[[Job], bool]) -> Job | None:
+    def take(self, may_start: Callable[[Job], bool], standing: Callable[[Lane], float] | None = None) -> Job | None:
         """The best job that may start, removed; None when none may. Of each line only the best is asked about: what
-        keeps that one keeps the others."""
+        keeps that one keeps the others. ``standing``: of a lane, where it is not the same for all; in each queue that
+        with the least comes first, and of the jobs that come first in their queues the best is taken."""
         first = self._all.best
         if first is None:
             return None
-        if may_start(first):
+        if standing is None and may_start(first):
             return self.drop(first)
-        best = [ends.best for lines in self._lines.values() for ends in lines.values()]
-        for job in sorted((job for job in best if job is not None), key=lambda job: job.rank)[1:]:
-            if may_start(job):
-                return self.drop(job)
-        return None
+        best = [job for lines in self._lines.values() for ends in lines.values() if (job := ends.best) is not None]
+        if standing is None:
+            for job in sorted(best, key=lambda job: job.rank)[1:]:
+                if may_start(job):
+                    return self.drop(job)
+            return None
+        firsts: dict[str, Job] = {}
+        for job in sorted(best, key=lambda job: (standing(job.lane), job.rank)):
+            if job.queue not in firsts and may_start(job):
+                firsts[job.queue] = job
+        return self.drop(min(firsts.values(), key=lambda job: job.rank)) if firsts else None
 
     def remove(self, job: int) -> Job | None:
         """Drop that job; None if it was not there."""

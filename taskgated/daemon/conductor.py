@@ -18,6 +18,7 @@ from taskgated.core.job import NEVER_RAN, Job, Outcome, Result
 from taskgated.core.lifecycle import Verb
 from taskgated.core.order import FIRST, Lane
 from taskgated.core.state import State
+from taskgated.daemon import uses
 from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.outcomewords import describe
 from taskgated.daemon.roster import Roster, Worker
@@ -143,11 +144,11 @@ class Conductor:
             self._finished(action, answer)
 
         self._ending[action.job.id, action.outcome.attempt] = action.worker
-        kept = self._ledger.ended(action)
+        values = {**self._ledger.ended(action).values, **uses.kept(self._gate.fair, action.job.lane)}
 
         def finish(store: Store) -> Ended:
             ended = store.finish(action.outcome, action.verdict)
-            store.remember(kept.values)
+            store.remember(values)
             return ended
 
         self._store.submit(finish, done)

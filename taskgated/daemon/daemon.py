@@ -14,7 +14,7 @@ from pathlib import Path
 from taskgated.control.interface import gate_interface
 from taskgated.control.reading import Outputs
 from taskgated.core.gate import Gate
-from taskgated.daemon import troubles
+from taskgated.daemon import troubles, uses
 from taskgated.daemon.byhand import JobsByHand
 from taskgated.daemon.cancelling import Cancelling
 from taskgated.daemon.checks import Answers, Check, Descriptors, Doors
@@ -121,7 +121,14 @@ class Daemon:
         self._members = Members(self._loop, self._helper, lambda: self._in_force.now)
         self._overrides = Overrides(self._store, self._journal, self._opened.overrides)
         self._limits = Limits(self._overrides, self._members, config)
-        self._gate = Gate(self._limits.policy(config), self._opened.lanes, random.random, self._deadlines.left)
+        self._gate = Gate(
+            self._limits.policy(config),
+            self._opened.lanes,
+            random.random,
+            self._deadlines.left,
+            self._opened.store.uptime.now,
+        )
+        uses.revive(self._gate.fair, self._ledger)
         self._conductor = Conductor(
             self._layout,
             self._loop,

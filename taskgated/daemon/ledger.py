@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -117,6 +117,18 @@ class Ledger:
         """From now on this configuration holds."""
         for book in self._books:
             self._configure(book, config)
+
+    def take(self, prefix: str) -> dict[str, str]:
+        """What was remembered under keys that begin so, and is somebody else's."""
+        taken = {key: text for key, text in self._before.items() if key.startswith(prefix)}
+        for key in taken:
+            del self._before[key]
+        return taken
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Nothing is remembered any more under these."""
+        if keys:
+            self._write(dict.fromkeys(keys))
 
     def opened(self) -> None:
         """All books are there: what is left of what was remembered belongs to none."""

@@ -79,14 +79,15 @@ class QueueConfig:
     or what comes of ``auto``. ``defaults``: checked values for keys that a job leaves out. ``handler``: argv with a
     ``Mark`` in it. ``runs``: ``handler: none`` is said, and what is dropped there runs, also where there was a
     handler before. ``ignore``: globs of names that are left alone; ``match``: of those that are data for its handler;
-    none: all. ``probe``: the name of the one that lets its jobs start. ``windows``: while one of
-    them is open its jobs may start; without one, always.
+    none: all. ``share``: between its users, ``fair`` or ``fifo``. ``probe``: the name of the one that lets its jobs
+    start. ``windows``: while one of them is open its jobs may start; without one, always.
     """
 
     name: str
     limit: int | None = None
     auto: Adaptive | None = None
     user_limit: int | None = None
+    share: str = "fifo"
     rate: Rate | None = None
     breaker: Breaker | None = None
     machine: Machine | None = None
@@ -117,9 +118,11 @@ class QueueConfig:
 
 @dataclass(frozen=True, slots=True)
 class UserConfig:
-    """One user. ``limit``: jobs of that user that run at once, over all queues; None: what holds for all users."""
+    """One user. ``limit``: jobs of that user that run at once, over all queues; None: what holds for all users.
+    ``weight``: of what the user gets where a queue is shared fairly."""
 
     limit: int | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,12 @@ class Config:
                 if user.limit is not None and (uid := _uid(name, uids)) is not None
             },
             {queue.name: queue.user_limit for queue in queues if queue.user_limit is not None},
+            frozenset(queue.name for queue in queues if queue.share == "fair"),
+            {
+                uid: user.weight
+                for name, user in self.users.items()
+                if user.weight != 1.0 and (uid := _uid(name, uids)) is not None
+            },
         )
 
     def strangers(self, uids: Mapping[str, int | None]) -> list[str]:

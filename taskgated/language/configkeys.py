@@ -91,6 +91,7 @@ QUEUE = keys_of(
     QueueConfig,
     Key("limit", LIMIT, "how many of its jobs may run at once, or auto", "as many as there are workers"),
     Key("user_limit", integer(1, 100_000), "how many of those may be of one user", "no bound"),
+    Key("share", choice("fifo", "fair"), "which goes first: the earlier job, or that of the user who has used less"),
     Key("rate", RATE, "how many of its jobs may start within a time", "none: as many as there are"),
     Key("windows", windows, "when its jobs may start: while one of these windows is open", "always"),
     Key("breaker", BREAKER, "failures that close it for a while", "none: it is not closed"),
@@ -112,6 +113,7 @@ QUEUE = keys_of(
 USER = keys_of(
     UserConfig,
     Key("limit", integer(1, 100_000), "how many of that user's jobs may run at once", "user_limit"),
+    Key("weight", integer(1, 1000), "how much that user gets, beside others with 1, where a queue is shared fairly"),
 )
 
 _limit = or_word("none", integer(1, 100_000), None)

@@ -1,0 +1,189 @@
+"""Queues that are shared fairly between their users."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from math import exp2
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskgated.core.attempts import Start
+from taskgated.core.capacity import Policy
+from taskgated.core.fair import HALF_LIFE, SECOND, Fair
+from taskgated.core.gate import Action, Fetch, Gate
+from taskgated.core.job import Job, Outcome, Result, Spec
+from taskgated.core.order import Lane, Rank
+from taskgated.core.state import State
+
+
+def job(id: int, owner: int, queue: str = "q") -> Job:
+    return Job(id, queue, 50, State.QUEUED, Spec(queue=queue), owner, turn=id)
+
+
+def over(job: Job, seconds: float) -> Outcome:
+    return Outcome(job.id, 1, Result.SUCCEEDED, started=0, finished=int(seconds * SECOND))
+
+
+class Scene:
+    """A gate with some workers, and jobs that take as long as they are said to; ``now``: the time, microseconds."""
+
+    def __init__(self, jobs: list[Job], policy: Policy, seconds: dict[int, float] | None = None) -> None:
+        self.now = 0
+        self.gate = Gate(policy, {}, lambda: 0.5, uptime=lambda: self.now)
+        self.left = {job.id: job for job in jobs}
+        self.running: list[tuple[int, str, Job]] = []
+        self.started: list[Job] = []
+        self.took: Counter[int] = Counter()
+        self.seconds = seconds or {}
+        heads: dict[Lane, Rank] = {}
+        for one in jobs:
+            heads[one.lane] = min(one.rank, heads.get(one.lane, one.rank))
+        self.do(self.gate.look_again(heads))
+        for worker in range(policy.workers):
+            self.do(self.gate.worker_idle(f"w{worker}"))
+
+    def do(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Fetch(wanted, known, most):
+                    ranked = sorted((j for j in self.left.values() if j.id not in known), key=lambda j: j.rank)
+                    mine = {lane: [j for j in ranked if j.lane == lane] for lane in wanted}
+                    first = [j for lane, number in wanted.items() for j in mine[lane][:number]]
+                    found = sorted(first, key=lambda j: j.rank)[:most]
+                    rest = {lane: [j.rank for j in jobs if j not in found] for lane, jobs in mine.items()}
+                    self.do(self.gate.fetched(found, {lane: ranks[0] for lane, ranks in rest.items() if ranks}))
+                case Start(new, worker):
+                    del self.left[new.id]
+                    self.started.append(new)
+                    takes = int(self.seconds.get(new.owner, 1.0) * SECOND)
+                    self.running.append((self.now + takes, worker, new))
+                    self.gate.attempts.started(new.id)
+        self.gate.sanity_check()
+
+    def step(self) -> None:
+        """The next job ends."""
+        self.running.sort(key=lambda entry: entry[0])
+        self.now, worker, done = self.running.pop(0)
+        seconds = self.seconds.get(done.owner, 1.0)
+        self.took[done.owner] += int(seconds * 1000)
+        self.do(self.gate.ended(over(done, seconds), worker))
+        self.do(self.gate.worker_idle(worker))
+
+    def run(self) -> list[int]:
+        """Whose jobs started, in order."""
+        while self.running:
+            self.step()
+        assert not self.left, "some never start"
+        return [one.owner for one in self.started]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.sampled_from([1.0, 2.0, 3.0]), min_size=2, max_size=5),
+    st.integers(1, 3),
+    st.integers(1, 6),
+    st.randoms(use_true_random=False),
+)
+def test_users_get_their_shares_whoever_came_first(
+    weights: list[float], workers: int, ready: int, random: object
+) -> None:
+    """As long as each of them has jobs that wait, no user is ahead of another by more than what is under way."""
+    owners = [owner for owner in range(len(weights)) for _ in range(12)]
+    random.shuffle(owners)  # type: ignore[attr-defined]
+    policy = Policy(workers, ready, fair=frozenset({"q"}), weights=dict(enumerate(weights)))
+    order = Scene([job(id_, owner) for id_, owner in enumerate(owners, 1)], policy).run()
+    counts: Counter[int] = Counter()
+    for owner in order:
+        counts[owner] += 1
+        if max(counts.values()) >= 12:
+            break
+        shares = [counts[one] / weight for one, weight in enumerate(weights)]
+        assert max(shares) - min(shares) <= (1 + workers) / min(weights), "shares of time"
+
+
+@pytest.mark.parametrize("ready", [1, 4, 16])
+def test_a_share_is_of_time_not_of_starts(ready: int) -> None:
+    jobs = [job(id_, 1) for id_ in range(1, 101)] + [job(id_, 2) for id_ in range(101, 1101)]
+    scene = Scene(jobs, Policy(2, ready, fair=frozenset({"q"})), {1: 20.0, 2: 2.0})
+    while len(scene.started) < 400:
+        scene.step()
+    assert 0.8 < scene.took[1] / scene.took[2] < 1.25
+
+
+def test_one_who_comes_later_goes_before_those_who_have_used_much() -> None:
+    scene = Scene([job(id_, 1) for id_ in range(1, 200)], Policy(1, 8, fair=frozenset({"q"})))
+    for _ in range(50):
+        scene.step()
+    new = job(1000, 2)
+    scene.left[1000] = new
+    scene.do(scene.gate.queued(new.lane, new.rank))
+    scene.step()
+    assert scene.started[-1].owner == 2
+
+
+def test_between_queues_each_job_has_its_own_turn() -> None:
+    """A fair queue takes nothing from others by what its users have used."""
+    jobs = [job(1, 1), job(2, 1), job(3, 1), job(4, 1), job(5, 9, "other"), job(6, 2), job(7, 9, "other")]
+    order = Scene(jobs, Policy(1, 4, fair=frozenset({"q"}))).run()
+    assert order.index(9) < order.index(2), "it came before that"
+
+
+class TestUse:
+    def fair(self, **policy: object) -> Fair:
+        self.now = 0
+        return Fair(Policy(1, 1, fair=frozenset({"q"}), **policy), lambda: self.now)  # type: ignore[arg-type]
+
+    def test_it_halves_with_each_half_life(self) -> None:
+        fair = self.fair()
+        fair.begun(job(1, 1))
+        fair.ended(job(1, 1), over(job(1, 1), 100.0))
+        for halves in range(4):
+            self.now = halves * HALF_LIFE
+            assert fair.used(Lane("q", 1)) == pytest.approx(100.0 / 2**halves)
+
+    @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 3), st.floats(0.1, 10_000)), max_size=30))
+    def test_it_is_the_sum_of_what_decays(self, ends: list[tuple[int, int, float]]) -> None:
+        fair, used = self.fair(), Counter[int]()
+        for id_, (wait, owner, seconds) in enumerate(ends):
+            one = job(id_, owner)
+            fair.begun(one)
+            self.now += wait * HALF_LIFE // 10
+            for other in used:
+                used[other] *= exp2(-wait / 10)  # type: ignore[assignment]
+            fair.ended(one, over(one, seconds))
+            used[owner] += seconds  # type: ignore[assignment]
+        for owner in used:
+            assert fair.used(Lane("q", owner)) == pytest.approx(used[owner], rel=1e-6, abs=1e-6)
+
+    def test_one_that_never_ran_costs_nothing(self) -> None:
+        fair = self.fair()
+        fair.begun(job(1, 1))
+        fair.ended(job(1, 1), None)
+        assert fair.used(Lane("q", 1)) == pytest.approx(0.0, abs=1e-6)
+        fair.begun(job(2, 1, "other"))
+        assert fair.standing(Lane("other", 1)) == fair.standing(Lane("other", 2)) == 0.0
+
+    def test_a_weight_makes_use_count_less(self) -> None:
+        fair = self.fair(weights={1: 3.0})
+        for owner, seconds in ((1, 299.0), (2, 100.0)):
+            fair.begun(job(owner, owner))
+            fair.ended(job(owner, owner), over(job(owner, owner), seconds))
+        assert fair.standing(Lane("q", 1)) < fair.standing(Lane("q", 2))
+        fair.policy = replace(fair.policy, weights={})
+        assert fair.standing(Lane("q", 1)) > fair.standing(Lane("q", 2))
+
+    def test_it_is_remembered_as_long_as_it_counts(self) -> None:
+        fair = self.fair()
+        for owner, seconds in ((1, 1000.0), (2, 2.0)):
+            fair.begun(job(owner, owner))
+            fair.ended(job(owner, owner), over(job(owner, owner), seconds))
+        levels = {Lane("q", owner): level for owner in (1, 2) if (level := fair.level(Lane("q", owner))) is not None}
+        later = self.fair()
+        self.now = 2 * HALF_LIFE
+        gone = later.revived(levels | {Lane("other", 1): 9.0, Lane("q", 3): float("nan"), Lane("q", 4): 1e300})
+        assert gone == [Lane("q", 2), Lane("other", 1), Lane("q", 3)]
+        assert later.used(Lane("q", 1)) == pytest.approx(250.0)
+        assert later.used(Lane("q", 4)) == pytest.approx(7 * 86400), "nothing can have been used for longer"
