@@ -47,6 +47,7 @@ def _lines(reply: ShowReply) -> list[str]:
         ("started", moment(job["started"])),
         ("finished", moment(job["finished"])),
         ("due", moment(job["due"])),
+        ("deadline", _deadline(reply["spec"])),
         ("runs", _runs(reply)),
         ("output", output_removed(reply.get("output_removed"))),
         *_streams(reply),
@@ -83,6 +84,16 @@ def _array(job: ShownJob, spec: Mapping[str, object] | None) -> str | None:
         return str(array)
     bound = f", at most {element['at_most']} at once" if "at_most" in element else ""
     return f"{array}, index {element.get('index', 0)} of {counted(element['count'], 'job')}{bound}"
+
+
+def _deadline(spec: Mapping[str, object] | None) -> str | None:
+    """By when it has to be over, as it was said."""
+    deadline = (spec or {}).get("deadline")
+    if not isinstance(deadline, int | float):
+        return None
+    from taskgated.language.units import format_duration  # not for the help
+
+    return f"{format_duration(deadline)} after it was submitted"
 
 
 def _kept(reply: ShowReply) -> str | None:

@@ -63,6 +63,7 @@ def test_an_attempt_that_would_come_too_late_is_not_waited_for(gate: GateEnv) ->
     gate.drop("a.yaml", "name: a\ncommand: exit 3\ndeadline: 1h\nretry: {attempts: 9, delay: 2h, jitter: 0}\n")
     job = over(gate, "a")
     assert (job["state"], job["exit_code"], job["attempt"]) == ("failed", 3, 1)
+    assert "\n  deadline  1h after it was submitted\n" in gate.ctl("show", str(job["id"])).stdout.decode()
     assert job["reason"] == "not tried again: in 7200.0 s its deadline will have passed"
 
 
