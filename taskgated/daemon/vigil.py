@@ -1,12 +1,13 @@
 """Watching over the workers: which does not answer, and which attempt does not end when it should.
 
-A worker holds the deadlines of its attempt itself. One that is stopped, or stuck in exec(2) because the file system
-of the program hangs, holds none. So each is asked for a sign of life now and then, and the deadlines are kept here as
-well, with a margin.
+A worker keeps the times of its attempt itself. One that is stopped, or stuck in exec(2) because the file system of
+the program hangs, keeps none. So each is asked for a sign of life now and then, and the times are kept here as well,
+with a margin.
 
 A busy worker is never given up only because it is silent: it may be slow, as its disk is. It is named, and given up
-when its attempt had to be over by now: at its timeout, or because it is cancelled or stopped. An idle one has nothing
-to lose. The attempt counts against every limit until nothing of it is left, as with every worker that is gone.
+when its attempt had to be over by now: at its timeout, at the deadline of its job, or because it is cancelled or
+stopped. An idle one has nothing to lose. The attempt counts against every limit until nothing of it is left, as with
+every worker that is gone.
 
 Time is what the daemon has lived through: a look counts for no more than its interval. When everything was stopped or
 the host was suspended, nobody is late by that.
@@ -31,7 +32,7 @@ from taskgated.protocol.messages import Identity
 PATIENCE = 30.0
 """Seconds without a sign of life after which a worker counts as silent."""
 MARGIN = 30.0
-"""Seconds beyond its deadline after which an attempt counts as one that does not end."""
+"""Seconds beyond its time after which an attempt counts as one that does not end."""
 
 
 @dataclass(slots=True)

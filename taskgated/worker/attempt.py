@@ -1,6 +1,6 @@
 """Running one attempt: from its start, which is told of in ``start``, to an outcome, with nothing left of it.
 
-An ``Attempt`` never waits. Its worker polls: ``output_fd`` for reading, SIGCHLD, and ``deadline``; after
+An ``Attempt`` never waits. Its worker polls: ``output_fd`` for reading, SIGCHLD, and ``look_at``; after
 each wake-up it calls ``advance`` until that returns the outcome. Its processes are looked after by ``running``.
 """
 
@@ -51,9 +51,9 @@ class Attempt:
     # -- running
 
     @property
-    def deadline(self) -> float:
+    def look_at(self) -> float:
         """When ``advance`` has to be called at the latest, in monotonic seconds; infinity if never."""
-        return self._running.deadline
+        return self._running.look_at
 
     def read(self) -> int:
         """Take some output that is there; returns how many bytes."""

@@ -121,8 +121,8 @@ class Prober:
         for fd in (self._wakeup, self._server.fileno(), out.fd, err.fd):
             poll.register(fd, select.POLLIN)
         while not running.advance():
-            left = min(LONGEST_SLEEP, max(0.0, running.deadline - time.monotonic()))
-            for fd, _ in poll.poll(None if running.deadline == math.inf else math.ceil(left * 1000)):
+            left = min(LONGEST_SLEEP, max(0.0, running.look_at - time.monotonic()))
+            for fd, _ in poll.poll(None if running.look_at == math.inf else math.ceil(left * 1000)):
                 if fd == self._wakeup:
                     kernel.clear_wakeup(fd)
                 elif fd == self._server.fileno():

@@ -1,6 +1,6 @@
 """What was started, and all that it forks: ended when its time is up, and watched until nothing of it is left.
 
-A ``Running`` never waits. Its worker polls for SIGCHLD and ``deadline``; after each wake-up it calls ``advance``
+A ``Running`` never waits. Its worker polls for SIGCHLD and ``look_at``; after each wake-up it calls ``advance``
 until that says that all is over.
 
 The worker is a subreaper and runs one thing at a time. So whatever that forks stays a descendant of the worker, also
@@ -63,7 +63,7 @@ class Running:
         self._end_as = Result.TIMED_OUT
 
     @property
-    def deadline(self) -> float:
+    def look_at(self) -> float:
         """When ``advance`` has to be called at the latest, in monotonic seconds; infinity if never. What ``end_by``
         said comes earlier by that clock when the host is suspended, see ``host/alarm.py``."""
         due = min(self._warn_at, self._term_at, self._part_at, self._kill_at)

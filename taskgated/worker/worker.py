@@ -120,7 +120,7 @@ class Worker:
         if self._waiting is not None:
             due = min(due, self._waiting.until)
         if self._attempt is not None:
-            due = min(due, self._attempt.deadline)
+            due = min(due, self._attempt.look_at)
         left = min(LONGEST_SLEEP, max(0.0, due - time.monotonic()))
         timeout = None if due == inf else math.ceil(left * 1000)
         talk = False
