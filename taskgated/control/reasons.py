@@ -23,6 +23,7 @@ from taskgated.core.reasons import (
     NotDue,
     NothingRecorded,
     NotItsTurn,
+    NotThere,
     NoWorker,
     OutsideWindows,
     Paused,
@@ -95,6 +96,10 @@ def worded(reason: Reason) -> str:
             has = "has" if allowed == 1 else "have"
             text = f"{counted(allowed, 'job')} of queue {queue} {has} just started"
             return f"{text}: how the machine bears that is looked at before the next"
+        case NotThere(words, None):
+            return "what it requires has not been looked for yet"
+        case NotThere(words, age):
+            return f"what it requires is not there{f': {words}' if words else ''} ({age} s ago)"
         case AllBusy(running, limit):
             run = "runs" if running == 1 else "run"
             return f"{counted(running, 'job')} of at most {limit} {run}, over all queues"
@@ -191,6 +196,10 @@ ADVICE: dict[Kind, tuple[str, str]] = {
     Kind.WINDOW: (
         "Its queue is closed at this time of day, or on this day.",
         "Wait; opens says when it may start. Or change the windows of its queue.",
+    ),
+    Kind.REQUIRES: (
+        "What its requires looks for was not there at the last look.",
+        "Wait; it is looked again by itself. words has what the command said.",
     ),
     Kind.WORKERS: (
         "Another job may run, and no worker process is there for it.",

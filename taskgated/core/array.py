@@ -65,14 +65,20 @@ class Array:
         """The job at that place, counted from 0."""
         element = self.element(place)
         values = values_of(element)
-        command = template.command
-        if isinstance(command, str):
-            command = fill(command, values)
-        elif command is not None:
-            command = tuple(fill(argument, values) for argument in command)
+        command = None if template.command is None else _filled(template.command, values)
         name = without_controls(fill(template.name, values))[:LONGEST_NAME]
         env = {variable: fill(value, values) for variable, value in template.env.items()}
-        return replace(template, command=command, name=name, env=env, cwd=fill(template.cwd, values), array=element)
+        requires = template.requires
+        if requires is not None:
+            requires = replace(requires, command=_filled(requires.command, values))
+        cwd = fill(template.cwd, values)
+        return replace(template, command=command, name=name, env=env, cwd=cwd, array=element, requires=requires)
+
+
+def _filled(command: tuple[str, ...] | str, values: Mapping[str, str]) -> tuple[str, ...] | str:
+    if isinstance(command, str):
+        return fill(command, values)
+    return tuple(fill(argument, values) for argument in command)
 
 
 def texts(template: Spec) -> Iterator[tuple[str, str]]:
@@ -81,6 +87,10 @@ def texts(template: Spec) -> Iterator[tuple[str, str]]:
         yield "an argument", argument
     for variable, value in template.env.items():
         yield f"the variable {variable}", value
+    if template.requires is not None:
+        command = template.requires.command
+        for argument in (command,) if isinstance(command, str) else command:
+            yield "an argument of requires", argument
     yield "cwd", template.cwd
     yield "name", template.name
 

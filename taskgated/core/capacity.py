@@ -24,6 +24,7 @@ from taskgated.core.reasons import (
     Draining,
     Held,
     NotDue,
+    NotThere,
     NoWorker,
     QueueFull,
     Reason,
@@ -232,7 +233,9 @@ def reasons(job: Job, now: Situation) -> tuple[Reason, ...]:
 def _reasons(job: Job, now: Situation) -> Iterator[Reason]:
     if job.state is State.HELD:
         yield Held()
-    if job.due is not None:
+    if job.due is not None and job.due_clock is Clock.LOOK:
+        yield NotThere()
+    elif job.due is not None:
         left = job.due - (now.wall if job.due_clock is Clock.WALL else now.steady)
         if left > 0:
             yield NotDue(left)

@@ -58,6 +58,8 @@ class Clock(enum.StrEnum):
 
     WALL = "wall"
     STEADY = "steady"
+    LOOK = "look"
+    """The steady one; not the job is due then, but the next look whether what it requires is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,16 @@ class Element:
 
 
 @dataclass(frozen=True, slots=True)
+class Requires:
+    """A probe of one job's own: its ``command``, argv or text for the job's shell, exits with 0 when what the job
+    requires is there. ``every``: seconds from one look to the next, ``timeout``: of one look."""
+
+    command: tuple[str, ...] | str = ()
+    every: float = 60.0
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """What to run and how. Exactly one of ``command`` and ``script`` is set.
 
@@ -137,6 +149,7 @@ class Spec:
     as the job is not over. ``not_before``: microseconds since the epoch. ``deadline``: seconds from its submission in
     which the job has to be over, all its attempts with it; ``timeout``: of each attempt. ``dialect``: the directives
     that the script has, and so the variables that it finds; ``notes``: what of them was passed over, in words.
+    ``requires``: what has to be there before an attempt starts.
     """
 
     command: tuple[str, ...] | str | None = None
@@ -167,6 +180,7 @@ class Spec:
     stderr: Stream | None = None
     tty: bool = False
     array: Element = Element()
+    requires: Requires | None = None
 
     def to_json(self) -> dict[str, object]:
         """Only what differs from the defaults, as JSON's types; ``from_json`` is the inverse. So a worker of an

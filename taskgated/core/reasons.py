@@ -189,6 +189,16 @@ class OutsideWindows:
 
 
 @dataclass(frozen=True, slots=True)
+class NotThere:
+    """What it requires was not there when it was looked last. ``words``: what the look has said of that; ``age``:
+    seconds since then; None: it was not looked yet, or so long ago that it is not known here."""
+
+    kind: ClassVar[Kind] = Kind.REQUIRES
+    words: str = ""
+    age: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AllBusy:
     """As many jobs run as may run in all."""
 
@@ -297,6 +307,7 @@ DoorReason = (
 Reason = (
     Held
     | NotDue
+    | NotThere
     | QueueFull
     | ArrayFull
     | UserFull

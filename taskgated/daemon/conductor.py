@@ -52,8 +52,8 @@ class Conductor:
     """It tells ``over`` the id of each job that is over, ``let_go`` the claimed files that no job works on any more,
     and whether one of these jobs did not succeed, ``progressed`` that jobs came, started or ended, ``handed`` which
     worker was handed the attempt of which job, ``untold`` of a worker that cannot be handed its attempt and how that
-    has ended so, and ``broken`` why the store is of no use any more. ``given`` is called with the highest id of new
-    jobs."""
+    ended, ``next_look`` when it is time for one (steady), and ``broken`` why the store is of no use any more.
+    ``given`` is called with the highest id of new jobs."""
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class Conductor:
         self.progressed = Listeners[()]()
         self.broken = Listeners[str]()
         self.untold = Listeners[Worker, Outcome]()
+        self.next_look = Listeners[int | None]()
         self.handed = Listeners[Worker, Job]()
         self._given = given
         self._condemned: set[int] = set()  # that were over already
@@ -215,7 +216,7 @@ class Conductor:
             return
         try:
             log = outputs.path(self._layout.log, job.id, job.attempt)
-            self._roster.run(worker, job, log, self._source(job), self._ledger.looked_for(job.queue))
+            self._roster.run(worker, job, log, self.source(job), self._ledger.looked_for(job.queue))
         except MessageTooLong as error:  # it has failed, as if the worker had found that it cannot run
             now, text = wall(), f"{NEVER_RAN}be handed to a worker: {error}"
             outcome = Outcome(job.id, job.attempt, Result.FAILED, started=now, finished=now, message=text)
@@ -224,7 +225,7 @@ class Conductor:
             self.handed.tell(worker, job)
         self._job_event(Event.JOB_STARTED, job, f"started on worker {worker.identity.process.pid}")
 
-    def _source(self, job: Job) -> str:
+    def source(self, job: Job) -> str:
         """The path at which its file lay; "" if nobody knows."""
         if job.nested is None or not job.source:
             return ""
@@ -340,8 +341,8 @@ class Conductor:
         self._store.submit(lambda store: store.wake(now), self._woken)
 
     def _woken(self, answer: Answer[Woken]) -> None:
-        if answer.error is not None:
-            text = f"jobs whose time has come cannot be looked for: {answer.error}"
+        if (error := answer.error) is not None:
+            text = f"jobs whose time has come cannot be looked for: {error}"
             self._journal.event(Event.INTERNAL_ERROR, text, Priority.ERROR)
             self.wake_at(WALL_CHECK)
             return
@@ -357,6 +358,7 @@ class Conductor:
             self._progress()
         for lane, rank in woken.best.items():
             self.do(self._gate.queued(lane, rank))
+        self.next_look.tell(woken.next_look)
         if woken.next_steady is not None:
             self.wake_at(min(WALL_CHECK, (woken.next_steady - self._steady()) / MICROSECONDS))
         if woken.next_wall is not None:

@@ -37,6 +37,7 @@ from taskgated.daemon.ordering import Ordering
 from taskgated.daemon.outputbound import OutputBound
 from taskgated.daemon.overrides import Overrides
 from taskgated.daemon.reload import Reload
+from taskgated.daemon.requirements import Requirements
 from taskgated.daemon.retention import Retention
 from taskgated.daemon.roster import Roster
 from taskgated.daemon.sink import Sink
@@ -162,6 +163,9 @@ class Daemon:
             self._reader,
             self._journal,
         )
+        self._requirements = Requirements(
+            self._loop, self._gate, self._store, self._conductor, self._doorway.looks, self._steady
+        )
         self._in_force.changed.add(lambda new: self._workforce.want(new.workers))
         self._in_force.changed.add(lambda new: self._conductor.do(self._gate.reload(self._limits.policy(new))))
         self._limits.changed.add(lambda policy: self._conductor.do(self._gate.reload(policy)))
@@ -237,6 +241,7 @@ class Daemon:
                 lambda: self._vigil.problems,
                 lambda: self._doors.problems,
                 lambda: self._doorway.probes.problems,
+                lambda: self._requirements.problems,
                 lambda: _said(self._outputs.trouble),  # the workers write there, too; what the daemon does goes on
                 lambda: descriptors.problems,
                 lambda: _said(self._in_force.problem),
@@ -300,6 +305,7 @@ class Daemon:
                 self._doorway.keeper,
                 self._doorway.adaptives,
                 self._doorway.probes.shown,
+                self._requirements.reason,
                 self._steady,
                 self._vigil.unkillable,
             ),

@@ -8,7 +8,7 @@ from taskgated.control.needs import Busy, Probe
 from taskgated.core.capacity import reasons
 from taskgated.core.gate import Gate
 from taskgated.core.job import Job
-from taskgated.core.reasons import JustStarted, MachineUnread, ProbeUnasked, QueueFull, Reason
+from taskgated.core.reasons import JustStarted, MachineUnread, NotThere, ProbeUnasked, QueueFull, Reason
 from taskgated.daemon.adaptives import Adaptives
 from taskgated.daemon.doorkeeper import Doorkeeper
 from taskgated.daemon.roster import Roster
@@ -16,7 +16,8 @@ from taskgated.host.clock import wall
 
 
 class Survey:
-    """``clock``: the steady one, in microseconds. ``unkillable``: what there is to say of a job that does not end."""
+    """``clock``: the steady one, in microseconds. ``unkillable``: what there is to say of a job that does not end.
+    ``not_there``: why one waits that requires something."""
 
     def __init__(
         self,
@@ -25,6 +26,7 @@ class Survey:
         doorkeeper: Doorkeeper,
         adaptives: Adaptives,
         probes: Callable[[], Sequence[Probe]],
+        not_there: Callable[[int], NotThere],
         clock: Callable[[], int],
         unkillable: Callable[[int], str],
     ) -> None:
@@ -33,6 +35,7 @@ class Survey:
         self._doorkeeper = doorkeeper
         self._adaptives = adaptives
         self.probes = probes
+        self._not_there = not_there
         self._steady = clock
         self._unkillable = unkillable
 
@@ -64,7 +67,8 @@ class Survey:
 
     def reasons(self, job: Job) -> Sequence[Reason]:
         self._doorkeeper.look()  # what the doors say is of now
-        return reasons(job, self._gate.situation(self._steady(), wall()))
+        found = reasons(job, self._gate.situation(self._steady(), wall()))
+        return [self._not_there(job.id) if isinstance(one, NotThere) else one for one in found]
 
 
 def _passing(reason: Reason) -> bool:

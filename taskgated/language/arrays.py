@@ -140,7 +140,8 @@ def check_text(spec: Spec, made: Array) -> str:
     # A file has thousands of arrays, of a million jobs each: a range is not gone through.
     highest = made.indices[-1] if isinstance(made.indices, range) else max(made.indices)
     grows = {"line": longest - len("{line}"), "index": len(str(highest)) - len("{index}")}
-    if isinstance(spec.command, str) and made.lines and "line" in placeholders(spec.command):
+    shells = [spec.command, *([spec.requires.command] if spec.requires is not None else [])]
+    if made.lines and any(isinstance(text, str) and "line" in placeholders(text) for text in shells):
         return 'in a text for the shell write "$TASKGATE_ARRAY_LINE" for {line}: the line is not quoted there'
     for what, text in texts(spec):
         found = placeholders(text)

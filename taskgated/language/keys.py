@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskgated.core import plain
 from taskgated.core.fixed import HIGHEST_PRIORITY
-from taskgated.core.job import Interrupted, Output, Receiver, Retry, Signal, Spec, Warn
+from taskgated.core.job import Interrupted, Output, Receiver, Requires, Retry, Signal, Spec, Warn
 from taskgated.language import streamtypes
 from taskgated.language.arrays import array
 from taskgated.language.declare import Key, Values, below, keys_of, section
@@ -12,6 +12,7 @@ from taskgated.language.endings import endings
 from taskgated.language.types import (
     LONGEST_PATH,
     argv,
+    at_least,
     boolean,
     choice,
     command,
@@ -62,6 +63,13 @@ WARN = keys_of(
     Key("signal", choice(*Signal), "which signal"),
     Key("before", duration, "how long before; 0s: no signal"),
     Key("to", choice(*Receiver), "what gets it: the main process, or all of its process group"),
+)
+
+REQUIRES = keys_of(
+    Requires,
+    Key("command", command, "a list: program and arguments, no shell; or text for the job's shell", ""),
+    Key("every", at_least(1, duration), "how long after a look that says no it is looked again"),
+    Key("timeout", positive(duration), "how long a look may take"),
 )
 
 NOT_DEFAULTS = ("command", "script", "queue", "name", "array")
@@ -145,6 +153,12 @@ JOB = keys_of(
         "many jobs of this one, each with an index of its own; {index} in command, name, env, cwd and paths",
         "",
     ),
+    Key(
+        "requires",
+        or_word("none", section(REQUIRES, "command", instead="write {command: VALUE}"), None),
+        "a command that exits with 0 when what the job needs is there; until then the job waits, and holds nothing",
+        "none",
+    ),
 )
 
 LATER = ("after", "key", "on_conflict", "tokens", "locks", "limits")
@@ -181,4 +195,6 @@ def build(values: Values) -> Spec:
     if isinstance(delay, float) and delay > _USUAL.max_delay and "max_delay" not in retry:
         # A delay that is longer than the longest by default is what is meant, and not cut.
         values = {**values, "retry": {**retry, "max_delay": delay}}
+    if requires := below(values, "requires"):
+        values = {**values, "requires": plain.make(Requires, requires)}
     return plain.make(Spec, values)

@@ -35,6 +35,7 @@ from taskgated.store.arrays import Group, Swept
 from taskgated.store.byhand import ByHand, Standing
 from taskgated.store.memory import Remembered, Remembering
 from taskgated.store.overrides import Overridden, Overriding
+from taskgated.store.requirements import Looked, Looking
 from taskgated.store.turns import Next, Reorder
 from taskgated.store.waking import Woken, ends
 
@@ -72,6 +73,8 @@ class Addition:
             due, due_clock = spec.not_before, Clock.WALL
         elif spec.delay > 0:
             due = steady + int(spec.delay * MICROSECONDS)
+        elif spec.requires is not None:
+            due, due_clock = steady, Clock.LOOK
         expires, deadline = ends(spec, steady)
         return Job(
             id=0,
@@ -236,7 +239,7 @@ class Details:
     output_removed: int | None = None
 
 
-class Questions(Next, Standing, Overridden, Remembered, Protocol):
+class Questions(Next, Looking, Standing, Overridden, Remembered, Protocol):
     """What can be asked of a store. Nothing here changes anything, or waits for what changes something elsewhere: a
     view that is opened for reading alone has these, and no more. It sees what was committed.
 
@@ -311,7 +314,7 @@ class Questions(Next, Standing, Overridden, Remembered, Protocol):
         """Nothing is asked any more."""
 
 
-class Store(Questions, Reorder, ByHand, Overriding, Remembering, Protocol):
+class Store(Questions, Looked, Reorder, ByHand, Overriding, Remembering, Protocol):
     """One database, to be changed. Every verb here writes; it belongs into a group."""
 
     clock: Steady

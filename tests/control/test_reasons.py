@@ -30,6 +30,7 @@ from taskgated.core.reasons import (
     NotDue,
     NothingRecorded,
     NotItsTurn,
+    NotThere,
     NoWorker,
     OutsideWindows,
     Paused,
@@ -83,6 +84,9 @@ def sample(cls: type[Any]) -> Any:
             "queue etl is closed, as its jobs failed (5 in a row close it); one is tried in 61.0 s",
         ),
         (CanaryFirst("etl", 7), "breaker", "the jobs of queue etl failed; job 7 is tried first"),
+        (NotThere(), "requires", "what it requires has not been looked for yet"),
+        (NotThere("no such file", 3), "requires", "what it requires is not there: no such file (3 s ago)"),
+        (NotThere("", 3), "requires", "what it requires is not there (3 s ago)"),
         (ProbeUnasked("p", ""), "probe", "probe p has not answered yet"),
         (
             ProbeUnasked("p", "7 (it waits)"),

@@ -15,6 +15,7 @@ import pytest
 from taskgated.host import processes
 from tests.env.gate import GateEnv
 from tests.env.hung_mount import hung_mount
+from tests.env.processes import named
 from tests.env.until import until
 
 MakeGate = Callable[..., GateEnv]
@@ -74,8 +75,7 @@ def over(gate: GateEnv, name: str) -> None:
 
 def probers(gate: GateEnv) -> list[int]:
     assert gate.process is not None
-    family = processes.descendants([gate.process.pid])
-    return [p.pid for p in family if Path(f"/proc/{p.pid}/comm").read_text() == "taskgate-prober\n"]
+    return named(gate.process.pid, "taskgate-prober")
 
 
 def test_a_job_waits_while_its_probe_says_closed_and_says_so(make_gate: MakeGate) -> None:

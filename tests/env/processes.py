@@ -38,3 +38,16 @@ def identity(pid: int) -> Process:
     entry = processes.look(pid)
     assert entry is not None
     return entry.process
+
+
+def named(root: int, name: str) -> list[int]:
+    """The pids of what lives of the descendants of a process and has that name (``comm``, proc_pid_comm(5))."""
+    found = []
+    for pid, _ in processes.descendants([root]):
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+                if file.read().rstrip("\n") == name:
+                    found.append(pid)
+        except OSError:  # gone
+            continue
+    return found

@@ -16,7 +16,8 @@ from tests.env.jobfile import FULL, read, refused, round_trips
 
 KNOWN = (
     "known: array, command, cwd, deadline, delay, env, expires, interrupted, kill_after, linger, name, not_before, "
-    "output, priority, queue, retry, script, shell, stderr, stdin, stdout, success_exit_codes, timeout, tty, warn"
+    "output, priority, queue, requires, retry, script, shell, stderr, stdin, stdout, success_exit_codes, timeout, "
+    "tty, warn"
 )
 LINE = "a list of arguments, or text for /bin/sh -c"
 
@@ -200,6 +201,14 @@ REFUSALS: list[tuple[str, str]] = [
     (f"command: {'é' * 65_536}\n", "x.yaml:1:10: command: longer than 131071 bytes: no program can be given that"),
     (f"command: x\nenv: {{A: {'x' * 131_072}}}\n",
      "x.yaml:2:10: A: longer than 131071 bytes: no program can be given that"),
+    ("command: x\nrequires: test -e /x\n",
+     "x.yaml:2:11: expected a mapping of keys to values, not text (write {command: test -e /x})"),
+    ("command: x\nrequires: {every: 1s}\n", "x.yaml:2:11: 'command' is missing"),
+    ("command: x\nrequires: {command: []}\n", "x.yaml:2:21: command: is empty"),
+    ("command: x\nrequires: {command: [y], every: 10ms}\n", "x.yaml:2:33: every: must be at least 1s"),
+    ("command: x\nrequires: {command: [y], timeout: 0}\n", "x.yaml:2:35: timeout: must be more than nothing"),
+    ("command: x\nname: n\narray: {to: 2}\nrequires: {command: [y, '{line}']}\n",
+     "x.yaml:3:8: array: {line} stands for nothing: its array has no lines; write {{line}} for just that"),
     *((f"command: x\n{key}: 1\n", f"x.yaml:2:1: the key '{key}' is not supported by this version") for key in LATER),
 ]  # fmt: skip
 

@@ -72,6 +72,10 @@ JOB: Mapping[str, tuple[str, ...]] = {
     "stderr.path": PATHS,
     "stderr.mode": ("append", "truncate", "a"),
     "tty": BOOLEANS,
+    "requires": ("{command: [test, -e, /x]}", "{command: 'test -e /x', every: 5s}", "none", "{}", "test -e /x"),
+    "requires.command": ("[test, -e, '/x/{index}']", "test -e /x", "[]"),
+    "requires.every": DURATIONS,
+    "requires.timeout": DURATIONS,
     "array": (
         "{from: 1, to: 100, step: 7, at_most: 10}", "[3, 1, 2]", "[1, 1]", "{to: 1000000}", "{to: 1000001}",
         "{from: 2, to: 1}", "{values: [5, 7], at_most: 1}", '{lines: "a\\nb c\\n\\n"}', "{lines: /x/list}",

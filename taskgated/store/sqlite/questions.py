@@ -22,6 +22,7 @@ from taskgated.store.contract import (
     Page,
     Record,
 )
+from taskgated.store.requirements import Due
 from taskgated.store.sqlite import database
 from taskgated.store.sqlite.clocks import Clocks
 from taskgated.store.sqlite.next import fetch
@@ -67,6 +68,12 @@ class SqliteQuestions:
 
     def lanes(self) -> Mapping[Lane, Rank]:
         return earliest(self._sql.each("lanes"))
+
+    def looks(self, known: Collection[int], limit: int) -> Due:
+        steady = self.clock.now()
+        rows = self._sql.rows("looks", steady=steady, known=json.dumps(list(known)), limit=limit)
+        following = moment(self._sql.only("next_look", after=steady)[0])
+        return Due([job_or_part(row, State.QUEUED) for row in rows], following)
 
     def before_it(self, job: int) -> int:
         row = self._sql.one("rank", id=job)

@@ -73,7 +73,7 @@ def job_of(row: Sequence[object]) -> Job:
         values["source"] = to_text(values["source"])
         values["parked"] = bool(values["parked"])
         values["nested"] = None if values["nested"] is None else bool(values["nested"])
-        values["due_clock"] = Clock(values["due_clock"] or Clock.STEADY)
+        values["due_clock"] = _clock(values["due"], values["due_clock"])
         return Job(**values)
     except (ValueError, RecursionError) as error:
         raise UnreadableRow(values["id"], str(error)) from None
@@ -117,6 +117,17 @@ def earliest(rows: Iterable[Sequence[object]]) -> dict[Lane, Rank]:
             rank = rank_of(row)
             found[lane] = min(rank, found.get(lane, rank))
     return found
+
+
+def _clock(due: int | None, word: str | None) -> Clock:
+    if word is None:
+        return Clock.STEADY if due is None else Clock.LOOK
+    return Clock(word)
+
+
+def clock_word(job: Job) -> str | None:
+    """How the clock stands in the row of a job. The first version has allowed these words, or none."""
+    return None if job.due is None or job.due_clock is Clock.LOOK else job.due_clock
 
 
 def _id(row: Sequence[object]) -> int:

@@ -25,7 +25,7 @@ from taskgated.store.contract import Added, Addition, Ended
 from taskgated.store.sqlite import database
 from taskgated.store.sqlite.byhand import SqliteByHand
 from taskgated.store.sqlite.order import Order
-from taskgated.store.sqlite.rows import earliest, moment, text_or_none
+from taskgated.store.sqlite.rows import clock_word, earliest, moment, text_or_none
 from taskgated.store.sqlite.statements import Row
 from taskgated.store.turns import REORDERED
 from taskgated.store.waking import Woken
@@ -155,7 +155,7 @@ class SqliteStore(SqliteByHand):
             since=since,
             turn=job.turn,
             due=job.due,
-            due_clock=None if job.due is None else job.due_clock,
+            due_clock=clock_word(job),
             expires=job.expires,
             deadline=job.deadline,
             claim=job.claim,
@@ -313,12 +313,20 @@ class SqliteStore(SqliteByHand):
             if (kept := text_or_none(claim)) is not None:
                 let_go.append(kept)
         for clock, now in ((Clock.STEADY, steady), (Clock.WALL, wall)):
+            self._sql.run("come_to_look", clock=clock, now=now, steady=steady, limit=contract.WOKEN)
             come += self._sql.rows("come_due", clock=clock, now=now, limit=contract.WOKEN)
         next_steady = moment(self._sql.only("next_due", clock=Clock.STEADY)[0])
         next_wall = moment(self._sql.only("next_due", clock=Clock.WALL)[0])
         next_expiry = moment(self._sql.only("next_expiry")[0])
         soonest = min((t for t in (next_steady, next_expiry) if t is not None), default=None)
-        return Woken(earliest(come), expired, let_go, soonest, next_wall, late)
+        next_look = moment(self._sql.only("next_look", after=-1)[0])
+        return Woken(earliest(come), expired, let_go, soonest, next_wall, late, next_look)
+
+    def looked(self, job: int, again: float | None) -> None:
+        if again is None:
+            self._sql.run("looked", id=job, due=0, clock=Clock.STEADY)
+        else:
+            self._sql.run("looked", id=job, due=self.clock.now() + int(again * MICROSECONDS), clock=None)
 
     def forget_claims(self, claims: Sequence[str]) -> None:
         for claim in claims:

@@ -261,12 +261,41 @@ SELECT {rank} FROM jobs WHERE id = :id;
 -- A running job is to be cancelled.
 UPDATE jobs SET ending = 'cancel' WHERE id = :id AND state = 'running';
 
+-- name: come_to_look
+-- Jobs whose time has come, and which require something: it is time to look whether that is there. (Due at 0: it is.)
+UPDATE jobs SET due = :steady, due_clock = NULL
+WHERE id IN (
+    SELECT id FROM jobs INDEXED BY jobs_due
+    WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL AND due > 0 AND due <= :now
+      AND json_valid(spec) AND json_type(spec, '$.requires') IS NOT NULL
+    ORDER BY due LIMIT :limit
+);
+
+-- name: looks
+-- Jobs for which it is time to look.
+SELECT {job} FROM jobs INDEXED BY jobs_due
+WHERE state = 'queued' AND due_clock IS NULL AND due IS NOT NULL AND due <= :steady
+  AND id NOT IN (SELECT value FROM json_each(:known))
+ORDER BY due LIMIT :limit;
+
+-- name: next_look
+-- When it is time for the next look, of those later than that.
+SELECT min(due) FROM jobs INDEXED BY jobs_due
+WHERE state = 'queued' AND due_clock IS NULL AND due IS NOT NULL AND due > :after;
+
+-- name: looked
+-- It was looked whether what a job requires is there.
+UPDATE jobs SET due = :due, due_clock = :clock
+WHERE id = :id AND state = 'queued' AND due_clock IS NULL AND due IS NOT NULL;
+
 -- name: come_due
 -- Jobs whose time has come may run, so many of them at a time.
 UPDATE jobs SET due = NULL, due_clock = NULL
 WHERE id IN (
     SELECT id FROM jobs INDEXED BY jobs_due
-    WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL AND due <= :now ORDER BY due LIMIT :limit
+    WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL AND due <= :now
+      AND NOT (due > 0 AND json_valid(spec) AND json_type(spec, '$.requires') IS NOT NULL)
+    ORDER BY due LIMIT :limit
 )
 RETURNING {rank};
 
