@@ -5,6 +5,11 @@ forward or back, it is as `systemd-analyze calendar --iterations=` has it: a tim
 come on that day, and one that comes twice counts the first time alone. So an expression is a set of instants, of
 which ``following`` and ``latest`` are the neighbours of any other.
 
+In three things systemd (seen with 252 and 257) is not followed, as it goes by where its search begins, or against its
+own manual. Asked while clocks show a time for the second time, it counts that one as well. A step without an end that
+runs beyond the end of a year or into a change of the clock makes it pass over what else matches there: of
+`*-*-01,10/8` it leaves out 1 January. So does one of a fraction of a second at the end of a minute.
+
 Instants are microseconds since the epoch. Civil times are what a clock on the wall shows, as microseconds since
 1970-01-01 00:00 was shown. Every search ends, also for 30 February: no expression reaches beyond ``YEARS``.
 """

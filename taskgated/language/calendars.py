@@ -1,8 +1,9 @@
 """Calendar expressions as people write them (systemd.time(7), "Calendar Events"): reading them.
 
-All that `systemd-analyze calendar` takes is taken, in the same meaning, with two exceptions: the abbreviation of a
+All that `systemd-analyze calendar` takes is taken, in the same meaning, with one exception: the abbreviation of a
 time zone such as CEST, with which systemd finds no time at all on many days, is refused where it is not the name of a
-zone as well; and blanks around the expression do not matter.
+zone as well. Some more is taken: blanks around the expression, a range of one second (`5..5`), and lists of days
+before the end of a month.
 
 ``ValueError`` has a sentence for people.
 """

@@ -75,6 +75,13 @@ def test_fractions_of_a_second_are_kept() -> None:
     assert one.latest(at("2026-01-05 00:00:21.749999"), ZONES("UTC")) == at("2026-01-05 00:00:01.5")
 
 
+def test_steps_without_an_end_are_in_no_other_number_s_way() -> None:
+    """Systemd passes over these."""
+    assert following("*-*-01,10/8 UTC", "2026-12-27") == "2027-01-01 00:00:00"
+    assert following("*-18/10,23,5 America/New_York", "2026-12-29") == "2027-01-05 05:00:00"
+    assert following("12:*:51,0/15.445 UTC", "2026-10-20 12:00:52") == "2026-10-20 12:01:00"
+
+
 class TestClocksThatAreChanged:
     """Europe/Berlin in 2026: 01:00 UTC of 29 March, 02:00 becomes 03:00; 01:00 UTC of 25 October, 03:00 becomes
     02:00."""
