@@ -49,7 +49,7 @@ class Policy:
     user_limit: int | None = None
     users: Mapping[int, int] = field(default_factory=dict)
     user_limits: Mapping[str, int] = field(default_factory=dict)
-    fair: frozenset[str] = frozenset()
+    fair: tuple[str, ...] = ()
     weights: Mapping[int, float] = field(default_factory=dict)
 
     @property

@@ -201,7 +201,7 @@ class Config:
                 if user.limit is not None and (uid := _uid(name, uids)) is not None
             },
             {queue.name: queue.user_limit for queue in queues if queue.user_limit is not None},
-            frozenset(queue.name for queue in queues if queue.share == "fair"),
+            tuple(queue.name for queue in queues if queue.share == "fair"),
             {
                 uid: user.weight
                 for name, user in self.users.items()

@@ -44,7 +44,7 @@ class Case:
 
 CASES: dict[str, Case] = {
     "free": Case(1, Policy(WORKERS, WORKERS)),
-    "fair": Case(USERS, Policy(WORKERS, WORKERS, fair=frozenset({"default"}))),
+    "fair": Case(USERS, Policy(WORKERS, WORKERS, fair=("default",))),
     "limited": Case(USERS, Policy(USERS + WORKERS, WORKERS, user_limit=1, users={USERS: WORKERS}), running=1),
 }
 

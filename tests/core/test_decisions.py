@@ -843,7 +843,7 @@ LIMITS = st.fixed_dictionaries(
         "limit": st.integers(1, 4),
         "user_limit": st.integers(1, 3),
         "users": st.dictionaries(st.integers(0, 2), st.integers(1, 3)),
-        "fair": st.just(frozenset({"default", "etl"})),
+        "fair": st.just(("default", "etl")),
         "weights": st.dictionaries(st.integers(0, 2), st.sampled_from([0.5, 3.0])),
         "user_limits": st.dictionaries(st.sampled_from(["default", "etl"]), st.integers(1, 3)),
     },
