@@ -17,6 +17,7 @@ from taskgated.core.gate import Gate
 from taskgated.core.job import Spec
 from taskgated.core.order import FIRST, Lane
 from taskgated.daemon.conductor import Conductor
+from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.roster import Roster
 from taskgated.host.journal import Journal
 from taskgated.host.loop import Loop
@@ -252,7 +253,10 @@ def test_an_empty_queue_is_not_asked_again_and_again(tmp_path: Path) -> None:
     loop.on_wake(thread.deliver)
     loop.at_end_of_turn(thread.flush)
     gate = Gate(Policy(2, 5000, {"b": 1}), store.lanes(), lambda: 0.5)
-    conductor = Conductor(layout, loop, gate, thread, Roster(loop), Journal(), store.clock.now, lambda last: None)
+    journal = Journal()
+    ledger = Ledger(thread, journal, {})
+    clock = store.clock.now
+    conductor = Conductor(layout, loop, gate, thread, Roster(loop), ledger, journal, clock, lambda last: None)
     thread.start()
     try:
         loop.post(lambda: conductor.do(gate.reload(Policy(2, 5000, {"b": 1}))))
