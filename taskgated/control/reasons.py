@@ -15,6 +15,7 @@ from taskgated.core.reasons import (
     CanaryFirst,
     Draining,
     Held,
+    HeldBack,
     JustStarted,
     Kind,
     LoadToCome,
@@ -115,6 +116,8 @@ def worded(reason: Reason) -> str:
             come = "comes" if before == 1 else "come"
             more = "more than " * (before >= COUNTED)
             return f"{more}{counted(before, 'job')} of queue {queue} {come} first"
+        case HeldBack(queue, job):
+            return f"job {job} of queue {queue} has to start first, as the queue is strict"
         case AboutToStart():
             return "its turn has come, and its start is being recorded"
 
@@ -206,7 +209,7 @@ ADVICE: dict[Kind, tuple[str, str]] = {
         "Workers come by themselves; where they cannot, status says why.",
     ),
     Kind.ORDER: (
-        "It could go, and others go first: those of a higher priority, and older ones.",
+        "Others go first: those of a higher priority, and older ones; in a strict queue, also one that cannot start.",
         "Wait, or give it a higher priority.",
     ),
     Kind.STOPPING: (

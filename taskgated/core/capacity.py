@@ -40,7 +40,8 @@ class Policy:
     ``ready_queue``: how many the gate keeps ready; ``limits``: of a queue's jobs at once, of the queues that have a
     limit; ``user_limits``: the same of each user in such a queue; ``limit``: of all jobs at once; ``user_limit``: of
     those of one user, but for the ``users`` (by uid) who have a limit of their own. None: no bound.
-    ``fair``: queues that are shared fairly; ``weights``: of users (by uid), where that is not 1."""
+    ``fair``: queues that are shared fairly; ``weights``: of users (by uid), where that is not 1.
+    ``strict``: queues in which no job starts before those that come before it."""
 
     workers: int
     ready_queue: int
@@ -51,6 +52,7 @@ class Policy:
     user_limits: Mapping[str, int] = field(default_factory=dict)
     fair: tuple[str, ...] = ()
     weights: Mapping[int, float] = field(default_factory=dict)
+    strict: tuple[str, ...] = ()
 
     @property
     def at_once(self) -> int:

@@ -71,6 +71,16 @@ class Gate:
         """What decides now whether a job may start; the times are microseconds."""
         return Situation(self.capacities, len(self._idle), self.draining, steady, wall, self.doors)
 
+    def in_front(self, job: Job) -> int | None:
+        """The job that has to start before this one may, as their queue is strict; None if there is none, 0 if it is
+        not known which one it is."""
+        if job.queue not in self.capacities.policy.strict:
+            return None
+        ready, unseen = self.ready.best_taker(QueuePlaces(job.queue)), self._unseen.earliest(job.queue)
+        ranks = [rank for rank in (unseen, None if ready is None else ready.rank) if rank is not None]
+        first = min(ranks, default=job.rank)
+        return first[1] if first < job.rank else None
+
     # -- events ----------------------------------------------------------------------------------
 
     def reload(self, policy: Policy) -> list[Action]:
@@ -220,7 +230,9 @@ class Gate:
         return room is None or room > 0
 
     def _may_start(self, job: Job) -> bool:
-        return job.queue not in self.doors.unsure and not reasons(job, self.situation())
+        if job.queue in self.doors.unsure or self.in_front(job) is not None:
+            return False
+        return not reasons(job, self.situation())
 
     def _question(self) -> Fetch | None:
         """Ask for those that could start here soon, for none that could not.
@@ -268,6 +280,10 @@ class Gate:
         """How many jobs of a lane, the first of that rank, may become ready, if need be in place of worse ones: what
         could not start soon would be in the way. A lane, or queue, that has none is closed until that may change."""
         most = self.ready.capacity
+        kept = self._unseen.kept(lane.queue) if lane.queue in self.capacities.policy.strict else None
+        if kept is not None and kept < head:
+            self._unseen.close_queue(lane.queue)
+            return 0
         for capacity in self._scarce(Line(lane.queue, lane.owner)):
             room = self._room(capacity)
             if room is None:

@@ -26,7 +26,9 @@ class Unseen:
         self._queues = Ranked[str]()  # those that are open, by the earliest of their open lanes
         self._closed: set[str] = set()  # queues
         self._shut: dict[int, set[Lane]] = {}  # closed lanes, by their user
+        self._kept: dict[str, Ranked[Lane]] = {}  # those again, by their queue
         self._asked: dict[Lane, Rank | None] = {}  # under question, with what has come since
+        self._asking: dict[Lane, Rank] = {}  # those again, with how early the first job may be
         for lane, rank in lanes.items():
             self.note(lane, rank)
 
@@ -43,29 +45,46 @@ class Unseen:
         """How early its first job may be; None if it has none."""
         return self._heads.get(lane)
 
+    def kept(self, queue: str) -> Rank | None:
+        """How early the first job of a queue may be whose lane is closed alone; None if there is none."""
+        lanes = self._kept.get(queue)
+        first = None if lanes is None else lanes.first
+        return None if first is None else self._heads[first]
+
+    def earliest(self, queue: str) -> Rank | None:
+        """How early the first unseen job of a queue may be that has no standing; None if there is none."""
+        opened = self._lanes.get(queue)
+        first = None if opened is None else opened.first
+        ranks = [rank for lane, rank in self._asking.items() if lane.queue == queue]
+        ranks += [] if first is None else [self._heads[first]]
+        kept = self.kept(queue)
+        return min(ranks if kept is None else [*ranks, kept], default=None)
+
     def note(self, lane: Lane, rank: Rank) -> None:
         """There is a job of that rank, or there may be one no earlier than that. Its lane and queue are looked at
         again if it may be the first."""
         if lane in self._asked:
             since = self._asked[lane]
             self._asked[lane] = rank if since is None else min(since, rank)
+            self._asking[lane] = min(rank, self._asking[lane])
             return
         known = self._heads.get(lane)
         if known is None or rank < known:
             self._heads[lane] = rank
             self._shut.get(lane.owner, set()).discard(lane)
+            self._kept.get(lane.queue, Ranked()).drop(lane)
             self._closed.discard(lane.queue)
             self._open(lane)
 
     def ask(self, lane: Lane) -> None:
         """That lane is under question from now on, and not among the open ones."""
-        del self._heads[lane]
+        self._asking[lane] = self._heads.pop(lane)
         self._asked[lane] = None
         self._leave(lane)
 
     def answered(self, rest: Mapping[Lane, Rank]) -> None:
         """All that were asked about have these left, and no others, but for what has come since."""
-        asked, self._asked = self._asked, {}
+        asked, self._asked, self._asking = self._asked, {}, {}
         for lane, since in asked.items():
             self.changed(lane.queue, lane.owner)
             ranks = [rank for rank in (rest.get(lane), since) if rank is not None]
@@ -94,12 +113,15 @@ class Unseen:
     def close(self, lane: Lane) -> None:
         """Nothing of it can start before ``changed``."""
         self._shut.setdefault(lane.owner, set()).add(lane)
+        self._kept.setdefault(lane.queue, Ranked()).put(lane, self._heads[lane])
         self._leave(lane)
 
     def changed(self, queue: str, owner: int) -> None:
         """It may be that more can start now in that queue, or of that user."""
         self.queue_changed(queue)
         for lane in self._shut.pop(owner, ()):
+            self._closed.discard(lane.queue)  # it may have been closed for that lane
+            self._kept[lane.queue].drop(lane)
             self._open(lane)
 
     def queue_changed(self, queue: str) -> None:
@@ -111,7 +133,7 @@ class Unseen:
     def reopen(self) -> None:
         """The same of all."""
         closed, self._closed = self._closed, set()
-        shut, self._shut = self._shut, {}
+        shut, self._shut, self._kept = self._shut, {}, {}
         for lane in [lane for lanes in shut.values() for lane in lanes]:
             self._open(lane)
         for queue in closed:
@@ -143,7 +165,8 @@ class Unseen:
         shut = {lane for lanes in self._shut.values() for lane in lanes}
         opened = {lane for lanes in self._lanes.values() for lane in lanes}
         assert not shut & opened and shut | opened == self._heads.keys(), "a lane is neither open nor closed"
-        assert not self._heads.keys() & self._asked.keys()
+        assert {lane for lanes in self._kept.values() for lane in lanes} == shut
+        assert not self._heads.keys() & self._asked.keys() and self._asked.keys() == self._asking.keys()
         for queue, lanes in self._lanes.items():
             first = min(lanes.rank(lane) for lane in lanes)
             assert all(lanes.rank(lane)[1] == self._heads[lane] for lane in lanes)

@@ -83,6 +83,10 @@ class ReadyQueue:
         """How many of them take some of that."""
         return 0 if (ends := self._takers.get(capacity)) is None else len(ends.jobs)
 
+    def best_taker(self, capacity: Capacity) -> Job | None:
+        """The one of those that comes first."""
+        return None if (ends := self._takers.get(capacity)) is None else ends.best
+
     def worst_taker(self, capacity: Capacity) -> Job | None:
         """The one of those that comes last."""
         return None if (ends := self._takers.get(capacity)) is None else ends.worst

@@ -242,6 +242,15 @@ class NotItsTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Its queue is strict, and ``job`` has to start before it."""
+
+    kind: ClassVar[Kind] = Kind.ORDER
+    queue: str
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
 class AboutToStart:
     """Its turn has come: its start is decided, and not on record yet."""
 
@@ -317,6 +326,7 @@ Reason = (
     | Draining
     | NothingRecorded
     | NotItsTurn
+    | HeldBack
     | AboutToStart
     | DoorReason
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
 from taskgated.attempts import outputs
 from taskgated.attempts.outcomes import Outcomes
@@ -141,9 +142,6 @@ class Conductor:
         self._store.submit(start_it, done, early=start.repeatable and not kept.durable)
 
     def _finish(self, action: Finish) -> None:
-        def done(answer: Answer[Ended]) -> None:
-            self._finished(action, answer)
-
         self._ending[action.job.id, action.outcome.attempt] = action.worker
         values = {**self._ledger.ended(action).values, **uses.kept(self._gate.fair, action.job.lane)}
 
@@ -152,7 +150,7 @@ class Conductor:
             store.remember(values)
             return ended
 
-        self._store.submit(finish, done)
+        self._store.submit(finish, partial(self._finished, action))
 
     def reported_again(self, worker: str, job: int, attempt: int) -> bool:
         """Whether that end is known, but not on stable storage yet. Then the worker is told when it is; until then

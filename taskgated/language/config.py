@@ -79,8 +79,9 @@ class QueueConfig:
     or what comes of ``auto``. ``defaults``: checked values for keys that a job leaves out. ``handler``: argv with a
     ``Mark`` in it. ``runs``: ``handler: none`` is said, and what is dropped there runs, also where there was a
     handler before. ``ignore``: globs of names that are left alone; ``match``: of those that are data for its handler;
-    none: all. ``share``: between its users, ``fair`` or ``fifo``. ``probe``: the name of the one that lets its jobs
-    start. ``windows``: while one of them is open its jobs may start; without one, always.
+    none: all. ``share``: between its users, ``fair`` or ``fifo``. ``strict``: no job starts before those that come
+    before it. ``probe``: the name of the one that lets its jobs start. ``windows``: while one of them is open its
+    jobs may start; without one, always.
     """
 
     name: str
@@ -88,6 +89,7 @@ class QueueConfig:
     auto: Adaptive | None = None
     user_limit: int | None = None
     share: str = "fifo"
+    strict: bool = False
     rate: Rate | None = None
     breaker: Breaker | None = None
     machine: Machine | None = None
@@ -207,6 +209,7 @@ class Config:
                 for name, user in self.users.items()
                 if user.weight != 1.0 and (uid := _uid(name, uids)) is not None
             },
+            tuple(queue.name for queue in queues if queue.strict),
         )
 
     def strangers(self, uids: Mapping[str, int | None]) -> list[str]:

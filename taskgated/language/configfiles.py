@@ -68,6 +68,12 @@ def _together(values: Values, written: Sequence[_Written]) -> Iterator[Problem]:
                     at, hint = node_at(node, *path), "the other is in a file before this one"
                     yield source.problem(at.line, at.column, f"{path[-1]}: {found.message}", hint)
                     break
+        if below(queues, name).get("strict") is True and below(queues, name).get("share") == "fair":
+            for source, document in reversed(written):
+                if (at := node_at(document, "queues", name, "strict")).value is True:
+                    text = "strict: it is for a queue whose jobs go in order"
+                    yield source.problem(at.line, at.column, text, "leave out this, or 'share: fair'")
+                    break
         probe = below(queues, name).get("probe")
         if isinstance(probe, str) and probe not in probes:
             for source, document in reversed(written):

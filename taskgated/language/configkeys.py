@@ -17,6 +17,7 @@ from taskgated.language.policies import BREAKER, LIMIT, MACHINE, RATE
 from taskgated.language.types import (
     argv,
     at_least,
+    boolean,
     choice,
     command,
     duration,
@@ -92,6 +93,7 @@ QUEUE = keys_of(
     Key("limit", LIMIT, "how many of its jobs may run at once, or auto", "as many as there are workers"),
     Key("user_limit", integer(1, 100_000), "how many of those may be of one user", "no bound"),
     Key("share", choice("fifo", "fair"), "which goes first: the earlier job, or that of the user who has used less"),
+    Key("strict", boolean, "whether a job that cannot start holds back those behind it"),
     Key("rate", RATE, "how many of its jobs may start within a time", "none: as many as there are"),
     Key("windows", windows, "when its jobs may start: while one of these windows is open", "always"),
     Key("breaker", BREAKER, "failures that close it for a while", "none: it is not closed"),

@@ -22,6 +22,7 @@ from taskgated.core.reasons import (
     CanaryFirst,
     Draining,
     Held,
+    HeldBack,
     JustStarted,
     Kind,
     LoadToCome,
@@ -40,6 +41,8 @@ from taskgated.core.reasons import (
     QueueFull,
     RateUsedUp,
     Reason,
+    UserFull,
+    UserFullInQueue,
     known_end,
 )
 
@@ -134,6 +137,9 @@ def sample(cls: type[Any]) -> Any:
             "order",
             "it is the next of queue etl: it starts now, unless better jobs of other queues do",
         ),
+        (HeldBack("etl", 7), "order", "job 7 of queue etl has to start first, as the queue is strict"),
+        (UserFull(0, 3, 2), "user_limit", "root runs 3 of at most 2, over all queues"),
+        (UserFullInQueue(0, "etl", 1, 1), "user_limit", "root runs 1 of at most 1 in queue etl"),
         (AboutToStart(), "order", "its turn has come, and its start is being recorded"),
     ],
 )

@@ -382,7 +382,8 @@ class Harness:
         """When all is answered: what waits does so for a worker, a place, or its time."""
         assert not self.pending and not self.offers and not self.changes
         for waiting in self.store.ready():
-            assert self.gate.draining or reasons(waiting, self.gate.situation()), f"nothing keeps {waiting}"
+            kept = reasons(waiting, self.gate.situation()) or self.gate.in_front(waiting) is not None
+            assert self.gate.draining or kept, f"nothing keeps {waiting}"
 
     def settle_one(self) -> None:
         """The store and the workers answer the oldest request."""
@@ -843,6 +844,7 @@ LIMITS = st.fixed_dictionaries(
         "limit": st.integers(1, 4),
         "user_limit": st.integers(1, 3),
         "users": st.dictionaries(st.integers(0, 2), st.integers(1, 3)),
+        "strict": st.just(("x",)),
         "fair": st.just(("default", "etl")),
         "weights": st.dictionaries(st.integers(0, 2), st.sampled_from([0.5, 3.0])),
         "user_limits": st.dictionaries(st.sampled_from(["default", "etl"]), st.integers(1, 3)),

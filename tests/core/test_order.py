@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskgated.core.attempts import Start
@@ -12,6 +12,7 @@ from taskgated.core.gate import Fetch, Gate
 from taskgated.core.job import Job, Outcome, Result, Spec
 from taskgated.core.order import ABSOLUTE, Lane, per_point, turn
 from taskgated.core.state import State
+from tests.core.test_fair import Scene
 
 MINUTE = 60_000_000
 SUBMISSIONS = st.lists(
@@ -75,6 +76,35 @@ def test_nobody_is_passed_by_for_longer_than_the_bound(
         bound = since[id_] + (100 - waiting[id_].priority) * int(ageing * 1_000_000)
         late = [other for other in order[:place] if other > id_ and since[other] >= bound]
         assert not late, "they were submitted too late to go first"
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    SUBMISSIONS,
+    st.integers(1, 2),
+    st.dictionaries(st.integers(0, 3), st.sampled_from([1.0, 5.0, 60.0])),
+    st.sampled_from([1, 3, 20]),
+)
+def test_in_a_strict_queue_nobody_goes_before_one_that_is_kept(
+    submissions: list[tuple[int, int, int]], limit: int, seconds: dict[int, float], ready: int
+) -> None:
+    """However long jobs take: a user who has as many running as may keeps all behind the next job."""
+    waiting = jobs(submissions, 60.0)
+    scene = Scene(waiting, Policy(4, ready, user_limit=limit, strict=("q",)), seconds)
+    scene.run()
+    assert [job.id for job in scene.started] == [job.id for job in sorted(waiting, key=lambda job: job.rank)]
+
+
+@pytest.mark.parametrize(("strict", "order"), [((), [1, 3, 2]), (("q",), [1, 2, 3])])
+def test_a_job_that_is_kept_holds_back_those_behind_it_where_the_queue_says_so(
+    strict: tuple[str, ...], order: list[int]
+) -> None:
+    submissions = [(1, 50, 1), (2, 50, 1), (3, 50, 2)]
+    scene = Scene(jobs(submissions, 60.0), Policy(2, 4, user_limit=1, strict=strict))
+    last = next((job for job in scene.left.values() if job.id == 3), None)
+    assert (None if last is None else scene.gate.in_front(last)) == (2 if strict else None)
+    scene.run()
+    assert [job.id for job in scene.started] == order
 
 
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 10**13), st.integers(0, 10**13))

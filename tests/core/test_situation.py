@@ -47,6 +47,7 @@ def doors(**by_queue: Door) -> Doors:
         user_limit=st.none() | st.integers(1, 2),
         users=st.dictionaries(st.integers(1000, 1002), st.integers(1, 3)),
         user_limits=st.dictionaries(st.sampled_from(QUEUES), st.integers(1, 2)),
+        strict=st.just(()) | st.just(("etl",)),
         fair=st.just(()) | st.just(QUEUES),
         weights=st.dictionaries(st.integers(1000, 1002), st.sampled_from([1.0, 2.5, 3.0])),
     ),

@@ -101,3 +101,27 @@ def test_a_user_of_whom_the_host_does_not_know_is_told_of(make_gate: Callable[..
     assert gate.call("Reload")["notes"] == [told]
     check = [sys.executable, "-m", "taskgated", "--root", str(gate.root), "--check"]
     assert f"note: {told}\n" in subprocess.run(check, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_strict_queue_keeps_its_order(make_gate: Callable[..., GateEnv], *, strict: bool) -> None:
+    gate = make_gate(f"workers: 3\nuser_limit: 1\nqueues: {{default: {{strict: {str(strict).lower()}}}}}\n")
+    gate.drop("a.yaml", f"{{name: first, command: 'until [ -e {gate.scratch}/go ]; do sleep 0.05; done'}}")
+    gate.until_running("first")
+    gate.drop("b.yaml", f"{{name: kept, command: 'echo kept >> {gate.scratch}/ran'}}")
+    until(lambda: gate.job("kept"), "it is taken in")
+    staged = gate.root / "c.yaml"
+    staged.write_text(f"{{name: behind, command: 'echo behind >> {gate.scratch}/ran'}}")
+    os.chown(staged, ANOTHER, ANOTHER)
+    os.rename(staged, gate.layout.spool / "c.yaml")
+    if strict:
+        until(lambda: gate.job("behind"), "it is taken in")
+        (reason, *_) = (one for one in gate.ctl_json("why", "3")["reasons"] if "job" in one)
+        assert (reason["kind"], reason["job"], reason["queue"]) == ("order", 2, "default")
+    else:
+        gate.until_over(1)
+    (gate.scratch / "go").touch()
+    gate.until_over(3)
+    assert (
+        gate.log().index("job 2 (kept, attempt 1): st") < gate.log().index("job 3 (behind, attempt 1): st")
+    ) is strict

@@ -148,3 +148,9 @@ def test_a_probe_that_is_named_and_not_there(layout: Layout) -> None:
 )
 def test_what_is_wrong_with_a_probe(layout: Layout, probe: str, wrong: str) -> None:
     assert wrong in refusal(layout, f"probes: {{p: {probe}}}\n")
+
+
+def test_a_strict_queue_is_not_shared_fairly(layout: Layout) -> None:
+    said = refusal(layout, "queues:\n  q: {share: fair, strict: true}\n")
+    assert ":2:28: strict: it is for a queue whose jobs go in order (leave out this, or 'share: fair')" in said
+    assert loaded(layout, "queues: {q: {share: fair, strict: false}, p: {strict: true}}\n").queue("p").strict

@@ -151,6 +151,7 @@ CONFIGURATION: Mapping[str, tuple[str, ...]] = {
     "queues.*.machine.pressure.io": NUMBERS,
     "queues.*.machine.pressure.of": ("host", "cgroup", "gate"),
     "users.*.weight": NUMBERS,
+    "queues.*.strict": BOOLEANS,
     "queues.*.share": ("fair", "fifo", "lifo"),
     "queues.*.defaults": ("{delay: 5}", "{warn: {before: 2h}, timeout: 1h}", "{command: x}", "{array: [1]}"),
     "queues.*.handler": ("none", "{command: [x, '{file}']}", "{}"),
