@@ -11,8 +11,9 @@ its line in ``demands`` (with what that looks at in ``Line``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from taskgated.core.doors import Doors
@@ -138,6 +139,11 @@ def line(job: Job) -> Line:
     return Line(job.queue, job.owner)
 
 
+LINES = 4096
+"""Of so many it is remembered what follows from them."""
+
+
+@lru_cache(LINES)
 def demands(line: Line) -> Mapping[Capacity, int]:
     """How much a job of that line takes of what, from the moment its start is decided until nothing of it is left."""
     return {
@@ -154,6 +160,8 @@ class Capacities:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._held: dict[Capacity, dict[int, int]] = {}  # by the job that holds so much of it; none without a holder
+        self._scarce: dict[Line, Sequence[Capacity]] = {}
+        self._scarce_by = policy
 
     @classmethod
     def of(cls, policy: Policy, in_use: Iterable[tuple[Capacity, int]]) -> Capacities:
@@ -198,9 +206,19 @@ class Capacities:
         room = self.room(QueuePlaces(queue))
         return room is not None and room <= 0
 
-    def scarce(self, line: Line) -> list[Capacity]:
-        """What a job of that line takes that has a bound, beside what all take."""
-        return [capacity for capacity in demands(line) if capacity != ALL and capacity.total(self.policy) is not None]
+    def scarce(self, line: Line) -> Sequence[Capacity]:
+        """What a job of that line takes that has a bound, beside what all take; also of its queue, as that may be
+        bounded otherwise."""
+        if self._scarce_by is not self.policy or len(self._scarce) > LINES:
+            self._scarce_by, self._scarce = self.policy, {}
+        found = self._scarce.get(line)
+        if found is None:
+            found = self._scarce[line] = [
+                capacity
+                for capacity in demands(line)
+                if capacity != ALL and (isinstance(capacity, QueuePlaces) or capacity.total(self.policy) is not None)
+            ]
+        return found
 
     def sanity_check(self, running: Mapping[int, Job]) -> None:
         """For tests: each job that runs holds what it demands, and nothing else is held."""

@@ -59,7 +59,7 @@ class Gate:
         self.knocked: set[str] = set()  # queues with a shut door, for which jobs came since somebody emptied this
         self.fair = Fair(policy, uptime)
         self.attempts = Attempts(self.capacities, self.fair, chance, left)
-        self.ready = ReadyQueue(policy.ready_queue, self._scarce)
+        self.ready = ReadyQueue(policy.ready_queue, self.capacities.scarce)
         self._idle: dict[str, None] = {}  # in order: the one idle longest first
         self._unseen = Unseen(lanes, self._standing)
         self._fetching = False
@@ -87,7 +87,7 @@ class Gate:
         """A new configuration: what runs is not touched, what is ready is chosen anew."""
         ready = list(self.ready)
         self.capacities.policy = self.fair.policy = policy
-        self.ready = ReadyQueue(policy.ready_queue, self._scarce)
+        self.ready = ReadyQueue(policy.ready_queue, self.capacities.scarce)
         for job in ready:
             self._unseen.note(job.lane, job.rank)
         self._unseen.reopen()
@@ -216,7 +216,7 @@ class Gate:
             worker = next(iter(self._idle))
             del self._idle[worker]
             actions.append(self.attempts.begin(job, worker))
-            self._unseen.stand(job.lane)
+            self._stand(job.lane)
             self.doors.started(job.queue, retry=job.failed_before)
             self._trim()
         if not self._fetching and (fetch := self._question()) is not None:
@@ -272,10 +272,6 @@ class Gate:
             rooms.append(self.doors.room(capacity.queue))
         return min((room for room in rooms if room is not None), default=None)
 
-    def _scarce(self, line: Line) -> list[Capacity]:
-        """What its jobs take beside what all take, and of which there may not be enough."""
-        return list({QueuePlaces(line.queue): None} | dict.fromkeys(self.capacities.scarce(line)))
-
     def _allowed(self, lane: Lane, head: Rank) -> int:
         """How many jobs of a lane, the first of that rank, may become ready, if need be in place of worse ones: what
         could not start soon would be in the way. A lane, or queue, that has none is closed until that may change."""
@@ -284,7 +280,7 @@ class Gate:
         if kept is not None and kept < head:
             self._unseen.close_queue(lane.queue)
             return 0
-        for capacity in self._scarce(Line(lane.queue, lane.owner)):
+        for capacity in self.capacities.scarce(Line(lane.queue, lane.owner)):
             room = self._room(capacity)
             if room is None:
                 continue
@@ -297,6 +293,11 @@ class Gate:
                 return 0
             most = min(most, room)
         return most
+
+    def _stand(self, lane: Lane) -> None:
+        """More of that lane are ready, or fewer, or it has used more."""
+        if lane.queue in self.fair:
+            self._unseen.stand(lane)
 
     def _standing(self, lane: Lane) -> float:
         """Of the next job of a lane that is not ready yet."""
@@ -351,9 +352,9 @@ class Gate:
         if job.id in self.attempts:
             return
         self.ready.put(job)
-        for capacity in self._scarce(line(job)):
+        for capacity in self.capacities.scarce(line(job)):
             self._cut(capacity)
-        self._unseen.stand(job.lane)
+        self._stand(job.lane)
         worst = self.ready.worst
         if worst is not None and len(self.ready) > self.ready.capacity:
             last = self._last(QueuePlaces(worst.queue)) if worst.queue in self.fair else worst
@@ -368,7 +369,7 @@ class Gate:
 
     def _changed(self, job: Job) -> None:
         """A job has left the ready queue, or counts no more: others may take its place."""
-        self._unseen.stand(job.lane)
+        self._stand(job.lane)
         self._unseen.changed(job.queue, job.owner)
 
     def sanity_check(self) -> None:
@@ -377,7 +378,7 @@ class Gate:
         self._unseen.sanity_check()
         assert not any(j.id in self.attempts for j in self.ready)
         for job in self.ready:
-            for capacity in self._scarce(line(job)):
+            for capacity in self.capacities.scarce(line(job)):
                 room = self._room(capacity)
                 assert room is None or self.ready.takers(capacity) <= room, "ready, but cannot start soon"
         assert not self.attempts.sanity_check() & self._idle.keys(), "a busy worker counts as idle"
