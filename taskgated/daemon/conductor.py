@@ -25,7 +25,7 @@ from taskgated.daemon.outcomewords import describe
 from taskgated.daemon.roster import Roster, Worker
 from taskgated.errors import MessageTooLong, StoreError
 from taskgated.events import Event
-from taskgated.host.clock import MICROSECONDS, wall
+from taskgated.host.clock import MICROSECONDS, WALL_CHECK, wall
 from taskgated.host.journal import Journal, Priority
 from taskgated.host.listeners import Listeners
 from taskgated.host.loop import Loop, Timer
@@ -37,10 +37,6 @@ from taskgated.store.contract import Added, Ended, Record, Store
 from taskgated.store.turns import Found
 from taskgated.store.waking import Woken
 from taskgated.text import to_text
-
-WALL_CHECK = 30.0
-"""Seconds between looks at the clock while a job waits for its time: the wall clock may be stepped, and the timers
-of the loop stand still while the host is suspended."""
 
 _ENDS = {
     State.SUCCEEDED: (Event.JOB_SUCCEEDED, Priority.INFO),

@@ -15,8 +15,8 @@ from typing import Protocol
 
 from taskgated.core.doors import Door, Key
 from taskgated.core.gate import Gate
-from taskgated.daemon.conductor import WALL_CHECK, Conductor
-from taskgated.host.clock import wall
+from taskgated.daemon.conductor import Conductor
+from taskgated.host.clock import WALL_CHECK, wall
 from taskgated.host.listeners import Listeners
 from taskgated.host.loop import Loop, Timer
 

@@ -16,9 +16,9 @@ from taskgated.core.gate import Gate
 from taskgated.core.job import Job, Requires, Warn
 from taskgated.core.probe import Answer, Says
 from taskgated.core.reasons import NotThere
-from taskgated.daemon.conductor import WALL_CHECK, Conductor
+from taskgated.daemon.conductor import Conductor
 from taskgated.daemon.looks import Looks
-from taskgated.host.clock import MICROSECONDS
+from taskgated.host.clock import MICROSECONDS, WALL_CHECK
 from taskgated.host.loop import Loop, Timer
 from taskgated.protocol.looking import KILL_AFTER, key_of_job
 from taskgated.protocol.messages import Run

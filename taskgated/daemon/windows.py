@@ -14,11 +14,11 @@ from taskgated.core.doors import Shut
 from taskgated.core.gate import Gate
 from taskgated.core.reasons import Kind, OutsideWindows
 from taskgated.core.window import View, Window, look
-from taskgated.daemon.conductor import WALL_CHECK, Conductor
+from taskgated.daemon.conductor import Conductor
 from taskgated.daemon.doorkeeper import Look, Moment
 from taskgated.daemon.in_force import InForce
 from taskgated.events import Event
-from taskgated.host.clock import MICROSECONDS
+from taskgated.host.clock import MICROSECONDS, WALL_CHECK
 from taskgated.host.journal import Journal, Priority
 from taskgated.host.zones import Zones
 from taskgated.text import counted

@@ -24,6 +24,9 @@ MICROSECONDS = 1_000_000
 LONGEST_SLEEP = 86400.0
 """Seconds of sleep in one go: poll(2) and epoll_wait(2) count milliseconds in an int, which ends after 24 days. A
 loop that wakes up too early finds nothing due, and sleeps on."""
+WALL_CHECK = 30.0
+"""Seconds between looks at the wall clock while something waits for its time: it may be stepped, and the timers of
+the loop stand still while the host is suspended."""
 
 
 def wall() -> int:

@@ -39,7 +39,7 @@ def test_every_reason_is_told_with_its_numbers(make_gate: MakeGate) -> None:
                 "running": 1,
                 "limit": 1,
             },
-            {"kind": "limit", "text": "1 job of at most 1 runs, over all queues", "running": 1, "workers": 1},
+            {"kind": "limit", "text": "1 job of at most 1 runs, over all queues", "running": 1, "limit": 1},
         ],
         "position": 1,
         "estimate": None,

@@ -12,10 +12,10 @@ import pytest
 
 from taskgated.core.doors import Shut
 from taskgated.core.reasons import OutsideWindows
-from taskgated.daemon.conductor import WALL_CHECK
 from taskgated.daemon.doorkeeper import Moment
 from taskgated.daemon.in_force import InForce
 from taskgated.daemon.windows import Windows
+from taskgated.host.clock import WALL_CHECK
 from taskgated.host.journal import Journal
 from taskgated.host.paths import Layout
 from taskgated.host.zones import Zones
