@@ -156,7 +156,11 @@ class _Check:
             except UnreadableRow as error:
                 self._bad_row(str(error))
                 continue
-            record = record_of(self._db.execute(self._sql["record"], {"id": row[0]}).fetchone())
+            found = self._db.execute(self._sql["record"], {"id": row[0]}).fetchone()
+            if found is None:
+                self._bad_page(f"job {row[0]} is not found by its id")
+                continue
+            record = record_of(found)
             if record.reason.startswith("its row in the database"):
                 self._bad_row(f"job {row[0]}: {record.reason}")
         return number
