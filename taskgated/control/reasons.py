@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from taskgated.core.kinds import Kind
 from taskgated.core.machine import Figure, Tight
 from taskgated.core.probe import Says
 from taskgated.core.reasons import (
@@ -17,7 +18,6 @@ from taskgated.core.reasons import (
     Held,
     HeldBack,
     JustStarted,
-    Kind,
     LoadToCome,
     MachineTight,
     MachineUnread,
@@ -37,6 +37,16 @@ from taskgated.core.reasons import (
     UserFull,
     UserFullInQueue,
 )
+from taskgated.core.shortages import (
+    BehindItsLine,
+    KeyPromised,
+    KeyTaken,
+    Locked,
+    LockPromised,
+    Shortage,
+    TokensPromised,
+    TokensShort,
+)
 from taskgated.host.clock import MICROSECONDS, local, rfc3339
 from taskgated.host.identity import user_name
 from taskgated.language import units
@@ -46,6 +56,8 @@ from taskgated.text import counted
 
 
 def worded(reason: Reason) -> str:
+    if isinstance(reason, Shortage):
+        return _shortage(reason)
     match reason:
         case Held():
             return "it is held until it is released"
@@ -66,6 +78,16 @@ def worded(reason: Reason) -> str:
         case RateUsedUp(queue, starts, per, left):
             text = f"queue {queue} may start {counted(starts, 'job')} per {units.format_duration(per)}"
             return f"{text}; the next may in {left / MICROSECONDS:.1f} s"
+        case (
+            TokensShort()
+            | Locked()
+            | KeyTaken()
+            | TokensPromised()
+            | LockPromised()
+            | KeyPromised()
+            | BehindItsLine()
+        ):
+            return _shortage(reason)
         case BreakerOpen(queue, failures, left):
             text = f"queue {queue} is closed, as its jobs failed ({failures} in a row close it)"
             return f"{text}; one is tried in {left / MICROSECONDS:.1f} s"
@@ -134,6 +156,27 @@ def _tight(tight: Tight) -> str:
             return f"{text}, and that has to be less than {tight.until:g} %"
 
 
+def _shortage(reason: Shortage) -> str:
+    match reason:
+        case TokensShort(token, needed, _, total) if needed > total:
+            return f"it takes {needed} of the tokens {token}, and there are {total} in all: it cannot start as it is"
+        case TokensShort(token, needed, free, total):
+            return f"it takes {needed} of the tokens {token}, and {free} of {total} are free"
+        case Locked(lock, shared, holders):
+            have = "has it for itself" if shared else "has it" if holders == 1 else "have it"
+            return f"it {'shares' if shared else 'locks'} {lock}, and {counted(holders, 'other job')} {have}"
+        case KeyTaken(key):
+            return f"another job with its key {key} runs"
+        case TokensPromised(token, before):
+            return f"the tokens {token} that are free are for job {before}, which comes first and needs more of them"
+        case LockPromised(lock, before):
+            return f"job {before}, which comes first, waits for {lock}"
+        case KeyPromised(key, before):
+            return f"job {before} has the same key {key}, and comes first"
+        case BehindItsLine():
+            return "others that need the same come first, as many as could run at once"
+
+
 def shown(reason: Reason) -> ShownReason:
     return {"kind": reason.kind, "text": worded(reason)}
 
@@ -174,6 +217,18 @@ ADVICE: dict[Kind, tuple[str, str]] = {
     Kind.USER_LIMIT: (
         "As many jobs of its user run as one may, over all queues or in its queue (user_limit).",
         "Wait for one of them to end, or raise the limit.",
+    ),
+    Kind.TOKEN: (
+        "It takes more tokens than are free, or those that are free are for a job that comes first.",
+        "Wait for others to give theirs back, take fewer, or raise the total.",
+    ),
+    Kind.LOCK: (
+        "It locks a name that another job has locked, or that one which comes first waits for.",
+        "Wait for that job; list says what runs.",
+    ),
+    Kind.KEY: (
+        "Another job with its key runs, or comes first.",
+        "Wait for that job; with on_conflict: skip or replace, jobs of one key do not pile up.",
     ),
     Kind.MACHINE: (
         "The host has no room for it: it is too busy for its queue (machine), or the disk of the gate takes no record"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
-from taskgated.core.job import Element, Spec
+from taskgated.core.job import Element, Locks, Spec
 from taskgated.text import without_controls
 
 MOST = 1_000_000
@@ -71,14 +71,34 @@ class Array:
         requires = template.requires
         if requires is not None:
             requires = replace(requires, command=_filled(requires.command, values))
-        cwd = fill(template.cwd, values)
-        return replace(template, command=command, name=name, env=env, cwd=cwd, array=element, requires=requires)
+        return replace(
+            template,
+            command=command,
+            name=name,
+            env=env,
+            cwd=fill(template.cwd, values),
+            array=element,
+            requires=requires,
+            key=fill(template.key, values),
+            locks=_filled_locks(template.locks, values),
+        )
 
 
 def _filled(command: tuple[str, ...] | str, values: Mapping[str, str]) -> tuple[str, ...] | str:
     if isinstance(command, str):
         return fill(command, values)
     return tuple(fill(argument, values) for argument in command)
+
+
+def _filled_locks(locks: Locks, values: Mapping[str, str]) -> Locks:
+    """Names that have become the same are one, and of one that is locked in both ways the stronger holds."""
+    if locks == NO_LOCKS:
+        return locks
+    alone, shared = ([fill(name, values) for name in names] for names in (locks.exclusive, locks.shared))
+    return Locks(tuple(dict.fromkeys(alone)), tuple(name for name in dict.fromkeys(shared) if name not in alone))
+
+
+NO_LOCKS = Locks()
 
 
 def texts(template: Spec) -> Iterator[tuple[str, str]]:
@@ -93,6 +113,9 @@ def texts(template: Spec) -> Iterator[tuple[str, str]]:
             yield "an argument of requires", argument
     yield "cwd", template.cwd
     yield "name", template.name
+    yield "key", template.key
+    for name in (*template.locks.exclusive, *template.locks.shared):
+        yield "a lock", name
 
 
 class Jobs(Sequence[Spec]):

@@ -1,12 +1,12 @@
 """Demands against capacities: may this job start now? Yes, or all the reasons against it at once, as data.
 
-A job demands so much of each of some capacities: a place in its queue, a place among all that run. What it demands
-follows from its ``Line`` alone, so jobs of one line are alike here. A capacity has a total, which the policy says.
+A job takes so much of each of some capacities: a place in its queue, of its user, among all that run. So much follows
+from its lane; what else it needs, it says by name (``core/named.py``). A capacity has a total, which the policy says.
 How much of it is in use is summed up over the jobs that run, and counted by no other means. No answer looks at other
 queued jobs, so each costs the same at any backlog.
 
 A new capacity is a class beside ``QueuePlaces`` with its reason (``core/reasons.py``), its total in ``Policy``, and
-its line in ``demands`` (with what that looks at in ``Line``).
+its line in ``demands``, or, of what jobs name themselves, beside ``Tokens`` in ``core/named.py``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import Protocol
 
 from taskgated.core.doors import Doors
 from taskgated.core.job import Clock, Job
+from taskgated.core.named import Named, needs_of
 from taskgated.core.order import Lane
+from taskgated.core.promises import Promises
 from taskgated.core.reasons import (
     AllBusy,
-    ArrayFull,
     Draining,
     Held,
     NotDue,
@@ -32,6 +33,7 @@ from taskgated.core.reasons import (
     UserFull,
     UserFullInQueue,
 )
+from taskgated.core.shortages import BehindItsLine
 from taskgated.core.state import State
 
 
@@ -42,7 +44,8 @@ class Policy:
     limit; ``user_limits``: the same of each user in such a queue; ``limit``: of all jobs at once; ``user_limit``: of
     those of one user, but for the ``users`` (by uid) who have a limit of their own. None: no bound.
     ``fair``: queues that are shared fairly; ``weights``: of users (by uid), where that is not 1.
-    ``strict``: queues in which no job starts before those that come before it."""
+    ``strict``: queues in which no job starts before those that come before it.
+    ``tokens``: how many there are of each kind."""
 
     workers: int
     ready_queue: int
@@ -54,6 +57,7 @@ class Policy:
     fair: tuple[str, ...] = ()
     weights: Mapping[int, float] = field(default_factory=dict)
     strict: tuple[str, ...] = ()
+    tokens: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def at_once(self) -> int:
@@ -70,8 +74,8 @@ class Capacity(Protocol):
     def total(self, policy: Policy) -> int | None:
         """How much there is of it; None: it has no bound."""
 
-    def short(self, used: int, total: int) -> Reason:
-        """Why a demand for it cannot be met."""
+    def short(self, used: int, total: int, needed: int) -> Reason:
+        """Why a demand for so much of it cannot be met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class QueuePlaces:
     def total(self, policy: Policy) -> int | None:
         return policy.limits.get(self.queue)
 
-    def short(self, used: int, total: int) -> Reason:
+    def short(self, used: int, total: int, needed: int) -> Reason:
         return QueueFull(self.queue, used, total)
 
 
@@ -96,7 +100,7 @@ class UserPlaces:
     def total(self, policy: Policy) -> int | None:
         return policy.users.get(self.owner, policy.user_limit)
 
-    def short(self, used: int, total: int) -> Reason:
+    def short(self, used: int, total: int, needed: int) -> Reason:
         return UserFull(self.owner, used, total)
 
 
@@ -109,7 +113,7 @@ class LanePlaces:
     def total(self, policy: Policy) -> int | None:
         return policy.user_limits.get(self.lane.queue)
 
-    def short(self, used: int, total: int) -> Reason:
+    def short(self, used: int, total: int, needed: int) -> Reason:
         return UserFullInQueue(self.lane.owner, self.lane.queue, used, total)
 
 
@@ -120,47 +124,42 @@ class AllPlaces:
     def total(self, policy: Policy) -> int | None:
         return policy.at_once
 
-    def short(self, used: int, total: int) -> Reason:
+    def short(self, used: int, total: int, needed: int) -> Reason:
         return AllBusy(used, total)
 
 
 ALL = AllPlaces()
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What of a job decides what it demands."""
-
-    queue: str
-    owner: int
-
-
-def line(job: Job) -> Line:
-    return Line(job.queue, job.owner)
-
-
-LINES = 4096
+LANES = 4096
 """Of so many it is remembered what follows from them."""
 
 
-@lru_cache(LINES)
-def demands(line: Line) -> Mapping[Capacity, int]:
-    """How much a job of that line takes of what, from the moment its start is decided until nothing of it is left."""
+@lru_cache(LANES)
+def demands(lane: Lane) -> Mapping[Capacity, int]:
+    """How much a job of that lane takes of what, whatever it needs by name (``core/named.py``), from the moment its
+    start is decided until nothing of it is left."""
     return {
-        QueuePlaces(line.queue): 1,
-        LanePlaces(Lane(line.queue, line.owner)): 1,
-        UserPlaces(line.owner): 1,
+        QueuePlaces(lane.queue): 1,
+        LanePlaces(lane): 1,
+        UserPlaces(lane.owner): 1,
         ALL: 1,
     }
 
 
+def takes(job: Job) -> Iterable[tuple[Capacity, int]]:
+    """All that a job takes."""
+    return (*demands(job.lane).items(), *needs_of(job))
+
+
 class Capacities:
-    """Who holds how much of what."""
+    """Who holds how much of what, and what is promised to whom."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        self.promises = Promises()
         self._held: dict[Capacity, dict[int, int]] = {}  # by the job that holds so much of it; none without a holder
-        self._scarce: dict[Line, Sequence[Capacity]] = {}
+        self._scarce: dict[Lane, Sequence[Capacity]] = {}
         self._scarce_by = policy
 
     @classmethod
@@ -175,22 +174,33 @@ class Capacities:
         return {capacity: self.used(capacity) for capacity in self._held}
 
     def occupy(self, job: Job) -> None:
-        for capacity, amount in demands(line(job)).items():
+        for capacity, amount in takes(job):
             self._held.setdefault(capacity, {})[job.id] = amount
 
     def vacate(self, job: Job) -> None:
-        for capacity in demands(line(job)):
+        for capacity, _ in takes(job):
             held = self._held[capacity]
             del held[job.id]
             if not held:
                 del self._held[capacity]
 
-    def short(self, line: Line) -> Iterator[Reason]:
-        """Everything of which there is not enough left for a job of that line."""
-        for capacity, amount in demands(line).items():
+    def short(self, job: Job) -> Iterator[Reason]:
+        """Everything of which there is not enough left for a job, or that is promised to another."""
+        for capacity, amount in takes(job):
             total, used = capacity.total(self.policy), self.used(capacity)
             if total is not None and used + amount > total:
-                yield capacity.short(used, total)
+                yield capacity.short(used, total, amount)
+            elif (
+                isinstance(capacity, Named)
+                and (first := self.promises.before(capacity, job.id, job.rank)) is not None
+            ):
+                yield capacity.promised(first)
+
+    def lacks(self, capacity: Named, amount: int, job: Job) -> bool:
+        """Whether there is too little of what a job needs, or a promise to one that comes before it."""
+        if self.used(capacity) + amount > capacity.total(self.policy):
+            return True
+        return self.promises.before(capacity, job.id, job.rank) is not None
 
     def used(self, capacity: Capacity) -> int:
         held = self._held.get(capacity)
@@ -206,16 +216,16 @@ class Capacities:
         room = self.room(QueuePlaces(queue))
         return room is not None and room <= 0
 
-    def scarce(self, line: Line) -> Sequence[Capacity]:
-        """What a job of that line takes that has a bound, beside what all take; also of its queue, as that may be
+    def scarce(self, lane: Lane) -> Sequence[Capacity]:
+        """What a job of that lane takes that has a bound, beside what all take; also of its queue, as that may be
         bounded otherwise."""
-        if self._scarce_by is not self.policy or len(self._scarce) > LINES:
+        if self._scarce_by is not self.policy or len(self._scarce) > LANES:
             self._scarce_by, self._scarce = self.policy, {}
-        found = self._scarce.get(line)
+        found = self._scarce.get(lane)
         if found is None:
-            found = self._scarce[line] = [
+            found = self._scarce[lane] = [
                 capacity
-                for capacity in demands(line)
+                for capacity in demands(lane)
                 if capacity != ALL and (isinstance(capacity, QueuePlaces) or capacity.total(self.policy) is not None)
             ]
         return found
@@ -224,7 +234,7 @@ class Capacities:
         """For tests: each job that runs holds what it demands, and nothing else is held."""
         held: dict[Capacity, dict[int, int]] = {}
         for job in running.values():
-            for capacity, amount in demands(line(job)).items():
+            for capacity, amount in takes(job):
                 held.setdefault(capacity, {})[job.id] = amount
         assert self._held == held
 
@@ -259,10 +269,10 @@ def _reasons(job: Job, now: Situation) -> Iterator[Reason]:
         left = job.due - (now.wall if job.due_clock is Clock.WALL else now.steady)
         if left > 0:
             yield NotDue(left)
-    if job.parked and job.array is not None:
-        yield ArrayFull(job.array, job.spec.array.at_most or 0)
+    if job.parked and job.waits is None:
+        yield BehindItsLine()
     yield from now.doors.reasons(job.queue)
-    yield from now.capacities.short(line(job))
+    yield from now.capacities.short(job)
     running, policy = now.capacities.used(ALL), now.capacities.policy
     if running < policy.at_once and not now.idle:
         yield NoWorker(running, policy.workers)

@@ -1,41 +1,30 @@
 """The gate itself: events in, actions out.
 
-It knows which workers are idle, what runs, and the few jobs that are to start next; the backlog it knows
-only by asking for more (``Fetch``). Every method takes an event and returns what is to be done about it, in
-order. It does nothing itself and does not know the time.
-
-A job counts against every limit from the moment its start is decided until its outcome is known and nothing
-of it is left. Only then is its place given to another.
+It knows which workers are idle, what runs, and the few jobs that are to start next; the backlog it knows only by
+asking for more (``Fetch``). Every method takes an event and returns what is to be done about it, in order. It does
+nothing itself and does not know the time. A job counts against every limit from the moment its start is decided until
+its outcome is known and nothing of it is left. Only then is its place given to another.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from math import inf
 
 from taskgated.core.attempts import Attempts, Start, Told
-from taskgated.core.capacity import ALL, Capacities, Capacity, Line, Policy, QueuePlaces, Situation, line, reasons
+from taskgated.core.capacity import Capacities, Capacity, Policy, QueuePlaces, Situation, reasons
 from taskgated.core.doors import EVERY, Door, Doors, Key
 from taskgated.core.fair import Fair
+from taskgated.core.fetch import Fetch
 from taskgated.core.job import Job, Outcome
 from taskgated.core.lanes import Unseen
 from taskgated.core.order import FIRST, Lane, Rank
+from taskgated.core.parking import Back, Park, Parking, Recall
 from taskgated.core.ready import ReadyQueue
+from taskgated.core.rooms import Rooms
 
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """Ask the store for the best queued jobs of these lanes: at most so many of each, at most ``most`` of all, those
-    that are ``known`` (by id) left out."""
-
-    wanted: Mapping[Lane, int]
-    known: frozenset[int]
-    most: int
-
-
-Action = Fetch | Start | Told
+Action = Fetch | Start | Told | Park | Recall
 
 MOST = 1000
 """Jobs that are asked for at once, at most."""
@@ -56,6 +45,7 @@ class Gate:
     ) -> None:
         self.capacities = Capacities(policy)
         self.doors = Doors()
+        self._rooms = Rooms(self.capacities, self.doors)
         self.knocked: set[str] = set()  # queues with a shut door, for which jobs came since somebody emptied this
         self.fair = Fair(policy, uptime)
         self.attempts = Attempts(self.capacities, self.fair, chance, left)
@@ -63,6 +53,7 @@ class Gate:
         self._idle: dict[str, None] = {}  # in order: the one idle longest first
         self._unseen = Unseen(lanes, self._standing)
         self._fetching = False
+        self.parking = Parking(self.capacities, self._rooms.open)
         self.draining = False
 
     # -- what it says of itself ------------------------------------------------------------------
@@ -89,9 +80,11 @@ class Gate:
         self.capacities.policy = self.fair.policy = policy
         self.ready = ReadyQueue(policy.ready_queue, self.capacities.scarce)
         for job in ready:
+            self.parking.left(job)
             self._unseen.note(job.lane, job.rank)
         self._unseen.reopen()
         self._unseen.stand_anew()
+        self.parking.look_again()
         return self._pump()
 
     def looked(self, doors: Mapping[Key, Door | None]) -> list[Action]:
@@ -104,6 +97,7 @@ class Gate:
                 self._unseen.reopen()
             else:
                 self._unseen.queue_changed(queue)
+        self.parking.look_again()
         return self._pump()
 
     def look_again(self, lanes: Mapping[Lane, Rank]) -> list[Action]:
@@ -144,6 +138,27 @@ class Gate:
             self._admit(job)
         return self._pump()
 
+    def parked(self, jobs: Iterable[int]) -> list[Action]:
+        """The store has noted what these wait for (``Park``)."""
+        self.parking.parked(jobs)
+        return self._pump()
+
+    def recalled(self, jobs: Iterable[Job], asked: Recall, back: Mapping[str, Back]) -> list[Action]:
+        """The store's answer to ``asked``: the jobs that wait no more, and what is left by the name of each."""
+        jobs = list(jobs)
+        self.parking.recalled(asked, back, jobs)
+        for room in asked.rooms.values():
+            if room.dismiss is not None:
+                self._unseen.note(room.dismiss.lane, room.dismiss.rank)
+        for job in jobs:
+            self._admit(job)
+        return self._pump()
+
+    def seen(self, names: Iterable[str]) -> list[Action]:
+        """Jobs wait for these. To say it again is always right."""
+        self.parking.seen(names)
+        return self._pump()
+
     def worker_idle(self, worker: str) -> list[Action]:
         self._idle[worker] = None
         return self._pump()
@@ -157,6 +172,7 @@ class Gate:
         What there is of its lane is asked for again, and its worker is free."""
         refused, worker = self.attempts.refused(job)
         self._changed(refused)
+        self.parking.freed(refused)
         self._unseen.note(refused.lane, FIRST)
         if self.doors:
             self.doors.refused(refused.queue, retry=refused.failed_before)
@@ -169,6 +185,7 @@ class Gate:
         if finish is None:
             return []
         self._changed(finish.job)
+        self.parking.freed(finish.job)
         self.doors.ended(finish.job.queue)
         return [finish, *self._pump()]
 
@@ -179,8 +196,7 @@ class Gate:
         return self.attempts.worker_died(worker)
 
     def cancel(self, job: int, grace: float | None = None) -> list[Action]:
-        """The job is to end: its worker is told when it runs, else it is only forgotten here. ``grace`` as in
-        ``Stop``; None also leaves what was said before."""
+        """The job is to end: who runs it is told. ``grace`` as in ``Stop``; None leaves what was said before."""
         if job in self.attempts:
             return list(self.attempts.cancel(job, grace))
         self.forget(job)
@@ -188,6 +204,7 @@ class Gate:
 
     def forget(self, job: int) -> None:
         """A queued job is no candidate any more (held, cancelled, expired)."""
+        self.parking.gone(job)
         if (gone := self.ready.remove(job)) is not None:
             self._changed(gone)
 
@@ -212,22 +229,21 @@ class Gate:
         actions: list[Action] = []
         if self.draining:
             return actions
-        while self._idle and self._places() and (job := self.ready.take(self._may_start, self._order)):
+        self._turn_away()
+        while self._idle and self._rooms.any and (job := self.ready.take(self._may_start, self._order)):
             worker = next(iter(self._idle))
             del self._idle[worker]
             actions.append(self.attempts.begin(job, worker))
             self._stand(job.lane)
             self.doors.started(job.queue, retry=job.failed_before)
+            self.parking.started(job)
+            self._turn_away()
             self._trim()
+        actions += self.parking.actions()
         if not self._fetching and (fetch := self._question()) is not None:
             self._fetching = True
             actions.append(fetch)
         return actions
-
-    def _places(self) -> bool:
-        """Whether all together let a job start, if none of its own keeps it."""
-        room = self._room(ALL)
-        return room is None or room > 0
 
     def _may_start(self, job: Job) -> bool:
         if job.queue in self.doors.unsure or self.in_front(job) is not None:
@@ -258,19 +274,12 @@ class Gate:
                 wanted[lane] = min(room, self._share(lane.queue, most))
                 self._unseen.ask(lane)
                 of_queue[lane.queue] += 1
-                places = self._room(QueuePlaces(lane.queue))
+                places = self._rooms.of(QueuePlaces(lane.queue))
                 if places is not None and of_queue[lane.queue] >= places:
                     self._unseen.close_queue(lane.queue)  # until the answer is there
         if not wanted:
             return None
         return Fetch(wanted, frozenset(job for lane in wanted for job in self.ready.ids(lane)), most)
-
-    def _room(self, capacity: Capacity) -> int | None:
-        """How many more jobs that take of it could start, if nothing else kept them; None: as many as there are."""
-        rooms = [self.capacities.room(capacity)]
-        if isinstance(capacity, QueuePlaces):
-            rooms.append(self.doors.room(capacity.queue))
-        return min((room for room in rooms if room is not None), default=None)
 
     def _allowed(self, lane: Lane, head: Rank) -> int:
         """How many jobs of a lane, the first of that rank, may become ready, if need be in place of worse ones: what
@@ -280,8 +289,8 @@ class Gate:
         if kept is not None and kept < head:
             self._unseen.close_queue(lane.queue)
             return 0
-        for capacity in self.capacities.scarce(Line(lane.queue, lane.owner)):
-            room = self._room(capacity)
+        for capacity in self.capacities.scarce(lane):
+            room = self._rooms.of(capacity)
             if room is None:
                 continue
             full = self.ready.takers(capacity) >= room
@@ -340,7 +349,7 @@ class Gate:
 
     def _cut(self, capacity: Capacity) -> None:
         """No more are ready than what there is of it lets start."""
-        room = self._room(capacity)
+        room = self._rooms.of(capacity)
         while room is not None and self.ready.takers(capacity) > max(0, room):
             last = self._last(capacity)
             assert last is not None
@@ -349,10 +358,10 @@ class Gate:
     def _admit(self, job: Job) -> None:
         """Into the ready queue, unless the job runs. What must leave the ready queue for that stays queued in the
         store, and is asked for later."""
-        if job.id in self.attempts:
+        if job.id in self.attempts or job.id in self.ready or not self.parking.admits(job):
             return
         self.ready.put(job)
-        for capacity in self.capacities.scarce(line(job)):
+        for capacity in self.capacities.scarce(job.lane):
             self._cut(capacity)
         self._stand(job.lane)
         worst = self.ready.worst
@@ -364,8 +373,15 @@ class Gate:
     def _put_back(self, job: Job) -> None:
         """It leaves the ready queue, and is among the unseen."""
         self.ready.drop(job)
+        self.parking.left(job)
         self._changed(job)
         self._unseen.note(job.lane, job.rank)
+
+    def _turn_away(self) -> None:
+        """Out of the ready queue what has come to lack something by name: it is sent to wait for that."""
+        for job in self.parking.turned_away():
+            self.ready.drop(job)
+            self._changed(job)
 
     def _changed(self, job: Job) -> None:
         """A job has left the ready queue, or counts no more: others may take its place."""
@@ -378,7 +394,7 @@ class Gate:
         self._unseen.sanity_check()
         assert not any(j.id in self.attempts for j in self.ready)
         for job in self.ready:
-            for capacity in self.capacities.scarce(line(job)):
-                room = self._room(capacity)
+            for capacity in self.capacities.scarce(job.lane):
+                room = self._rooms.of(capacity)
                 assert room is None or self.ready.takers(capacity) <= room, "ready, but cannot start soon"
         assert not self.attempts.sanity_check() & self._idle.keys(), "a busy worker counts as idle"

@@ -130,6 +130,23 @@ class Element:
     line: str | None = None
 
 
+class OnConflict(enum.StrEnum):
+    """What becomes of a new job when others with its key are there."""
+
+    QUEUE = "queue"
+    SKIP = "skip"
+    REPLACE = "replace"
+    ONCE_MORE = "once_more"
+
+
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """Names that a job locks while it runs: alone, or together with others that only share them."""
+
+    exclusive: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Requires:
     """A probe of one job's own: its ``command``, argv or text for the job's shell, exits with 0 when what the job
@@ -150,6 +167,8 @@ class Spec:
     which the job has to be over, all its attempts with it; ``timeout``: of each attempt. ``dialect``: the directives
     that the script has, and so the variables that it finds; ``notes``: what of them was passed over, in words.
     ``requires``: what has to be there before an attempt starts.
+    ``tokens``: how many of which it takes while it runs. ``key``: what jobs have in common of which one runs at a
+    time, "": nothing.
     """
 
     command: tuple[str, ...] | str | None = None
@@ -181,6 +200,10 @@ class Spec:
     tty: bool = False
     array: Element = Element()
     requires: Requires | None = None
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    locks: Locks = Locks()
+    key: str = ""
+    on_conflict: OnConflict = OnConflict.QUEUE
 
     def to_json(self) -> dict[str, object]:
         """Only what differs from the defaults, as JSON's types; ``from_json`` is the inverse. So a worker of an
@@ -208,8 +231,9 @@ class Job:
     both in the steady clock. ``source``: the name of its file;
     ``nested``: whether that lay in the directory of its queue, and not in the spool itself; None: nobody knows, as of
     what an earlier version took in. ``array``: the array that it belongs to, by the id of that one's first job;
-    ``parked``: as many of that array as may run at once have come before it, and are not over. ``unreadable``: why
-    the store could read only a part of it; such a job must not start.
+    ``parked``: it is not among what may start: as it ``waits`` for something, by its name, or, if for nothing, as
+    many of its line as could run at once come before it (``store/waiting.py``). ``waited``: it has, for something by
+    name. ``unreadable``: why the store could read only a part of it; such a job must not start.
     """
 
     id: int
@@ -231,6 +255,8 @@ class Job:
     claim: str | None = None  # the claimed file that must live until the job is over
     array: int | None = None
     parked: bool = False
+    waits: str | None = None
+    waited: bool = False
     nested: bool | None = None
     unreadable: str = ""
 

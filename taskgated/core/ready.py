@@ -3,7 +3,7 @@
 It holds the jobs that are to start next, best first. Being in it changes nothing about a job: it is still
 queued in the store. So a better job may push the worst one out, and a crash loses nothing.
 
-All jobs are in one order, and those of a line, and those that take of one scarce thing, once more in one of their
+All jobs are in one order, and those of a lane, and those that take of one scarce thing, once more in one of their
 own. So whatever happens to one job costs a few steps in heaps, however many are ready, and what can be counted is
 counted there.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from taskgated.core.capacity import Capacity, Line, line
+from taskgated.core.capacity import Capacity
 from taskgated.core.job import Job
 from taskgated.core.order import Lane, Rank
 from taskgated.core.ranked import Ranked
@@ -50,11 +50,11 @@ class ReadyQueue:
     """At most ``capacity`` jobs in order of their rank. ``scarce``: of what such a job takes that there is a bound
     on, beside what all take; it is the same for a job as long as that is here."""
 
-    def __init__(self, capacity: int, scarce: Callable[[Line], Iterable[Capacity]] = lambda line: ()) -> None:
+    def __init__(self, capacity: int, scarce: Callable[[Lane], Iterable[Capacity]] = lambda lane: ()) -> None:
         self.capacity = capacity
         self._scarce = scarce
         self._all = _Ends()
-        self._lines: dict[Lane, dict[Line, _Ends]] = {}  # no empty ones
+        self._lanes: dict[Lane, _Ends] = {}  # no empty ones
         self._takers: dict[Capacity, _Ends] = {}  # no empty ones
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class ReadyQueue:
     @property
     def queues(self) -> list[str]:
         """Those of which there are jobs."""
-        return list({lane.queue: None for lane in self._lines})
+        return list({lane.queue: None for lane in self._lanes})
 
     def takers(self, capacity: Capacity) -> int:
         """How many of them take some of that."""
@@ -93,20 +93,18 @@ class ReadyQueue:
 
     def ids(self, lane: Lane) -> list[int]:
         """The jobs of a lane that are in it, in no order."""
-        return [job for ends in self._lines.get(lane, {}).values() for job in ends.jobs]
+        return [] if (ends := self._lanes.get(lane)) is None else list(ends.jobs)
 
     def count(self, lane: Lane) -> int:
         """How many of a lane are in it."""
-        return sum(len(ends.jobs) for ends in self._lines.get(lane, {}).values())
+        return 0 if (ends := self._lanes.get(lane)) is None else len(ends.jobs)
 
     def last_of(self, queue: str, standing: Callable[[Lane, int], float]) -> Job | None:
         """The one of a queue that is shared fairly that comes last. ``standing``: of a lane, when so many of it have
         started."""
         found: list[tuple[tuple[float, Rank], Job]] = []
-        for lane, lines in self._lines.items():
-            if lane.queue == queue:
-                worst = [job for ends in lines.values() if (job := ends.worst) is not None]
-                last = max(worst, key=lambda job: job.rank)
+        for lane, ends in self._lanes.items():
+            if lane.queue == queue and (last := ends.worst) is not None:
                 found.append(((standing(lane, self.count(lane) - 1), last.rank), last))
         return max(found, key=lambda one: one[0])[1] if found else None
 
@@ -114,22 +112,22 @@ class ReadyQueue:
         """Take the job in, also beyond the capacity: it is for the caller to have the worst leave then."""
         if job.id in self:
             return
-        key = line(job)
         self._all.add(job)
-        self._lines.setdefault(job.lane, {}).setdefault(key, _Ends()).add(job)
-        for capacity in self._scarce(key):
+        self._lanes.setdefault(job.lane, _Ends()).add(job)
+        for capacity in self._scarce(job.lane):
             self._takers.setdefault(capacity, _Ends()).add(job)
 
     def take(self, may_start: Callable[[Job], bool], standing: Callable[[Lane], float] | None = None) -> Job | None:
-        """The best job that may start, removed; None when none may. Of each line only the best is asked about: what
-        keeps that one keeps the others. ``standing``: of a lane, where it is not the same for all; in each queue that
-        with the least comes first, and of the jobs that come first in their queues the best is taken."""
+        """The best job that may start, removed; None when none may. Of each lane only the best is asked about: what
+        keeps that one keeps the others, for none that is here lacks what it needs by name. ``standing``: of a lane,
+        where it is not the same for all; in each queue that with the least comes first, and of the jobs that come
+        first in their queues the best is taken."""
         first = self._all.best
         if first is None:
             return None
         if standing is None and may_start(first):
             return self.drop(first)
-        best = [job for lines in self._lines.values() for ends in lines.values() if (job := ends.best) is not None]
+        best = [job for ends in self._lanes.values() if (job := ends.best) is not None]
         if standing is None:
             for job in sorted(best, key=lambda job: job.rank)[1:]:
                 if may_start(job):
@@ -149,14 +147,11 @@ class ReadyQueue:
     def drop(self, job: Job) -> Job:
         """It leaves; it is here."""
         self._all.drop(job)
-        key = line(job)
-        lines = self._lines[job.lane]
-        lines[key].drop(job)
-        if not lines[key].jobs:
-            del lines[key]
-            if not lines:
-                del self._lines[job.lane]
-        for capacity in self._scarce(key):
+        ends = self._lanes[job.lane]
+        ends.drop(job)
+        if not ends.jobs:
+            del self._lanes[job.lane]
+        for capacity in self._scarce(job.lane):
             takers = self._takers[capacity]
             takers.drop(job)
             if not takers.jobs:
@@ -166,15 +161,14 @@ class ReadyQueue:
     def sanity_check(self) -> None:
         """Every invariant that must hold between two events; for tests."""
         assert len(self) <= self.capacity
-        by_line = [(lane, key, ends) for lane, lines in self._lines.items() for key, ends in lines.items()]
-        assert sorted(job for *_, ends in by_line for job in ends.jobs) == sorted(self._all.jobs)
-        for lane, key, ends in by_line:
-            assert ends.jobs and all(line(job) == key and job.lane == lane for job in ends.jobs.values())
+        assert sorted(job for ends in self._lanes.values() for job in ends.jobs) == sorted(self._all.jobs)
+        for lane, ends in self._lanes.items():
+            assert ends.jobs and all(job.lane == lane for job in ends.jobs.values())
         takers: dict[Capacity, set[int]] = {}
         for job in self._all.jobs.values():
-            for capacity in self._scarce(line(job)):
+            for capacity in self._scarce(job.lane):
                 takers.setdefault(capacity, set()).add(job.id)
         assert {capacity: set(ends.jobs) for capacity, ends in self._takers.items()} == takers
-        for ends in (self._all, *(ends for *_, ends in by_line), *self._takers.values()):
+        for ends in (self._all, *self._lanes.values(), *self._takers.values()):
             ranked = sorted(ends.jobs.values(), key=lambda job: job.rank)
             assert (ends.best, ends.worst) == ((ranked[0], ranked[-1]) if ranked else (None, None))

@@ -7,38 +7,14 @@ until now, what to do about that kind stands there as well. Where it is known wh
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
+from taskgated.core.kinds import Kind
 from taskgated.core.machine import Tight
 from taskgated.core.probe import Says
-
-
-class Kind(enum.StrEnum):
-    """What is in the way: words for programs, which stay as they are. A reason has one; several reasons may have the
-    same."""
-
-    HELD = "held"
-    TIME = "time"
-    QUEUE_LIMIT = "queue_limit"
-    LIMIT = "limit"
-    USER_LIMIT = "user_limit"
-    TOKEN = "token"
-    LOCK = "lock"
-    KEY = "key"
-    AFTER = "after"
-    REQUIRES = "requires"
-    WINDOW = "window"
-    MACHINE = "machine"
-    PROBE = "probe"
-    RATE = "rate"
-    BREAKER = "breaker"
-    PAUSED = "paused"
-    WORKERS = "workers"
-    ORDER = "order"
-    STOPPING = "stopping"
+from taskgated.core.shortages import Shortage
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +297,7 @@ Reason = (
     | ArrayFull
     | UserFull
     | UserFullInQueue
+    | Shortage
     | AllBusy
     | NoWorker
     | Draining

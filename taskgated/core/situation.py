@@ -18,6 +18,10 @@ from taskgated.core.capacity import (
     UserPlaces,
 )
 from taskgated.core.doors import Door, Doors
+from taskgated.core.named import ArrayPlaces, Key, Lock, Tokens
+from taskgated.core.order import Lane
+from taskgated.core.promises import Waiter
+from taskgated.core.rooms import Rooms
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +34,26 @@ class _Before:
 
 
 @dataclass(frozen=True, slots=True)
+class _Promised:
+    """A job to which something is promised: the first that waits for it, or (``senior``) all that it needs so much
+    of."""
+
+    capacity: Tokens | Lock | Key | ArrayPlaces
+    needed: int
+    senior: bool
+    job: int
+    turn: int
+    queue: str
+    owner: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Written:
     """The same, all of it values."""
 
     policy: Policy
-    in_use: Mapping[QueuePlaces | UserPlaces | LanePlaces | AllPlaces, int]
+    in_use: Mapping[QueuePlaces | UserPlaces | LanePlaces | AllPlaces | Tokens | Lock | Key | ArrayPlaces, int]
+    promised: tuple[_Promised, ...]
     idle: int
     draining: bool
     steady: int
@@ -47,6 +66,10 @@ def situation_to_json(now: Situation) -> object:
         _Written(
             now.capacities.policy,
             now.capacities.in_use(),  # type: ignore[arg-type]
+            tuple(
+                _Promised(capacity, needed, senior, waiter.id, waiter.rank[0], *waiter.lane)
+                for capacity, waiter, needed, senior in now.capacities.promises.all()
+            ),
             now.idle,
             now.draining,
             now.steady,
@@ -62,4 +85,9 @@ def situation_from_json(data: object) -> Situation:
     doors = Doors()
     doors.put({(one.queue, one.kind): one.door for one in it.doors})
     capacities = Capacities.of(it.policy, it.in_use.items())
+    capacities.promises.open = Rooms(capacities, doors).open
+    capacities.promises.put(
+        (one.capacity, Waiter(one.job, (one.turn, one.job), Lane(one.queue, one.owner), one.needed), one.senior)
+        for one in it.promised
+    )
     return Situation(capacities, it.idle, it.draining, it.steady, it.wall, doors)

@@ -9,7 +9,8 @@ from taskgated.core import adaptive
 from taskgated.core.adaptive import Adaptive, Height
 from taskgated.core.attempts import Finish
 from taskgated.core.doors import Allowance
-from taskgated.core.reasons import Kind, QueueFull
+from taskgated.core.kinds import Kind
+from taskgated.core.reasons import QueueFull
 from taskgated.daemon.doorkeeper import Look, Moment
 from taskgated.daemon.ledger import Book
 from taskgated.events import Event

@@ -10,7 +10,8 @@ from taskgated.core.attempts import Finish
 from taskgated.core.breaker import Breaker, Circuit
 from taskgated.core.doors import MANY, Allowance, Shut
 from taskgated.core.job import Job
-from taskgated.core.reasons import BreakerOpen, CanaryFirst, Kind
+from taskgated.core.kinds import Kind
+from taskgated.core.reasons import BreakerOpen, CanaryFirst
 from taskgated.daemon.doorkeeper import Look, Moment
 from taskgated.daemon.ledger import Book
 from taskgated.events import Event

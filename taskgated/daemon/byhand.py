@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from taskgated.core.gate import Gate
@@ -73,10 +73,10 @@ class JobsByHand:
         else:  # its file system may not answer
             self._helper.do(lambda: _against(spool, queue, job), looked)
 
-    def _do(self, verb: Callable[[Store], Came | None], event: Event, job: Record, text: str, done: Done) -> None:
-        """``verb`` returns what may start now, if anything may."""
+    def _do(self, verb: Callable[[Store], Sequence[Came]], event: Event, job: Record, text: str, done: Done) -> None:
+        """``verb`` returns what may start now."""
 
-        def answered(answer: Answer[Came | None]) -> None:
+        def answered(answer: Answer[Sequence[Came]]) -> None:
             if answer.error is not None:
                 done(Answer[None].failed(answer.error))
                 return
@@ -89,7 +89,7 @@ class JobsByHand:
                 queue=job.queue,
             )
             self._conductor.do(self._gate.dropped([job.id]))  # as it was
-            if (came := answer.get()) is not None:
+            for came in answer.get():
                 self._conductor.do(self._gate.queued(*came))
             self._conductor.wake_at(0)  # its time may not have come
             self._conductor.progressed.tell()

@@ -14,35 +14,33 @@ from taskgated.attempts import outputs
 from taskgated.attempts.outcomes import Outcomes
 from taskgated.attempts.scripts import Scripts
 from taskgated.core.attempts import Abandon, Finish, Run, Start, Stop
-from taskgated.core.gate import Action, Fetch, Gate
+from taskgated.core.fetch import Fetch
+from taskgated.core.gate import Action, Gate
 from taskgated.core.job import NEVER_RAN, Job, Outcome, Result
 from taskgated.core.lifecycle import Verb
 from taskgated.core.order import FIRST, Lane
+from taskgated.core.parking import Park, Recall
 from taskgated.core.state import State
 from taskgated.daemon import uses
+from taskgated.daemon.alarm import Alarm
 from taskgated.daemon.ledger import Ledger
-from taskgated.daemon.outcomewords import describe
+from taskgated.daemon.outcomewords import ENDS, describe
 from taskgated.daemon.roster import Roster, Worker
+from taskgated.daemon.waiters import Waiters, unmade
 from taskgated.errors import MessageTooLong, StoreError
 from taskgated.events import Event
 from taskgated.host.clock import MICROSECONDS, WALL_CHECK, wall
 from taskgated.host.journal import Journal, Priority
 from taskgated.host.listeners import Listeners
-from taskgated.host.loop import Loop, Timer
+from taskgated.host.loop import Loop
 from taskgated.host.paths import Layout
 from taskgated.store.answer import Answer
-from taskgated.store.causes import EXPIRED, PAST_DEADLINE, WHILE_RUNNING, in_words
+from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, PAST_DEADLINE, WHILE_RUNNING, in_words
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Added, Ended, Record, Store
 from taskgated.store.turns import Found
 from taskgated.store.waking import Woken
 from taskgated.text import to_text
-
-_ENDS = {
-    State.SUCCEEDED: (Event.JOB_SUCCEEDED, Priority.INFO),
-    State.FAILED: (Event.JOB_FAILED, Priority.WARNING),
-    State.CANCELLED: (Event.JOB_CANCELLED, Priority.NOTICE),
-}
 
 
 class Conductor:
@@ -83,10 +81,10 @@ class Conductor:
         self._steady = clock
         self.outcomes = Outcomes(layout.outcomes)
         self._scripts = Scripts(layout.scripts)
-        self._timer: Timer | None = None
-        self._timer_at = 0.0
+        self._alarm = Alarm(loop, clock, lambda: store.submit(lambda store: store.wake(wall()), self._woken))
         # Ends of attempts that the store has not answered yet, by (job, attempt); each with the worker to tell.
         self._ending: dict[tuple[int, int], str | None] = {}
+        self.waiters = Waiters(loop, gate, store, journal, self.do, self._unreadable)
 
     # -- the gate's actions ----------------------------------------------------------------------
 
@@ -104,6 +102,10 @@ class Conductor:
                         self._roster.stop(worker, job_id, attempt, grace)
                 case Finish():
                     self._finish(action)
+                case Park():
+                    self.waiters.park(action)
+                case Recall():
+                    self.waiters.recall(action)
                 case Abandon(job):
                     never = Outcome(job.id, job.attempt, Result.KILLED, message="its worker died before the start")
                     self.do(self._gate.ended(never, None))
@@ -114,12 +116,18 @@ class Conductor:
                 self.broken.tell(f"which jobs are next cannot be read: {answer.error}")
                 return
             found = answer.get()
-            for job in found.jobs:
-                if job.unreadable:  # before anything is asked for again, which would bring it again
-                    self._condemn(job, f"its row in the database cannot be read: {job.unreadable}")
-            self.do(self._gate.fetched([job for job in found.jobs if not job.unreadable], found.rest))
+            self.do(self._gate.fetched(self._unreadable(found.jobs), found.rest))
 
         self._store.ask(lambda store: store.fetch(asked.wanted, asked.known, asked.most), done, early=True)
+
+    def _unreadable(self, jobs: Iterable[Job]) -> list[Job]:
+        """Those that can be read. The others are failed, before anything is asked for again, which would bring them
+        again."""
+        found = list(jobs)
+        for job in found:
+            if job.unreadable:
+                self._condemn(job, f"its row in the database cannot be read: {job.unreadable}")
+        return [job for job in found if not job.unreadable]
 
     def _start(self, start: Start) -> None:
         job = start.job
@@ -167,7 +175,7 @@ class Conductor:
             self.do(self._gate.start_refused(job.id))
             self._look_for(job.id)
             self.wake_at(0)
-        self._progress()
+        self.progressed.tell()
 
     def _look_for(self, job: int) -> None:
         """Somebody may have moved it: what was found of it in its new queue, while its start was under way, is not
@@ -197,12 +205,9 @@ class Conductor:
                 self._gate.forget(job.id)
                 self._over_for_good(job.id, ended)
             self.do(self._gate.queued(job.lane, FIRST))
-            self._progress()
+            self.progressed.tell()
 
         self._store.submit(lambda store: store.condemn(job.id, why), done)
-
-    def _progress(self) -> None:
-        self.progressed.tell()
 
     def _run(self, job: Job, key: str) -> None:
         worker = self._roster.workers.get(key)
@@ -244,7 +249,7 @@ class Conductor:
         reason = WHILE_RUNNING if ended.state is State.CANCELLED else in_words(verdict.cause)
         why = f": {reason}" if reason and reason != outcome.message else ""
         if ended.state.final:
-            event, priority = _ENDS[ended.state]
+            event, priority = ENDS[ended.state]
             kept = ended.let_go is not None and ended.state is not State.SUCCEEDED
             where = f"; its file is kept in failed/{job.id}/" if kept else ""
             self._job_event(event, job, f"{end}{why}{where}", priority, outcome)
@@ -254,12 +259,13 @@ class Conductor:
             text = f"{end}{why}; again in {verdict.delay:.1f} s"
             self._job_event(Event.JOB_RETRIES, job, text, Priority.NOTICE, outcome)
             self.wake_at(verdict.delay)
+            self._came(ended)
         else:
             self._job_event(Event.JOB_REQUEUED, job, f"{end}{why}", Priority.NOTICE, outcome)
             if job.deadline is not None:
                 self.wake_at(0)
             self.do(self._gate.queued(job.lane, job.rank))
-        self._progress()
+        self.progressed.tell()
 
     def _forget_files(self, job: int, attempt: int) -> None:
         """Of an attempt that is over: an outcome that was put down, and the private copy of its script."""
@@ -281,6 +287,10 @@ class Conductor:
         if ended.let_go is not None:
             self.let_go.tell([ended.let_go], ended.state is not State.SUCCEEDED)
         self.over.tell(job)
+        self._came(ended)
+
+    def _came(self, ended: Ended) -> None:
+        """Another job may run because of that."""
         if ended.came is not None:
             self.do(self._gate.queued(*ended.came))
 
@@ -317,22 +327,14 @@ class Conductor:
                 self.do(self._gate.queued(lane, rank))
         if added.timed:
             self.wake_at(0)
-        self.never_start(added.cancelled)
+        for job, text in unmade(added):
+            self._gate.forget(job)
+            self._never(job, text)
+        self.never_start(added.cancelled, added.let_go)
 
     def wake_at(self, delay: float) -> None:
         """Look at the due jobs in that many seconds, or earlier."""
-        at = self._steady() / MICROSECONDS + delay
-        if self._timer is not None and self._timer.call is not None and self._timer_at <= at:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self._loop.after(delay, self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        now = wall()
-        self._store.submit(lambda store: store.wake(now), self._woken)
+        self._alarm.set(delay)
 
     def _woken(self, answer: Answer[Woken]) -> None:
         if (error := answer.error) is not None:
@@ -349,7 +351,7 @@ class Conductor:
         if woken.let_go:
             self.let_go.tell(woken.let_go, True)
         if woken.expired:
-            self._progress()
+            self.progressed.tell()
         for lane, rank in woken.best.items():
             self.do(self._gate.queued(lane, rank))
         self.next_look.tell(woken.next_look)
@@ -369,7 +371,7 @@ class Conductor:
                     text = f"job {job}: cancelled before it started"
                     self._journal.event(Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job)
                     self._over_for_good(job, ended)
-                self._progress()
+                self.progressed.tell()
             done(answer)
 
         self._store.submit(lambda store: store.cancel(job), cancelled)
@@ -377,12 +379,15 @@ class Conductor:
     def never_start(self, jobs: Sequence[int], let_go: Sequence[str] = ()) -> None:
         """They were cancelled with their array, and the store has that."""
         for job in jobs:
-            text = f"job {job}: cancelled before it started"
-            self._journal.event(Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job)
-            self.over.tell(job)
+            self._never(job, BEFORE_IT_STARTED)
         if let_go:
             self.let_go.tell(let_go, True)
-        self._progress()
+        self.progressed.tell()
+
+    def _never(self, job: int, text: str) -> None:
+        """A job is over that has not started."""
+        self._journal.event(Event.JOB_CANCELLED, f"job {job}: {text}", Priority.NOTICE, job_id=job)
+        self.over.tell(job)
 
     @property
     def quiet(self) -> bool:

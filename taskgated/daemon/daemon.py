@@ -13,6 +13,7 @@ from pathlib import Path
 
 from taskgated.control.interface import gate_interface
 from taskgated.control.reading import Outputs
+from taskgated.core.capacity import Policy
 from taskgated.core.gate import Gate
 from taskgated.daemon import troubles, uses
 from taskgated.daemon.byhand import JobsByHand
@@ -167,10 +168,14 @@ class Daemon:
             self._loop, self._gate, self._store, self._conductor, self._doorway.looks, self._steady
         )
         self._in_force.changed.add(lambda new: self._workforce.want(new.workers))
-        self._in_force.changed.add(lambda new: self._conductor.do(self._gate.reload(self._limits.policy(new))))
-        self._limits.changed.add(lambda policy: self._conductor.do(self._gate.reload(policy)))
+        self._in_force.changed.add(lambda new: self._decide_by(self._limits.policy(new)))
+        self._limits.changed.add(self._decide_by)
         self._ordering = Ordering(self._store, self._gate, self._conductor, self._journal)
         self._in_force.changed.add(lambda new: self._ordering.keep(new.ageing))
+
+    def _decide_by(self, policy: Policy) -> None:
+        self._conductor.do(self._gate.reload(policy))
+        self._conductor.waiters.policy(policy)
 
     def _build_intake(self) -> None:
         """What takes files in, and what forgets jobs."""
@@ -344,6 +349,7 @@ class Daemon:
         self._doorway.keeper.soon()  # what runs from before may have to end
         self._cancelling.go_on()
         self._ordering.keep(self._in_force.now.ageing)
+        self._conductor.waiters.begin()
         self._intake.start()
         self._helper.start()
         self._doorway.machine.start()

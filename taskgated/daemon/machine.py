@@ -15,8 +15,9 @@ from typing import ClassVar
 
 from taskgated.core.doors import Allowance, Door, Shut
 from taskgated.core.gate import Gate
+from taskgated.core.kinds import Kind
 from taskgated.core.machine import Figure, Machine, Seen, Verdict, judge, unseen
-from taskgated.core.reasons import JustStarted, Kind, LoadToCome, MachineTight, MachineUnread
+from taskgated.core.reasons import JustStarted, LoadToCome, MachineTight, MachineUnread
 from taskgated.daemon import figures
 from taskgated.daemon.doorkeeper import Look, Moment
 from taskgated.daemon.in_force import InForce

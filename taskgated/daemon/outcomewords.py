@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from taskgated.core.job import Outcome, Result
+from taskgated.core.state import State
+from taskgated.events import Event
 from taskgated.host.clock import MICROSECONDS
+from taskgated.host.journal import Priority
 
 
 def describe(outcome: Outcome) -> str:
@@ -21,3 +24,11 @@ def describe(outcome: Outcome) -> str:
     if outcome.started is not None and outcome.finished is not None:
         text += f" after {max(0, outcome.finished - outcome.started) / MICROSECONDS:.2f} s"
     return text
+
+
+ENDS = {
+    State.SUCCEEDED: (Event.JOB_SUCCEEDED, Priority.INFO),
+    State.FAILED: (Event.JOB_FAILED, Priority.WARNING),
+    State.CANCELLED: (Event.JOB_CANCELLED, Priority.NOTICE),
+}
+"""What the journal is told of a job that is over, and how urgent that is."""

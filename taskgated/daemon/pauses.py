@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import ClassVar
 
 from taskgated.core.doors import EVERY, Shut
-from taskgated.core.reasons import AllPaused, Kind, Paused
+from taskgated.core.kinds import Kind
+from taskgated.core.reasons import AllPaused, Paused
 from taskgated.daemon.doorkeeper import Look, Moment
 from taskgated.daemon.overrides import Override, Overrides
 from taskgated.store.answer import Answer

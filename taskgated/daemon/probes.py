@@ -19,8 +19,9 @@ from taskgated.core.capacity import QueuePlaces
 from taskgated.core.doors import Allowance, Shut
 from taskgated.core.gate import Gate
 from taskgated.core.job import Spec
+from taskgated.core.kinds import Kind
 from taskgated.core.probe import Answer, Known, Look, Says
-from taskgated.core.reasons import Kind, ProbeSays, ProbeUnasked, ProbeUsedUp
+from taskgated.core.reasons import ProbeSays, ProbeUnasked, ProbeUsedUp
 from taskgated.daemon import doorkeeper
 from taskgated.daemon.in_force import InForce
 from taskgated.daemon.looks import Looks

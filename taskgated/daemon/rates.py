@@ -7,8 +7,9 @@ from typing import ClassVar
 from taskgated.core import rate
 from taskgated.core.doors import Allowance
 from taskgated.core.job import Job
+from taskgated.core.kinds import Kind
 from taskgated.core.rate import Pace, Rate
-from taskgated.core.reasons import Kind, RateUsedUp
+from taskgated.core.reasons import RateUsedUp
 from taskgated.daemon.doorkeeper import Look, Moment
 from taskgated.daemon.ledger import Book
 from taskgated.host.clock import MICROSECONDS

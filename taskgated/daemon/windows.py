@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from taskgated.core.doors import Shut
 from taskgated.core.gate import Gate
-from taskgated.core.reasons import Kind, OutsideWindows
+from taskgated.core.kinds import Kind
+from taskgated.core.reasons import OutsideWindows
 from taskgated.core.window import View, Window, look
 from taskgated.daemon.conductor import Conductor
 from taskgated.daemon.doorkeeper import Look, Moment

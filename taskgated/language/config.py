@@ -81,7 +81,7 @@ class QueueConfig:
     handler before. ``ignore``: globs of names that are left alone; ``match``: of those that are data for its handler;
     none: all. ``share``: between its users, ``fair`` or ``fifo``. ``strict``: no job starts before those that come
     before it. ``probe``: the name of the one that lets its jobs start. ``windows``: while one of them is open its
-    jobs may start; without one, always.
+    jobs may start; without one, always. ``tokens``: what its jobs take that do not say.
     """
 
     name: str
@@ -101,6 +101,7 @@ class QueueConfig:
     runs: bool = False
     probe: str | None = None
     windows: tuple[Window, ...] = ()
+    tokens: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def mark(self) -> Mark | None:
@@ -175,6 +176,7 @@ class Config:
     retention: Retention = Retention()
     access: Access = Access()
     users: Mapping[str, UserConfig] = field(default_factory=dict)
+    tokens: Mapping[str, int] = field(default_factory=dict)
     queues: Mapping[str, QueueConfig] = field(default_factory=dict)
     probes: Mapping[str, ProbeConfig] = field(default_factory=dict)
 
@@ -210,6 +212,7 @@ class Config:
                 if user.weight != 1.0 and (uid := _uid(name, uids)) is not None
             },
             tuple(queue.name for queue in queues if queue.strict),
+            self.tokens,
         )
 
     def strangers(self, uids: Mapping[str, int | None]) -> list[str]:
@@ -286,10 +289,11 @@ def _usual(shell: object, output: Values) -> Values:
 
 def _queue(name: str, values: Values, usual: Values) -> QueueConfig:
     """``usual``: defaults for jobs of any queue; its own stand before them."""
+    tokens = {"tokens": values["tokens"]} if "tokens" in values else {}
     limit = values.get("limit")
     made = {
         "name": name,
-        "defaults": merge(usual, below(values, "defaults")),
+        "defaults": merge({**usual, **tokens}, below(values, "defaults")),
         "handler": below(values, "handler").get("command"),
         "require": plain.make(Require, below(values, "require")) if below(values, "require") else None,
         "limit": limit if isinstance(limit, int) else None,

@@ -7,7 +7,7 @@ key. Everything that is wrong, in all files, is said at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from taskgated.errors import ConfigError, Problem, Refused
@@ -18,6 +18,7 @@ from taskgated.language.configkeys import KEYS
 from taskgated.language.contradictions import contradictions
 from taskgated.language.declare import Check, Values, below, did_you_mean, read_section
 from taskgated.language.keys import EXCLUDE, EXCLUSIVE, merge, merge_job
+from taskgated.language.needs import in_both_ways, unmet
 from taskgated.language.nodes import Entries, Node, node_at
 from taskgated.language.source import Source, decode
 from taskgated.language.streamchecks import words_of_arrays
@@ -60,7 +61,10 @@ def load(layout: Layout, main: Path | None = None) -> Config:
 def _together(values: Values, written: Sequence[_Written]) -> Iterator[Problem]:
     """What is wrong with all files together, and with none of them alone; said of the last that has a part in it."""
     queues, probes = below(values, "queues"), below(values, "probes")
+    totals = {token: int(str(total)) for token, total in below(values, "tokens").items()}
     for name in queues:
+        for token, wrong, hint in unmet(below(below(queues, name), "tokens"), totals):
+            yield _last(written, "queues", name, "tokens", token)(wrong, hint)
         for found in contradictions(below(below(queues, name), "defaults"), job=False):
             for source, document in reversed(written):
                 node = node_at(document, "queues", name, "defaults")
@@ -81,6 +85,19 @@ def _together(values: Values, written: Sequence[_Written]) -> Iterator[Problem]:
                     hint = did_you_mean(probe, probes) if probes else "define it under probes"
                     yield source.problem(at.line, at.column, f"probe: there is no probe '{probe}'", hint)
                     break
+
+
+def _last(written: Sequence[_Written], *path: str) -> Callable[[str, str], Problem]:
+    """How to say what is wrong with what is at that path in the last file that has it."""
+    for source, document in reversed(written):
+        node = document
+        for name in path:
+            if not isinstance(node.value, Entries) or name not in node.value:
+                break
+            node = node.value[name][1]
+        else:
+            return lambda message, hint: source.problem(node.line, node.column, message, hint)
+    raise AssertionError(f"{path} is in no file")
 
 
 def unreadable(layout: Layout, main: Path | None = None) -> list[Problem]:
@@ -175,6 +192,8 @@ def _read(path: Path) -> tuple[Values, *tuple[_Written, ...]]:
         for found in contradictions(below(queue, "defaults"), job=False):
             if at := found.place(defaults):
                 check.wrong(node_at(defaults, *at), f"{at[-1]}: {found.message}", found.hint)
+        if both := in_both_ways(below(queue, "defaults")):
+            check.wrong(node_at(node, "defaults", "locks"), f"locks: '{both}' is locked in both ways")
     if check.problems:
         raise Refused(check.problems)
     return values, (source, documents[0])

@@ -10,7 +10,7 @@ from taskgated.core.probe import Confirm, Says
 from taskgated.language import units
 from taskgated.language.config import Access, Config, ProbeConfig, QueueConfig, Require, Retention, UserConfig
 from taskgated.language.declare import Check, Key, Mismatch, Type, keys_of, section
-from taskgated.language.keys import DEFAULTS, NO_DEFAULTS, OUTPUT, QUEUE_NAME, RESERVED
+from taskgated.language.keys import DEFAULTS, NO_DEFAULTS, OUTPUT, QUEUE_NAME, RESERVED, tokens
 from taskgated.language.names import in_the_making
 from taskgated.language.nodes import Node
 from taskgated.language.policies import BREAKER, LIMIT, MACHINE, RATE
@@ -110,6 +110,7 @@ QUEUE = keys_of(
     Key("ignore", globs, "globs of names that are left alone in this queue, besides those in the making"),
     Key("match", match, "globs of names that are data for its handler; any other file is refused", "every name"),
     Key("probe", text(_PROBE_NAME, "a probe's name"), "which of probes says whether its jobs may start", "none"),
+    Key("tokens", tokens, "how many of which tokens a job of it takes that does not say"),
 )  # fmt: skip
 
 USER = keys_of(
@@ -158,6 +159,7 @@ KEYS = keys_of(
     )), "who may do what on the control socket; root may do all"),
     Key("users", mapping_of(r"[^\s:/]{1,255}", "users' names", section(USER)),
         "users for whom something else holds, by their names (or numbers)"),
+    Key("tokens", tokens, "how many of each kind there are for the jobs of all queues together, as {yarn: 10}"),
     Key("queues", mapping_of(QUEUE_NAME, "queue names (letters, digits, '_', '.', '-')", section(QUEUE), RESERVED),
         "the queues, each fed by the directory of its name in the spool"),
     Key("probes", mapping_of(_PROBE_NAME, "names of probes (letters, digits, '_', '.', '-')",

@@ -16,6 +16,7 @@ from taskgated.language.config import Config
 from taskgated.language.contradictions import contradictions
 from taskgated.language.declare import Check, Values, did_you_mean
 from taskgated.language.keys import EXCLUDE, EXCLUSIVE, build, merge_job
+from taskgated.language.needs import check_needs
 from taskgated.language.nodes import Node, node_at
 from taskgated.language.source import Source
 from taskgated.language.streamchecks import check_streams
@@ -94,6 +95,7 @@ def check_keys(node: Node, values: Values, check: Check, queue: str, config: Con
         merged = merge_job(config.queue(target).defaults, values)
         check_streams(node, values, merged, check)
         _check_together(node, merged, check, target)
+        check_needs(node, values, merged, check, config)
 
 
 def _check_queue(node: Node, values: Values, check: Check, queue: str, config: Config) -> None:

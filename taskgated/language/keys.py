@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from taskgated.core import plain
 from taskgated.core.fixed import HIGHEST_PRIORITY
-from taskgated.core.job import Interrupted, Output, Receiver, Requires, Retry, Signal, Spec, Warn
+from taskgated.core.job import (
+    Interrupted,
+    Locks,
+    OnConflict,
+    Output,
+    Receiver,
+    Requires,
+    Retry,
+    Signal,
+    Spec,
+    Warn,
+)
 from taskgated.language import streamtypes
 from taskgated.language.arrays import array
-from taskgated.language.declare import Key, Values, below, keys_of, section
+from taskgated.language.declare import Check, Key, Mismatch, Type, Values, below, keys_of, section
 from taskgated.language.endings import endings
+from taskgated.language.nodes import Node
 from taskgated.language.types import (
     LONGEST_PATH,
     argv,
@@ -21,6 +33,7 @@ from taskgated.language.types import (
     integer,
     list_of,
     long_text,
+    mapping_of,
     number,
     or_word,
     positive,
@@ -28,6 +41,7 @@ from taskgated.language.types import (
     text,
     timestamp,
 )
+from taskgated.text import quoted
 
 RESERVED = {
     "rejected": "refused files lie in the directory of that name",
@@ -72,10 +86,40 @@ REQUIRES = keys_of(
     Key("timeout", positive(duration), "how long a look may take"),
 )
 
-NOT_DEFAULTS = ("command", "script", "queue", "name", "array")
+LOCK_NAME = r"[^\s,]{1,200}"
+"""A lock or a key may be a path or a table's name."""
+LOCKS_OF_A_JOB = 64
+TOKEN_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+MOST_TOKENS = 1_000_000
+
+_lock_names = list_of(text(LOCK_NAME, "a word without blanks"), "a list of names", least=0)
+
+
+def _locks(node: Node, check: Check) -> tuple[str, ...]:
+    names = _lock_names.read(node, check)
+    if len(names) > LOCKS_OF_A_JOB:
+        raise Mismatch(f"{len(names)} names: a job may have {LOCKS_OF_A_JOB}")
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise Mismatch(f"{quoted(twice)} is there twice")
+    return names
+
+
+_lock_list = Type(_locks, {**_lock_names.schema, "maxItems": LOCKS_OF_A_JOB}, _lock_names.write)
+
+LOCKS = keys_of(
+    Locks,
+    Key("exclusive", _lock_list, "names that nobody else may have locked meanwhile, in either way"),
+    Key("shared", _lock_list, "names that others may share, and nobody may have for himself"),
+)
+
+tokens = mapping_of(TOKEN_NAME, "names of tokens (letters, digits, '_', '.', '-')", integer(0, MOST_TOKENS))
+"""How many of which token."""
+
+NOT_DEFAULTS = ("command", "script", "queue", "name", "array", "tokens")
 """Keys that make no sense as a default for a queue."""
 NO_DEFAULTS = dict.fromkeys(NOT_DEFAULTS, "it is no default: a job says it") | {
     "array": "an array is no default: a job says it",
+    "tokens": "the tokens of a queue's jobs are a key of the queue itself: write it beside defaults",
     "queue": "it is no default: jobs are of the queue whose directory they are dropped in",
 }
 """Why, for who says one all the same."""
@@ -150,7 +194,7 @@ JOB = keys_of(
     Key(
         "array",
         array,
-        "many jobs of this one, each with an index of its own; {index} in command, name, env, cwd and paths",
+        "many jobs of this one, each with an index of its own; {index} in command, name, env, cwd, paths, key, locks",
         "",
     ),
     Key(
@@ -159,9 +203,32 @@ JOB = keys_of(
         "a command that exits with 0 when what the job needs is there; until then the job waits, and holds nothing",
         "none",
     ),
+    Key(
+        "tokens",
+        tokens,
+        "how many of which tokens of the configuration it takes while it runs, such as {yarn: 3}",
+        "what its queue says",
+    ),
+    Key(
+        "locks",
+        section(LOCKS, instead="write {exclusive: [VALUE]}"),
+        "names that it locks while it runs: all at once, alone or shared with others",
+    ),
+    Key(
+        "key",
+        text(LOCK_NAME, "a word without blanks"),
+        "jobs of one user with the same key run one at a time",
+        "",
+    ),
+    Key(
+        "on_conflict",
+        choice(*OnConflict),
+        "what becomes of it when others with its key wait or run: queue, it waits; skip, it is not taken; replace, it"
+        " takes the place of those that wait; once_more, it is not taken when one waits",
+    ),
 )
 
-LATER = ("after", "key", "on_conflict", "tokens", "locks", "limits")
+LATER = ("after", "limits")
 """Keys of the design that this version cannot honour; they are refused rather than ignored."""
 
 EXCLUSIVE = {"delay", "not_before"}
@@ -182,10 +249,10 @@ def merge(base: Values, over: Values) -> dict[str, object]:
 
 
 def merge_job(base: Values, over: Values) -> dict[str, object]:
-    """The same of a job's keys: of those that exclude each other one given takes the place of the other."""
-    if not EXCLUSIVE.isdisjoint(over):
-        base = {name: value for name, value in base.items() if name not in EXCLUSIVE}
-    return merge(base, over)
+    """The same of a job's keys: of those that exclude each other one given takes the place of the other, and tokens
+    that are said are all that it takes."""
+    gone = {"tokens"} & over.keys() | (set() if EXCLUSIVE.isdisjoint(over) else EXCLUSIVE)
+    return merge({name: value for name, value in base.items() if name not in gone}, over)
 
 
 def build(values: Values) -> Spec:

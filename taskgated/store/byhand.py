@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from taskgated.core.order import Lane, Rank
@@ -22,22 +23,22 @@ class Standing(Protocol):
 
 
 class ByHand(Protocol):
-    """Each returns what may run now because of it, if anything may. ``IllegalTransition`` where the job's state does
+    """Each returns what may run now because of it. ``IllegalTransition`` where the job's state does
     not allow it, and ``NoSuchJob``."""
 
-    def hold(self, job: int) -> Came | None:
-        """Keep a queued job from starting. A place that it has in its array is another's meanwhile."""
+    def hold(self, job: int) -> Sequence[Came]:
+        """Keep a queued job from starting. If others wait behind its line, one of them comes out instead."""
 
-    def release(self, job: int) -> Came | None:
+    def release(self, job: int) -> Sequence[Came]:
         """Let a held job go."""
 
-    def retry(self, job: int) -> Came | None:
+    def retry(self, job: int) -> Sequence[Came]:
         """A job that failed or was cancelled is queued again, as if it came at this moment and were due: nothing of
         what went wrong counts any more. ``IllegalTransition`` also for one whose file was let go, and while its array
         is being cancelled."""
 
-    def move(self, job: int, queue: str) -> Came | None:
+    def move(self, job: int, queue: str) -> Sequence[Came]:
         """A job that waits goes over to another queue. It keeps its turn."""
 
-    def prioritize(self, job: int, priority: int) -> Came | None:
+    def prioritize(self, job: int, priority: int) -> Sequence[Came]:
         """A job that waits has another priority from now on."""

@@ -62,6 +62,16 @@ PAST_DEADLINE = "deadline: it was not done in time"
 WHILE_RUNNING = in_words(WasCancelled())
 BEFORE_IT_STARTED = "cancelled before it started"
 WITH_ITS_ARRAY = "cancelled with its array, before it was taken in"
+
+
+def skipped_for(other: int) -> str:
+    return f"not taken: job {other} has the same key"
+
+
+def replaced_by(other: int) -> str:
+    return f"replaced by job {other}, which has the same key"
+
+
 EXPIRED = "expired: it did not start in time"
 HELD = "held"
 BY_HAND = "to run again, by hand"

@@ -23,7 +23,7 @@ What else a verb raises is said of it. ``IllegalTransition`` and ``NoSuchJob`` m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from taskgated.core.job import Clock, Element, Job, Outcome, Result, Spec
@@ -37,6 +37,7 @@ from taskgated.store.memory import Remembered, Remembering
 from taskgated.store.overrides import Overridden, Overriding
 from taskgated.store.requirements import Looked, Looking
 from taskgated.store.turns import Next, Reorder
+from taskgated.store.waiting import WaitingQuestions, WaitingVerbs
 from taskgated.store.waking import Woken, ends
 
 
@@ -99,13 +100,18 @@ class Addition:
 class Added:
     """What an ``add`` brought: the new jobs' ids; per lane the rank of the first of those that may start at
     once; those jobs themselves (``fresh``) if they are few, else none; whether any new job has to do with
-    time; and those that are ``cancelled``, as their array was."""
+    time; and those that are ``cancelled``, as their array was. Of jobs with a key: those that were ``skipped``, each
+    with the job for which, and queued ones that were ``replaced``, each with the job that came; and kept files to let
+    go."""
 
     jobs: Sequence[int]
     best: Mapping[Lane, Rank]
     fresh: Sequence[Job]
     timed: bool
     cancelled: Sequence[int] = ()
+    skipped: Mapping[int, int] = field(default_factory=dict)
+    replaced: Mapping[int, int] = field(default_factory=dict)
+    let_go: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +245,7 @@ class Details:
     output_removed: int | None = None
 
 
-class Questions(Next, Looking, Standing, Overridden, Remembered, Protocol):
+class Questions(Next, Looking, Standing, Overridden, Remembered, WaitingQuestions, Protocol):
     """What can be asked of a store. Nothing here changes anything, or waits for what changes something elsewhere: a
     view that is opened for reading alone has these, and no more. It sees what was committed.
 
@@ -314,7 +320,7 @@ class Questions(Next, Looking, Standing, Overridden, Remembered, Protocol):
         """Nothing is asked any more."""
 
 
-class Store(Questions, Looked, Reorder, ByHand, Overriding, Remembering, Protocol):
+class Store(Questions, Looked, Reorder, ByHand, Overriding, Remembering, WaitingVerbs, Protocol):
     """One database, to be changed. Every verb here writes; it belongs into a group."""
 
     clock: Steady

@@ -23,7 +23,8 @@ from pathlib import Path
 
 from taskgated.core.attempts import Finish, Start
 from taskgated.core.capacity import Policy
-from taskgated.core.gate import Action, Fetch, Gate
+from taskgated.core.fetch import Fetch
+from taskgated.core.gate import Action, Gate
 from taskgated.core.job import Job, Outcome, Result, Spec
 from taskgated.core.state import State
 from taskgated.store.contract import Addition

@@ -9,7 +9,8 @@ from typing import Any, get_type_hints
 import pytest
 
 from taskgated.control.reasons import ADVICE, shown, with_numbers
-from taskgated.core import reasons
+from taskgated.core import reasons, shortages
+from taskgated.core.kinds import Kind
 from taskgated.core.machine import Figure, Tight
 from taskgated.core.probe import Says
 from taskgated.core.reasons import (
@@ -24,7 +25,6 @@ from taskgated.core.reasons import (
     Held,
     HeldBack,
     JustStarted,
-    Kind,
     LoadToCome,
     MachineTight,
     MachineUnread,
@@ -52,6 +52,7 @@ TIGHT = (
     Tight(Figure.IO_PRESSURE, 41.5, 40.0, 36.0),
 )
 SAMPLES: dict[object, object] = {
+    bool: True,
     int: 3,
     int | None: 3,
     str: "etl",
@@ -156,7 +157,8 @@ def test_every_reason_has_a_kind_and_words(cls: type[Reason]) -> None:
 
 
 def test_every_class_with_a_kind_is_a_reason() -> None:
-    there = {cls for cls in vars(reasons).values() if isinstance(cls, type) and hasattr(cls, "kind")}
+    named = [*vars(reasons).values(), *vars(shortages).values()]
+    there = {cls for cls in named if isinstance(cls, type) and hasattr(cls, "kind")}
     assert there == set(REASONS)
 
 

@@ -15,8 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from taskgated.core.attempts import Abandon, Finish, Run, Start, Stop
 from taskgated.core.capacity import Capacities, Policy, QueuePlaces, Situation, reasons
-from taskgated.core.gate import Action, Fetch, Gate
-from taskgated.core.job import Clock, Element, Interrupted, Job, Outcome, Result, Retry, Spec
+from taskgated.core.fetch import Fetch
+from taskgated.core.gate import Action, Gate
+from taskgated.core.job import Clock, Element, Interrupted, Job, Locks, Outcome, Result, Retry, Spec
 from taskgated.core.lifecycle import (
     POISON,
     TRANSITIONS,
@@ -32,12 +33,17 @@ from taskgated.core.lifecycle import (
     judge,
     step,
 )
+from taskgated.core.named import Named, at_once, line_of, needs_of
 from taskgated.core.order import ABSOLUTE, FIRST, Lane, Rank, turn
+from taskgated.core.parking import Back, Park, Recall
+from taskgated.core.promises import Waiter
 from taskgated.core.ready import ReadyQueue
 from taskgated.core.reasons import AllBusy, Draining, Held, NotDue, NoWorker, QueueFull
 from taskgated.core.retry import backoff
 from taskgated.core.state import FINAL, State
 from taskgated.errors import IllegalTransition
+
+TOKENS = {"yarn": 3, "db": 1}
 
 
 def job(id: int = 1, queue: str = "default", priority: int = 50, owner: int = 0, **spec: object) -> Job:
@@ -281,8 +287,10 @@ class TestGates:
 class FakeStore:
     """The store as the gate sees it: which jobs are queued. A list, nothing of SQL."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy) -> None:
         self.jobs: dict[int, Job] = {}
+        self.policy = policy
+        self._lines: dict[int, int | None] = {}
 
     def fetch(self, asked: Fetch) -> tuple[list[Job], dict[Lane, Rank]]:
         mine = {
@@ -303,48 +311,118 @@ class FakeStore:
     def ready(self) -> list[Job]:
         return [j for j in self.jobs.values() if j.state is State.QUEUED and j.due is None and not j.parked]
 
-    def places(self, array: int) -> list[Job]:
-        """The jobs of an array that have one of its places, or wait for one."""
-        return [j for j in self.jobs.values() if j.array == array and not j.state.final]
+    # -- what jobs need by name: the contract of store/waiting.py ------------------------------------
 
-    def next_of(self, left: Job) -> Job | None:
-        """Where a job has left its place, as it is over or held, the next of its array gets it, if one is free."""
-        at_most = left.spec.array.at_most
-        if not (left.state.final or left.parked) or left.array is None or at_most is None:
+    def line(self, job: Job) -> int | None:
+        if job.id not in self._lines:
+            self._lines[job.id] = line_of(job.queue, job.owner, needs_of(job))
+        return self._lines[job.id]
+
+    def of_line(self, job: Job) -> list[Job]:
+        """Those of its line that could be out, best first."""
+        line = self.line(job)
+        alive = (j for j in self.jobs.values() if j.state in (State.QUEUED, State.RUNNING) and j.due is None)
+        return sorted((j for j in alive if line is not None and self.line(j) == line), key=lambda j: j.rank)
+
+    def most(self, job: Job) -> int:
+        return at_once(needs_of(job), self.policy, self.policy.workers)
+
+    def out(self, job: Job) -> int:
+        return sum(not j.parked or j.waits is not None for j in self.of_line(job))
+
+    def joins(self, new: Job) -> Job:
+        """A job comes, or comes again: it is out, or behind its line."""
+        late = self.line(new) is not None and self.out(new) >= self.most(new)
+        ahead = [j for j in self.of_line(new) if j.state is State.QUEUED and not (j.parked and j.waits is None)]
+        self.jobs[new.id] = new = replace(new, parked=late and all(j.rank < new.rank for j in ahead))
+        return new
+
+    def next_of(self, gone: Job) -> Job | None:
+        """One of a line may be out no more: the next comes out."""
+        behind = next((j for j in self.of_line(gone) if j.parked and j.waits is None), None)
+        if behind is None or self.out(gone) >= self.most(gone):
             return None
-        mine = self.places(left.array)
-        parked = next((j for j in mine if j.parked and j.state is State.QUEUED), None)
-        if parked is None or sum(not j.parked for j in mine) >= at_most:
-            return None
-        self.jobs[parked.id] = came = replace(parked, parked=False)
+        self.jobs[behind.id] = came = replace(behind, parked=False)
         return came
 
-    def by_hand(self, id_: int, verb: Verb, queue: str, turn: int) -> Job | None:
+    def park(self, action: Park) -> None:
+        for id_, (waits, _) in action.jobs.items():
+            found = self.jobs[id_]
+            if found.state is State.QUEUED and not found.parked and found.due is None:
+                self.jobs[id_] = replace(found, parked=True, waits=waits, waited=True)
+
+    def waiting(self) -> set[str]:
+        return {j.waits for j in self.jobs.values() if j.waits is not None and j.state is State.QUEUED}
+
+    def recall(self, action: Recall) -> tuple[list[Job], dict[str, Back]]:
+        back: list[Job] = []
+        answer = {}
+        for name, room in action.rooms.items():
+            if room.dismiss is not None and self.jobs[room.dismiss.id].waits == name:
+                self.jobs[room.dismiss.id] = replace(self.jobs[room.dismiss.id], parked=False, waits=None)
+            free, number, first = room.free, 0, None
+            while found := self._first(name, room.total):
+                needed = _needed(found, name)
+                first = Waiter(found.id, found.rank, found.lane, needed)
+                if needed > free:
+                    break
+                back.append(replace(found, parked=False, waits=None))
+                self.jobs[found.id] = back[-1]
+                free, number, first = free - needed, number + 1, None
+            answer[name] = Back(number, first)
+        return back, answer
+
+    def _first(self, name: str, total: int) -> Job | None:
+        waiting = [j for j in self.jobs.values() if j.waits == name and j.state is State.QUEUED]
+        return min((j for j in waiting if _needed(j, name) <= total), key=lambda j: j.rank, default=None)
+
+    def by_hand(self, id_: int, verb: Verb, queue: str, turn: int) -> list[Job]:
         """What somebody does with a job; returns what may start because of it. Raises ``IllegalTransition``."""
         stored = self.jobs[id_]
         changed = replace(stored, state=step(stored.state, verb))
-        bounded = stored.spec.array.at_most is not None
         match verb:
             case Verb.HOLD:
-                changed = replace(changed, parked=bounded)
+                self.jobs[id_] = changed
+                return self.fill(changed)
             case Verb.MOVE:
+                old = self._lines.pop(id_, None)
+                self.jobs[id_] = replace(changed, queue=queue, state=State.HELD)
+                left = [came for j in list(self.jobs.values()) if self.line(j) == old for came in self.fill(j)]
                 changed = replace(changed, queue=queue)
+                if changed.state is State.HELD:
+                    self.jobs[id_] = changed
+                    return left
+                return left + self.join_again(changed)
             case Verb.PRIORITIZE:
-                changed = replace(changed, turn=turn)
+                self.jobs[id_] = changed = replace(changed, turn=turn, parked=False, waits=None)
+                return [changed] if changed.state is State.QUEUED else []
             case Verb.RETRY_BY_HAND:
-                changed = replace(changed, turn=turn, parked=bounded, due=None, failures=0)
-        self.jobs[id_] = changed
-        if changed.parked and verb is not Verb.MOVE and verb is not Verb.PRIORITIZE:
-            return self.next_of(changed)
-        return changed if changed.state is State.QUEUED and not changed.parked else None
+                return self.join_again(replace(changed, turn=turn, due=None, failures=0))
+        return self.join_again(changed)
+
+    def join_again(self, job: Job) -> list[Job]:
+        """It is behind its line, and those that have a place come out."""
+        lined = self.line(job) is not None
+        self.jobs[job.id] = job = replace(job, parked=lined, waits=None)
+        return self.fill(job) if lined else [job]
+
+    def fill(self, job: Job) -> list[Job]:
+        out: list[Job] = []
+        while (came := self.next_of(job)) is not None:
+            out.append(came)
+        return out
+
+
+def _needed(job: Job, name: str) -> int:
+    return next(amount for capacity, amount in needs_of(job) if capacity.name == name)
 
 
 class Harness:
     """Does what the gate asks for, at once or later, and looks that it never asks for too much."""
 
     def __init__(self, workers: int, limits: dict[str, int], ready: int, **more: Any) -> None:
-        self.store = FakeStore()
-        self.policy = Policy(workers, ready, limits, **more)
+        self.policy = Policy(workers, ready, limits, tokens=TOKENS, **more)
+        self.store = FakeStore(self.policy)
         self.gate = Gate(self.policy, {}, lambda: 0.5)
         self.pending: list[Action] = []
         self.on_worker: dict[str, Job] = {}
@@ -352,7 +430,7 @@ class Harness:
         self.done: list[tuple[int, int]] = []
         self.by_offer = False
         self.offers: list[Job] = []  # in the store, and the gate has not been told yet
-        self.changes: list[tuple[int, Job | None]] = []  # by hand, likewise, each with what may start because of it
+        self.changes: list[tuple[int, list[Job]]] = []  # by hand, likewise, each with what may start because of it
 
     def do(self, actions: Iterable[Action]) -> None:
         self.pending += actions
@@ -369,21 +447,23 @@ class Harness:
             assert most is None or number <= most, f"over the limit of user {owner}"
         for lane, number in Counter(j.lane for j in running).items():
             assert number <= self.policy.user_limits.get(lane.queue, number), f"over the limit of {lane}"
-        assert not any(j.parked for j in running), "it runs without a place in its array"
-        for array in {j.array for j in self.store.jobs.values() if j.array is not None}:
-            mine = self.store.places(array)
-            bounds = {j.spec.array.at_most for j in mine}
-            out = sum(not j.parked for j in mine)
-            assert all(bound is None or out <= bound for bound in bounds), f"array {array} has more out than it may"
-            waiting = [j for j in mine if j.parked and j.state is State.QUEUED]
-            assert out in bounds or not waiting, f"what is parked of array {array} is forgotten"
+        assert not any(j.parked for j in running), "it runs, and should wait"
+        taken = Counter[Named]()
+        for each in running:
+            taken.update(dict(needs_of(each)))
+        for capacity, amount in taken.items():
+            assert amount <= capacity.total(self.policy), f"{amount} of {capacity} are taken"
+        behind = [j for j in self.store.jobs.values() if j.parked and j.waits is None and j.state is State.QUEUED]
+        for one in {self.store.line(j): j for j in behind}.values():
+            assert self.store.out(one) >= self.store.most(one), f"what is parked behind {one} is forgotten"
 
     def check_nothing_stands_still(self) -> None:
         """When all is answered: what waits does so for a worker, a place, or its time."""
         assert not self.pending and not self.offers and not self.changes
-        for waiting in self.store.ready():
-            kept = reasons(waiting, self.gate.situation()) or self.gate.in_front(waiting) is not None
-            assert self.gate.draining or kept, f"nothing keeps {waiting}"
+        for waiting in self.store.jobs.values():
+            if waiting.state is State.QUEUED and waiting.due is None:
+                kept = reasons(waiting, self.gate.situation()) or self.gate.in_front(waiting) is not None
+                assert self.gate.draining or kept, f"nothing keeps {waiting}"
 
     def settle_one(self) -> None:
         """The store and the workers answer the oldest request."""
@@ -391,6 +471,12 @@ class Harness:
         match action:
             case Fetch():
                 self.do(self.gate.fetched(*self.store.fetch(action)))
+            case Park():
+                self.store.park(action)
+                self.do(self.gate.parked(action.jobs))
+            case Recall():
+                jobs, back = self.store.recall(action)
+                self.do(self.gate.recalled(jobs, action, back))
             case Start(new, _):
                 stored = self.store.jobs[new.id]
                 as_it_was = (stored.attempt, stored.queue, stored.parked) == (new.attempt - 1, new.queue, False)
@@ -423,20 +509,24 @@ class Harness:
                 pass
 
     def over(self, ended: Job) -> None:
+        if ended.state is State.QUEUED and ended.due is None:
+            return
         if (came := self.store.next_of(ended)) is not None:
             self.do(self.gate.queued(came.lane, came.rank))
 
     def come_due(self) -> None:
         """The time of all that are to be tried again has come."""
         for waiting in [j for j in self.store.jobs.values() if j.due is not None and not j.state.final]:
-            self.store.jobs[waiting.id] = replace(waiting, due=None)
-            self.do(self.gate.queued(waiting.lane, waiting.rank))
+            self.store.jobs[waiting.id] = replace(waiting, due=None, state=State.HELD)  # it joins its line anew
+            if not self.store.joins(replace(waiting, due=None)).parked:
+                self.do(self.gate.queued(waiting.lane, waiting.rank))
 
     def restart(self, idle: Iterable[str]) -> None:
         """The daemon is gone, with all that was under way in it, and another one finds what the store has and what
         the workers do. Of an attempt that no worker knows nobody can say how it ended."""
         self.pending, self.offers, self.changes = [], [], []
         self.gate = Gate(self.policy, self.store.lanes(), lambda: 0.5)
+        self.do(self.gate.seen(self.store.waiting()))
         workers = {j.id: worker for worker, j in self.on_worker.items()}
         running = [j for j in self.store.jobs.values() if j.state is State.RUNNING]
         for old in running:
@@ -449,7 +539,10 @@ class Harness:
                 self.do(self.gate.worker_idle(worker))
 
     def settle(self) -> None:
-        while self.pending or self.offers or self.changes:
+        for turns in count():
+            if not self.pending and not self.offers and not self.changes:
+                break
+            assert turns < 2000, f"it never comes to rest: {self.pending[:3]}"
             if self.pending:
                 self.settle_one()
             elif self.changes:
@@ -461,17 +554,18 @@ class Harness:
         """The gate hears of the oldest change by hand."""
         changed, came = self.changes.pop(0)
         self.do(self.gate.dropped([changed]))
-        if came is not None:
-            self.do(self.gate.queued(came.lane, came.rank))
+        for each in came:
+            self.do(self.gate.queued(each.lane, each.rank))
 
     def tell(self) -> None:
         """The gate hears of the oldest job that was added; questions asked later may have been answered before."""
         self.do(self.gate.offered([self.offers.pop(0)]))
 
-    def add(self, queue: str, priority: int, owner: int = 0) -> Job:
-        new = job(next(self.ids), queue, priority, owner, retry=Retry(attempts=2))
-        self.store.jobs[new.id] = new
-        if self.by_offer:
+    def add(self, queue: str, priority: int, owner: int = 0, **needs: object) -> Job:
+        new = self.store.joins(job(next(self.ids), queue, priority, owner, retry=Retry(attempts=2), **needs))
+        if new.parked:
+            pass
+        elif self.by_offer:
             self.offers.append(new)
         else:
             self.do(self.gate.queued(new.lane, new.rank))
@@ -482,8 +576,7 @@ class Harness:
         jobs = []
         for place in range(count):
             new = job(next(self.ids), queue, priority, array=Element(place, place, count, at_most), retry=Retry(2))
-            jobs.append(replace(new, array=(jobs or [new])[0].id, parked=place >= at_most))
-        self.store.jobs |= {new.id: new for new in jobs}
+            jobs.append(self.store.joins(replace(new, array=(jobs or [new])[0].id)))
         if self.by_offer:
             self.offers += [new for new in jobs if not new.parked]
         else:
@@ -883,9 +976,29 @@ class GateMachine(RuleBasedStateMachine):
         self.h.by_offer = offer
         self.h.add_array(queue, priority, count, at_most)
 
+    @rule(
+        queue=st.sampled_from(["default", "etl"]),
+        priority=st.integers(0, 100),
+        tokens=st.dictionaries(st.sampled_from(["yarn", "db"]), st.integers(1, 3), max_size=2),
+        locks=st.dictionaries(st.sampled_from(["a", "b", "c"]), st.booleans(), max_size=3),
+        key=st.sampled_from(["", "", "k"]),
+        offer=st.booleans(),
+    )
+    def add_needy(
+        self, queue: str, priority: int, tokens: dict[str, int], locks: dict[str, bool], key: str, offer: bool
+    ) -> None:
+        self.h.by_offer = offer
+        tokens = {token: min(amount, TOKENS[token]) for token, amount in tokens.items()}
+        alone, shared = ([lock for lock, shares in locks.items() if shares is kind] for kind in (False, True))
+        self.h.add(queue, priority, tokens=tokens, locks=Locks(tuple(alone), tuple(shared)), key=key)
+
     @rule()
     def come_due(self) -> None:
         self.h.come_due()
+
+    @rule()
+    def sweep(self) -> None:
+        self.h.do(self.h.gate.seen(self.h.store.waiting()))
 
     @rule()
     def settle(self) -> None:
@@ -997,7 +1110,12 @@ class GateMachine(RuleBasedStateMachine):
         # Limits may shrink below what runs; the harness must not count that as a start over the limit.
         running = [j for j in self.h.store.jobs.values() if j.state is State.RUNNING]
         if len(running) + len(self.h.pending) == 0:
-            self.h.policy = Policy(workers, ready, {"etl": limit}, **more)
+            self.h.policy = Policy(workers, ready, {"etl": limit}, tokens=TOKENS, **more)
+            self.h.store.policy = self.h.policy
+            for each in list(self.h.store.jobs.values()):
+                while self.h.store.next_of(each) is not None:
+                    pass
+            self.h.do(self.h.gate.look_again(self.h.store.lanes()))
             self.h.do(self.h.gate.reload(self.h.policy))
 
     @invariant()

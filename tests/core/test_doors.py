@@ -13,10 +13,12 @@ from hypothesis.stateful import initialize, rule
 
 from taskgated.core.capacity import Policy, reasons
 from taskgated.core.doors import EVERY, MANY, Allowance, Door, Doors, ForRetries, Key, Shut
-from taskgated.core.gate import Action, Fetch, Gate, Start
+from taskgated.core.fetch import Fetch
+from taskgated.core.gate import Action, Gate, Start
 from taskgated.core.job import Result
+from taskgated.core.kinds import Kind
 from taskgated.core.order import Lane
-from taskgated.core.reasons import AllPaused, Kind, NoWorker, Paused
+from taskgated.core.reasons import AllPaused, NoWorker, Paused
 from tests.core.test_decisions import LIMITS, GateMachine, Harness, job
 
 A, B, C = Kind.PAUSED, Kind.RATE, Kind.PROBE

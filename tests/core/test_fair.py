@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from taskgated.core.attempts import Start
 from taskgated.core.capacity import Policy
 from taskgated.core.fair import HALF_LIFE, SECOND, Fair
-from taskgated.core.gate import Action, Fetch, Gate
+from taskgated.core.fetch import Fetch
+from taskgated.core.gate import Action, Gate
 from taskgated.core.job import Job, Outcome, Result, Spec
 from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State

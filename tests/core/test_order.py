@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from taskgated.core.attempts import Start
 from taskgated.core.capacity import Policy
-from taskgated.core.gate import Fetch, Gate
+from taskgated.core.fetch import Fetch
+from taskgated.core.gate import Gate
 from taskgated.core.job import Job, Outcome, Result, Spec
 from taskgated.core.order import ABSOLUTE, Lane, per_point, turn
 from taskgated.core.state import State

@@ -10,11 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskgated.core import capacity, situation, tagged
+from taskgated.core import capacity, named, situation, tagged
 from taskgated.core.capacity import Capacities, Policy, Situation, reasons
 from taskgated.core.doors import Allowance, Door, Doors, Shut
 from taskgated.core.job import Job, Spec
-from taskgated.core.reasons import DoorReason, Kind, Paused, QueueFull
+from taskgated.core.kinds import Kind
+from taskgated.core.named import Tokens
+from taskgated.core.order import Lane
+from taskgated.core.promises import Waiter
+from taskgated.core.reasons import DoorReason, Paused, QueueFull
+from taskgated.core.shortages import TokensPromised
 from taskgated.core.situation import situation_from_json, situation_to_json
 from taskgated.core.state import State
 
@@ -75,6 +80,20 @@ def test_the_reasons_are_the_same(
         assert reasons(one, again(now)) == reasons(one, now)
 
 
+def test_what_is_promised_is_written_as_well() -> None:
+    """A job that comes after another that is short of something does not take that; so say both."""
+    capacities = Capacities(Policy(9, 9, tokens={"yarn": 3, "db": 1}))
+    capacities.occupy(replace(job(1, "q", 0), spec=Spec(command="x", tokens={"yarn": 1})))
+    needs = ((Tokens("yarn"), 3), (Tokens("db"), 1))
+    first, senior = Waiter(2, (0, 2), Lane("q", 0), 3), Waiter(3, (1, 3), Lane("q", 0), 1)
+    capacities.promises.parked(Tokens("yarn"), first, needs, again=False)
+    capacities.promises.parked(Tokens("db"), senior, needs, again=True)
+    now = Situation(capacities, 9)
+    late = replace(job(4, "q", 0), spec=Spec(command="x", tokens={"yarn": 1, "db": 1}), turn=9)
+    assert {type(reason) for reason in reasons(late, now)} == {TokensPromised}
+    assert reasons(late, again(now)) == reasons(late, now)
+
+
 SAMPLES: dict[object, object] = {int: 3, str: "etl", float: 1.5, bool: True}
 
 
@@ -102,7 +121,7 @@ def test_every_reason_to_shut_a_queue_can_be_written(cls: type[DoorReason]) -> N
 def test_every_capacity_can_be_written() -> None:
     there = {
         cls
-        for cls in vars(capacity).values()
+        for cls in [*vars(capacity).values(), *vars(named).values()]
         if isinstance(cls, type) and {"total", "short"} <= vars(cls).keys() and cls is not capacity.Capacity
     }
     (keys, _) = get_args(get_type_hints(situation._Written)["in_use"])

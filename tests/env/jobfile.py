@@ -14,12 +14,14 @@ from taskgated.language.jobfile import read_file
 RETRY = {"attempts": 3, "delay": 60.0}
 CONFIG = from_values(
     {
+        "tokens": {"db": 3},
         "queues": {
             "etl": {"defaults": {"priority": 60, "timeout": 7200.0, "retry": RETRY, "env": {"A": "1", "B": "2"}}},
             "late": {"defaults": {"delay": 60.0}},
+            "scarce": {"tokens": {"db": 2}, "defaults": {"key": "k"}},
             "thumbs": {"handler": {"command": ("/opt/thumb.sh", "-i", "in={file}")}},
             "lines": {"handler": {"command": ("consume", "x={line}", "{line}")}, "defaults": {"priority": 7}},
-        }
+        },
     }
 )
 
@@ -44,4 +46,5 @@ FULL = {
     "kill_after": "5s", "linger": "2s", "warn": {"signal": "USR2", "before": "90s", "to": "group"},
     "retry": {"attempts": 3, "delay": "1min", "factor": 3, "max_delay": "2h", "jitter": 0},
     "success_exit_codes": [0, 3], "delay": 5, "expires": "1d", "interrupted": "fail", "output": {"max_size": "4K"},
+    "tokens": {"db": 2}, "locks": {"exclusive": ["a:b"], "shared": ["/c"]}, "key": "k", "on_conflict": "once_more",
 }  # fmt: skip

@@ -63,11 +63,12 @@ class TestReference:
 
     def test_its_examples_are_right(self, layout: Layout) -> None:
         probe, queues = re.findall(r"\n#  (?:yarn|etl):((?:\n# .*)+)", REFERENCE.read_text())
-        text = f"probes:\n  yarn:{probe}\nqueues:\n  etl:{queues}\n".replace("\n#", "\n")
+        text = f"tokens: {{yarn: 10}}\nprobes:\n  yarn:{probe}\nqueues:\n  etl:{queues}\n".replace("\n#", "\n")
         read = loaded(layout, text)
         assert (read.queue("etl").limit, read.queue("etl").probe) == (4, "yarn")
         assert read.probes["yarn"] == ProbeConfig(read.probes["yarn"].command)
         assert read.probes["yarn"].command[0] == "/usr/share/taskgated/probes/yarn"
+        assert read.queue("etl").tokens == {"yarn": 1}
         assert read.queue("thumbnails").handler == ("/usr/local/bin/thumb", "{file}")
 
     def test_a_handler_that_is_taken_back(self, layout: Layout) -> None:

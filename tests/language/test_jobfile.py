@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from taskgated.core.job import Interrupted, Output, Receiver, Retry, Signal, Spec, Warn
+from taskgated.core.job import Interrupted, Locks, OnConflict, Output, Receiver, Retry, Signal, Spec, Warn
 from taskgated.errors import ConfigError, Refused
 from taskgated.host.paths import Layout
 from taskgated.language.configfiles import load
@@ -34,8 +34,24 @@ class TestSpec:
                 kill_after=5.0, linger=2.0, retry=Retry(3, 60.0, 3.0, 7200.0, 0.0), success_exit_codes=(0, 3),
                 warn=Warn(Signal.USR2, 90.0, Receiver.GROUP), delay=5.0,
                 expires=86400.0, interrupted=Interrupted.FAIL, output=Output(4096),
+                tokens={"db": 2}, locks=Locks(("a:b",), ("/c",)), key="k", on_conflict=OnConflict.ONCE_MORE,
             )
         ]  # fmt: skip
+
+    def test_what_it_takes_is_its_queues_if_it_says_nothing(self) -> None:
+        said, unsaid, nothing = (
+            read(f"command: x\n{more}", queue="scarce")[0] for more in ("tokens: {db: 1}\n", "", "tokens: {}\n")
+        )
+        assert (said.tokens, unsaid.tokens, nothing.tokens) == ({"db": 1}, {"db": 2}, {})
+        assert read("x\n", "x.tasks", "scarce")[0].tokens == {"db": 2}
+        assert read("command: x\non_conflict: skip\n", queue="scarce")[0].key == "k"
+
+    def test_an_array_has_locks_and_keys_of_its_own(self) -> None:
+        both = "locks: {exclusive: ['{index}', b], shared: ['a{index}', '1']}"
+        first, second = read(f"command: x\narray: [1, 2]\nkey: 'k{{index}}'\n{both}\n")
+        assert (first.key, second.key) == ("k1", "k2")
+        assert first.locks == Locks(("1", "b"), ("a1",)), "of two that have become the same the stronger"
+        assert second.locks == Locks(("2", "b"), ("a2", "1"))
 
     def test_only_a_command(self) -> None:
         assert read("command: echo hi\n") == [Spec(command="echo hi", name="echo")]
@@ -164,7 +180,7 @@ class TestScripts:
             ("#TASKGATE queue: elt", "s:2:18: queue: there is no queue 'elt' (did you mean 'etl'?)"),
             ("#TASKGATE not_before: 2027-01-01\n#TASKGATE delay: 1s",
              "s:3:18: 'delay' and 'not_before' exclude each other"),
-            ("#TASKGATE locks: [a]", "s:2:11: the key 'locks' is not supported by this version"),
+            ("#TASKGATE limits: [a]", "s:2:11: the key 'limits' is not supported by this version"),
             ("#TASKGATE hello", "s:2:11: expected 'key: value'"),
             ("#TASKGATE", "s:2:10: expected 'key: value'"),
             ("#TASKGATE name: &a b", "s:2:17: anchors are not supported (write the value out)"),
@@ -259,6 +275,7 @@ class TestSchema:
             ({"command": "x", "env": {"A": None}}, False), ({"command": "x", "cwd": "y"}, False),
             ({"command": "x", "queue": "rejected"}, False), ({"command": "x", "interrupted": "x"}, False),
             ({"command": "x", "delay": 1, "not_before": "2027-01-01"}, False), ({"command": "x", "locks": []}, False),
+            ({"command": "x", "locks": {"shared": ["a:b"]}}, True),
             ({"command": "x", "retry": {"attempts": 0}}, False), ({"command": "x", "success_exit_codes": []}, False),
         ],
     )  # fmt: skip

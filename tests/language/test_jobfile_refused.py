@@ -15,9 +15,9 @@ from taskgated.text import to_bytes
 from tests.env.jobfile import FULL, read, refused, round_trips
 
 KNOWN = (
-    "known: array, command, cwd, deadline, delay, env, expires, interrupted, kill_after, linger, name, not_before, "
-    "output, priority, queue, requires, retry, script, shell, stderr, stdin, stdout, success_exit_codes, timeout, "
-    "tty, warn"
+    "known: array, command, cwd, deadline, delay, env, expires, interrupted, key, kill_after, linger, locks, "
+    "name, not_before, on_conflict, output, priority, queue, requires, retry, script, shell, stderr, stdin, stdout, "
+    "success_exit_codes, timeout, tokens, tty, warn"
 )
 LINE = "a list of arguments, or text for /bin/sh -c"
 
@@ -60,6 +60,16 @@ REFUSALS: list[tuple[str, str]] = [
     ),
     ("command: x\nwarn: {signal: KILL, before: 1s}\n", f"x.yaml:2:16: signal: expected {SIGNALS}, not text 'KILL'"),
     ("command: x\nwarn: 90s\n", "x.yaml:2:7: expected a mapping of keys to values, not text (write {before: 90s})"),
+    ("command: x\ntokens: {yarn: 1}\n", "x.yaml:2:16: tokens: there are no tokens 'yarn' (known: db)"),
+    ("command: x\ntokens: {db: 9}\n", "x.yaml:2:14: tokens: it takes 9 of db, and there are 3 in all"),
+    ("command: x\nlocks: {exclusive: [a, b], shared: [b]}\n",
+     "x.yaml:2:8: locks: 'b' is locked in both ways (exclusive is enough)"),
+    ("command: x\nlocks: [a]\n", "x.yaml:2:8: expected a mapping of keys to values, not a list"),
+    ("command: x\nlocks: a\n", "x.yaml:2:8: expected a mapping of keys to values, not text (write {exclusive: [a]})"),
+    ("command: x\nlocks: {shared: [a, a]}\n", "x.yaml:2:17: shared: 'a' is there twice"),
+    ("command: x\non_conflict: skip\n",
+     "x.yaml:2:14: on_conflict: it says what jobs of one key do, and there is no key"),
+    ("command: x\nkey: a b\n", "x.yaml:2:6: key: expected a word without blanks, not 'a b'"),
     ("", "x.yaml: this file is empty (if it was sent, it did not arrive: send it again)"),
     ("[]", "x.yaml: there is no job in this file"),
     ("---\n---\n", "x.yaml: there is no job in this file"),

@@ -30,6 +30,12 @@ ENDINGS = (".done", ".sha256", ".part", "done", ".", ".~", "..done")
 
 JOB: Mapping[str, tuple[str, ...]] = {
     "name": TEXTS,
+    "tokens": ("{db: 1}", "{db: 9}", "{}", "{yarn: 1}", "{'': 1}", "[db]", "db"),
+    "locks": ("{exclusive: [a], shared: [b]}", "{exclusive: [a], shared: [a]}", "{}", "[a]", "a"),
+    "locks.exclusive": ("[hive:orders, '{index}']", "[a, a]", "[]", "a", "['a b']"),
+    "locks.shared": ("[hive:orders, /data/x]", "[a, a]", "[]", "a", "['']"),
+    "key": ("nightly-report", "'{index}'", "''", "a b", "1"),
+    "on_conflict": ("queue", "skip", "replace", "once_more", "never"),
     "queue": ("default", "etl", "thumbs", "failed", "rejected", "../x", "nowhere"),
     "command": ("[sleep, 1.10, 010]", "'{line}'", "[x, '{line}', '{index}']", "module load x", "[]", "[1]", "''"),
     "script": ('"#!/bin/sh\\necho\\n"', "echo", '"#!/bin/sh\\r\\n"', '"#!/bin/sh\\n#TASKGATE name: x\\n"', "''"),
@@ -92,7 +98,7 @@ JOB: Mapping[str, tuple[str, ...]] = {
 _BELOW_DEFAULTS = {
     f"queues.*.defaults.{path}": values
     for path, values in JOB.items()
-    if path.split(".")[0] not in ("command", "script", "queue", "name", "array")
+    if path.split(".")[0] not in ("command", "script", "queue", "name", "array", "tokens")
 }
 CONFIGURATION: Mapping[str, tuple[str, ...]] = {
     "workers": ("auto", *NUMBERS),
@@ -102,6 +108,7 @@ CONFIGURATION: Mapping[str, tuple[str, ...]] = {
     "user_limit": NUMBERS,
     "ageing": DURATIONS,
     "user_backlog": ("auto", *NUMBERS),
+    "tokens": ("{yarn: 10, db: 3}", "{}", "{db: 0}", "{db: -1}", "{'a b': 1}", "[db]"),
     "stop_timeout": DURATIONS,
     "on_stop": ("requeue", "wait", "leave", "keep"),
     "max_file_size": SIZES,
@@ -159,6 +166,7 @@ CONFIGURATION: Mapping[str, tuple[str, ...]] = {
     "queues.*.require": ("{marker: .done}", "{sha256: .sha256}", "{marker: .done, sha256: .sum}", "{}"),
     "queues.*.require.marker": ENDINGS,
     "queues.*.require.sha256": ENDINGS,
+    "queues.*.tokens": ("{db: 1}", "{db: 9}", "{}", "{yarn: 1}", "[db]"),
     "queues.*.ignore": GLOBS,
     "queues.*.match": GLOBS,
     "queues.*.windows": ('[{opens: "22:00", closes: "06:00"}]', "[]", "{}", '[{opens: "22:00"}]'),

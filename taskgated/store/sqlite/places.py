@@ -1,4 +1,4 @@
-"""Where jobs are in their lives, and in their arrays: what several verbs look at and change."""
+"""Where jobs are in their lives, and in their lines: what several verbs look at and change."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from taskgated.core.state import State
 from taskgated.errors import NoSuchJob
 from taskgated.host.clock import wall
 from taskgated.store.byhand import Came
+from taskgated.store.sqlite.lines import Lines
 from taskgated.store.sqlite.order import Order
 from taskgated.store.sqlite.questions import SqliteQuestions
 from taskgated.store.sqlite.rows import earliest
 
 
 class Place(NamedTuple):
-    """Where a job is in its life. ``to_be_cancelled``: that was asked for while it ran. ``bounded``: the array of
-    which it has a place, or waits for one; None: there is no such bound."""
+    """Where a job is in its life. ``to_be_cancelled``: that was asked for while it ran. ``line``: see
+    ``store/waiting``."""
 
     state: State
     attempt: int
     claim: str | None
     to_be_cancelled: bool
     array: int | None = None
-    bounded: int | None = None
     parked: bool = False
+    line: int | None = None
 
 
 class Places(SqliteQuestions):
     _order: Order
+    _lines: Lines
 
     def _place(self, job: int) -> Place:
         row = self._sql.one("place", id=job)
         if row is None:
             raise NoSuchJob(job)
-        state, attempt, claim, ending, array, at_most, parked = row
-        bounded = array if at_most is not None else None
-        return Place(State(state), attempt, claim, ending is not None, array, bounded, bool(parked))
+        state, attempt, claim, ending, array, parked, line = row
+        return Place(State(state), attempt, claim, ending is not None, array, bool(parked), line)
 
-    def _next_of(self, array: int | None) -> Came | None:
-        """A place in an array may have come free: the next job gets it. Returns that one's lane and rank."""
-        rows = [] if array is None else self._sql.rows("array_next", array=array)
-        return next(iter(earliest(rows).items()), None)
+    def _next_of(self, line: int | None) -> Came | None:
+        """One of a line may be out no more, and another comes out: its lane and rank."""
+        return next(iter(earliest(self._lines.next(line)).items()), None)
 
     def _move(self, job: int, before: State, verb: Verb, reason: str) -> State:
         """A job that does not run goes on; returns its new state."""

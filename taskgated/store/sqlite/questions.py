@@ -11,7 +11,7 @@ from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
 from taskgated.errors import NoSuchArray, NoSuchJob, StoreError
 from taskgated.host.clock import MICROSECONDS, boot_id
-from taskgated.store import byhand, contract
+from taskgated.store import byhand, contract, waiting
 from taskgated.store.arrays import Group
 from taskgated.store.contract import (
     Backlog,
@@ -88,6 +88,9 @@ class SqliteQuestions:
             Before(job_or_part(row[:-2], State.RUNNING), text_or_none(row[-1]) or "", row[-2] is not None)
             for row in self._sql.rows("before")
         ]
+
+    def waiting(self, after: str = "") -> Sequence[str]:
+        return [str(name) for (name,) in self._sql.rows("waiting", after=after, limit=waiting.FIRSTS)]
 
     # -- how much there is ------------------------------------------------------------------------
 

@@ -50,6 +50,8 @@ _JOB: dict[str, tuple[type, ...]] = {  # ``_RANK`` first
     "claim": _MAYBE[str],
     "array": _MAYBE[int],
     "parked": _SURELY[int],
+    "waits": _MAYBE[str],
+    "needs": _MAYBE[int],
     "nested": _MAYBE[int],
     "deadline": _MAYBE[int],
 }
@@ -72,6 +74,7 @@ def job_of(row: Sequence[object]) -> Job:
         values["spec"] = Spec.from_json(json.loads(values["spec"]))
         values["source"] = to_text(values["source"])
         values["parked"] = bool(values["parked"])
+        values["waited"] = values.pop("needs") is not None
         values["nested"] = None if values["nested"] is None else bool(values["nested"])
         values["due_clock"] = _clock(values["due"], values["due_clock"])
         return Job(**values)

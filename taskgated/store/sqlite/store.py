@@ -9,30 +9,29 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from taskgated.core.job import Clock, Job, Outcome, Result, Spec
+from taskgated.core.job import Clock, Outcome, Result
 from taskgated.core.lifecycle import Verb, Verdict, cancelled_meanwhile, step
-from taskgated.core.order import Lane, Rank, per_point, turn
+from taskgated.core.order import per_point, turn
 from taskgated.core.state import State
 from taskgated.errors import DiskTrouble, IllegalTransition, StoreError
 from taskgated.host.clock import MICROSECONDS, wall
 from taskgated.store import arrays, contract
 from taskgated.store.arrays import Swept
-from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, PAST_DEADLINE, WITH_ITS_ARRAY, in_words
+from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, PAST_DEADLINE, in_words
 from taskgated.store.contract import Added, Addition, Ended
 from taskgated.store.sqlite import database
+from taskgated.store.sqlite.adding import Adding
 from taskgated.store.sqlite.byhand import SqliteByHand
+from taskgated.store.sqlite.lines import Lines
 from taskgated.store.sqlite.order import Order
-from taskgated.store.sqlite.rows import clock_word, earliest, moment, text_or_none
+from taskgated.store.sqlite.rows import earliest, moment, text_or_none
 from taskgated.store.sqlite.statements import Row
 from taskgated.store.turns import REORDERED
+from taskgated.store.waiting import Parking, Recalled, Room, Totals
 from taskgated.store.waking import Woken
-from taskgated.text import to_bytes, to_text
-
-FRESH = 16
-"""New jobs that an ``add`` hands back whole, so that few jobs need not be asked for again."""
+from taskgated.text import to_text
 
 KEEP_CLOCK = 60 * MICROSECONDS
 """How far the clocks go before that is written down again, with what is written anyway."""
@@ -50,6 +49,8 @@ class SqliteStore(SqliteByHand):
             with database.as_when_opened(path):
                 self.tick()
                 self._order = Order.of(self._sql.one("meta_get", key="order"))
+                self._lines = Lines(self._sql)
+                self._adding = Adding(self._sql, self.clock, self.uptime, self._lines, self._turn)
         except StoreError:
             self._db.close()
             raise
@@ -96,79 +97,20 @@ class SqliteStore(SqliteByHand):
 
     # -- verbs -----------------------------------------------------------------------------------
 
-    def add(self, additions: Sequence[Addition]) -> Added:
-        ids: list[int] = []
-        best: dict[Lane, Rank] = {}
-        fresh: list[Job] = []
-        timed = False
-        taken: dict[int, int] = {}  # places of arrays
-        cancelled: list[int] = []
-        for addition in additions:
-            row = self._sql.one("claim_parts", claim=addition.claim)
-            known, array = row if row else (0, None)
-            parts = addition.first + len(addition.specs)
-            if row is not None and parts <= known:
-                continue
-            for spec in addition.specs[max(0, known - addition.first) :]:
-                job = self._add(addition, spec, array, taken)
-                array = job.array
-                ids.append(job.id)
-                if job.state.final:
-                    cancelled.append(job.id)
-                    continue
-                timed = timed or job.due is not None or job.expires is not None
-                if job.due is None and not job.parked:
-                    best[job.lane] = min(job.rank, best.get(job.lane, job.rank))
-                    if len(fresh) <= FRESH:
-                        fresh.append(job)
-            coming = addition.coming
-            plan = addition.plan
-            self._sql.run("claim_put", claim=addition.claim, parts=parts, array=array, coming=coming, plan=plan)
-            if cancelled and not coming:
-                self._sql.run("array_all_cancelled", array=array)
-        return Added(ids, best, fresh if len(fresh) <= FRESH else (), timed, cancelled)
+    def _turn(self, since: int, priority: int) -> int:
+        return turn(since, priority, per_point(self._order.ageing))
 
-    def _add(self, addition: Addition, spec: Spec, before: int | None, taken: dict[int, int]) -> Job:
-        """``before``: the array of the part before it; ``taken``: how many places of which array are."""
-        since = self.uptime.now()
-        job = addition.job(spec, wall(), self.clock.now(), turn(since, spec.priority, per_point(self._order.ageing)))
-        array = before if spec.array.place > 0 else None
-        at_most = spec.array.at_most
-        if array is not None and at_most is not None:
-            if array not in taken:
-                taken[array] = self._sql.only("array_places", array=array)[0]
-            job = replace(job, parked=taken[array] >= at_most)
-            taken[array] += not job.parked
-        if array is not None and self._sql.one("array_cancelled", array=array):
-            job = replace(job, state=step(State.QUEUED, Verb.CANCEL), parked=False)
-        id_ = self._sql.insert(
-            "add",
-            state=job.state,
-            queue=job.queue,
-            priority=job.priority,
-            name=to_bytes(spec.name),
-            source=to_bytes(job.source),
-            owner=addition.owner,
-            submitted=job.submitted,
-            finished=job.submitted if job.state.final else None,
-            reason=WITH_ITS_ARRAY if job.state.final else "",
-            since=since,
-            turn=job.turn,
-            due=job.due,
-            due_clock=clock_word(job),
-            expires=job.expires,
-            deadline=job.deadline,
-            claim=job.claim,
-            array=array,
-            at_most=at_most,
-            parked=int(job.parked),
-            nested=None if job.nested is None else int(job.nested),
-            spec=json.dumps(spec.to_json(), separators=(",", ":")),
-        )
-        if spec.array.count and array is None:
-            array = id_
-            self._sql.run("array_head", id=id_)
-        return replace(job, id=id_, array=array)
+    def add(self, additions: Sequence[Addition]) -> Added:
+        return self._adding.add(additions)
+
+    def park(self, jobs: Sequence[Parking]) -> None:
+        self._lines.park(jobs)
+
+    def recall(self, rooms: Mapping[str, Room]) -> Recalled:
+        return self._lines.recall(rooms)
+
+    def refit(self, totals: Totals, after: int) -> int | None:
+        return self._lines.refit(totals, after)
 
     def skip_ids(self, last: int) -> None:
         with database.as_when_opened(self._path):
@@ -182,8 +124,8 @@ class SqliteStore(SqliteByHand):
         if row is None:
             self._place(job)
             return None
-        claim, array, at_most = row
-        return Ended(State.FAILED, text_or_none(claim), self._next_of(array if at_most is not None else None))
+        claim, line = row
+        return Ended(State.FAILED, text_or_none(claim), self._next_of(line))
 
     def start(self, job: int, attempt: int, worker: str, queue: str | None = None) -> int:
         at = wall()
@@ -193,7 +135,7 @@ class SqliteStore(SqliteByHand):
             place = self._place(job)
             at_now = f"is {place.state} after attempt {place.attempt}"
             if place.state is State.QUEUED and place.attempt == attempt - 1:
-                at_now += ", and is parked, as its array is full" if place.parked else ", and has expired or moved"
+                at_now += ", and is parked" if place.parked else ", and has expired or moved"
             raise IllegalTransition(f"job {job} {at_now}: it cannot start attempt {attempt}")
         self._sql.run("start_attempt", id=job, attempt=attempt, worker=worker, at=at)
         return at
@@ -244,9 +186,8 @@ class SqliteStore(SqliteByHand):
             omitted=outcome.omitted,
             message=outcome.message,
         )
-        if not state.final:
-            return Ended(state, None)
-        return Ended(state, place.claim, self._next_of(place.bounded))
+        came = self._next_of(place.line) if state.final or due is not None else None
+        return Ended(state, place.claim if state.final else None, came)
 
     def cancel(self, job: int) -> Ended:
         place = self._place(job)
@@ -254,7 +195,7 @@ class SqliteStore(SqliteByHand):
             self._sql.run("mark_cancelled", id=job)
             return Ended(place.state, None)
         state = self._move(job, place.state, Verb.CANCEL, BEFORE_IT_STARTED)
-        return Ended(state, place.claim, None if place.parked else self._next_of(place.bounded))
+        return Ended(state, place.claim, self._next_of(place.line))
 
     def cancel_array(self, array: int, after: int) -> Swept:
         (coming,) = self._sql.only("array_coming", array=array)
@@ -304,9 +245,8 @@ class SqliteStore(SqliteByHand):
             since=self.uptime.now(),
             limit=contract.WOKEN,
         )
-        for id_, queue, name, claim, array, at_most, is_late in expiry:
-            if at_most is not None and isinstance(array, int):
-                come += self._sql.rows("array_next", array=array)
+        for id_, queue, name, claim, line, is_late in expiry:
+            come += self._lines.next(line)
             expired.append((id_, str(queue), to_text(name) if isinstance(name, bytes) else ""))
             if is_late:
                 late.append(id_)
@@ -314,7 +254,8 @@ class SqliteStore(SqliteByHand):
                 let_go.append(kept)
         for clock, now in ((Clock.STEADY, steady), (Clock.WALL, wall)):
             self._sql.run("come_to_look", clock=clock, now=now, steady=steady, limit=contract.WOKEN)
-            come += self._sql.rows("come_due", clock=clock, now=now, limit=contract.WOKEN)
+            due = self._sql.rows("come_due", clock=clock, now=now, limit=contract.WOKEN)
+            come += self._lines.come_due(due)
         next_steady = moment(self._sql.only("next_due", clock=Clock.STEADY)[0])
         next_wall = moment(self._sql.only("next_due", clock=Clock.WALL)[0])
         next_expiry = moment(self._sql.only("next_expiry")[0])

@@ -74,7 +74,7 @@ def test_hold_and_release(store: Store) -> None:
     (job,) = add(store, spec(priority=3))
     store.hold(job)
     assert fetch(store, {"default": 1}) == []
-    assert dict([store.release(job)]) == first(store, job)
+    assert dict(store.release(job)) == first(store, job)
     assert fetch(store, {"default": 1})
 
 

@@ -30,9 +30,9 @@ SELECT state FROM jobs WHERE claim = :claim;
 -- name: add
 -- One new job.
 INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, finished, reason, since, turn, due, due_clock,
-        expires, deadline, claim, array, at_most, parked, nested, spec)
+        expires, deadline, claim, array, parked, nested, key, line, spec)
 VALUES (:state, :queue, :priority, :name, :source, :owner, :submitted, :finished, :reason, :since, :turn, :due, :due_clock,
-        :expires, :deadline, :claim, :array, :at_most, :parked, :nested, :spec);
+        :expires, :deadline, :claim, :array, :parked, :nested, :key, :line, :spec);
 
 -- name: array_coming
 -- How many jobs of an array are still to be taken in.
@@ -91,25 +91,96 @@ SELECT owner FROM jobs INDEXED BY jobs_array WHERE array = :array LIMIT 1;
 
 -- name: array_head
 -- The first job of an array, by which that is called.
-UPDATE jobs SET array = id WHERE id = :id;
+UPDATE jobs SET array = id, line = :line WHERE id = :id;
 
--- name: array_places
--- How many jobs of an array have one of its places: they are not over, and not parked.
-SELECT count(*) FROM jobs INDEXED BY jobs_places
-WHERE array = :array AND parked = 0 AND at_most IS NOT NULL AND state IN ('queued', 'held', 'running');
+-- name: key_rivals
+-- Jobs with the same key, but for those of the same array.
+SELECT id FROM jobs INDEXED BY jobs_key
+WHERE key = :key AND state = :state AND state IN ('queued', 'running') AND id != :id
+  AND (:array IS NULL OR array IS NOT :array)
+ORDER BY id LIMIT :limit;
 
--- name: array_next
--- The next job of an array gets a place, if one is free.
+-- name: replaced
+-- A queued job goes for another with its key.
+UPDATE jobs SET state = :state, finished = :finished, reason = :reason, since = :since
+WHERE id = :id AND state = 'queued' RETURNING claim, line;
+
+-- name: line_put
+-- How many of a line may be out.
+INSERT INTO lines VALUES (:line, :most) ON CONFLICT DO UPDATE SET most = excluded.most WHERE most != excluded.most;
+
+-- name: line_out
+-- How many of a line are out, and the last turn of those that do not run.
+SELECT count(*), max(iif(state = 'queued', turn, NULL)) FROM (
+    SELECT state, turn FROM jobs INDEXED BY jobs_line
+    WHERE line = :line AND parked = 0 AND due IS NULL AND state IN ('queued', 'running')
+    UNION ALL
+    SELECT state, turn FROM jobs INDEXED BY jobs_line
+    WHERE line = :line AND parked = 1 AND waits > '' AND due IS NULL AND state IN ('queued', 'running')
+);
+
+-- name: line_next
+-- The best of those that are parked behind a line comes out, if there is a place.
 UPDATE jobs SET parked = 0
 WHERE id = (
-    SELECT id FROM jobs INDEXED BY jobs_places
-    WHERE array = :array AND parked = 1 AND state = 'queued' AND at_most IS NOT NULL
-      AND state IN ('queued', 'held', 'running') ORDER BY id LIMIT 1
-) AND at_most > (
-    SELECT count(*) FROM jobs INDEXED BY jobs_places
-    WHERE array = :array AND parked = 0 AND at_most IS NOT NULL AND state IN ('queued', 'held', 'running')
+    SELECT id FROM jobs INDEXED BY jobs_line
+    WHERE line = :line AND parked = 1 AND waits IS NULL AND due IS NULL AND state IN ('queued', 'running')
+    ORDER BY turn, id LIMIT 1
+) AND state = 'queued' AND coalesce((SELECT most FROM lines WHERE line = :line), 1) > (
+    SELECT count(*) FROM jobs INDEXED BY jobs_line
+    WHERE line = :line AND parked = 0 AND due IS NULL AND state IN ('queued', 'running')
+) + (
+    SELECT count(*) FROM jobs INDEXED BY jobs_line
+    WHERE line = :line AND parked = 1 AND waits > '' AND due IS NULL AND state IN ('queued', 'running')
 )
 RETURNING {rank};
+
+-- name: line_forget
+-- Nothing is parked behind a line any more.
+DELETE FROM lines WHERE line = :line AND NOT EXISTS (
+    SELECT 1 FROM jobs INDEXED BY jobs_line
+    WHERE line = :line AND parked = 1 AND waits IS NULL AND due IS NULL AND state IN ('queued', 'running')
+);
+
+-- name: lines
+-- Lines behind one.
+SELECT line FROM lines WHERE line > :after ORDER BY line LIMIT :limit;
+
+-- name: line_sample
+-- Some jobs of a line: all of it are alike, and one of them may be damaged.
+SELECT {job} FROM jobs INDEXED BY jobs_line
+WHERE line = :line AND due IS NULL AND state IN ('queued', 'running') LIMIT 5;
+
+-- name: park
+-- A job that is out waits for something.
+UPDATE jobs SET parked = 1, waits = :waits, needs = :needs
+WHERE id = :id AND state = 'queued' AND parked = 0 AND due IS NULL;
+
+-- name: first_waiting
+-- The best of those that wait for something and can ever have it.
+SELECT id, turn, queue, owner, needs FROM jobs INDEXED BY jobs_waiting
+WHERE waits = :waits AND state = 'queued' AND needs <= :total ORDER BY turn, id LIMIT 1;
+
+-- name: come_back
+-- It is there.
+UPDATE jobs SET parked = 0, waits = NULL WHERE id = :id RETURNING {job};
+
+-- name: dismiss
+-- These wait for it no more.
+UPDATE jobs SET parked = 0, waits = NULL
+WHERE id IN (SELECT value FROM json_each(:ids)) AND waits = :waits AND state = 'queued';
+
+-- name: waiting
+-- What jobs wait for by name; "after" and "requires" have no colon.
+WITH RECURSIVE found (what) AS (
+    SELECT (SELECT min(waits) FROM jobs INDEXED BY jobs_waiting
+            WHERE waits > :after AND waits IS NOT NULL AND state = 'queued')
+    UNION ALL
+    SELECT (SELECT min(waits) FROM jobs INDEXED BY jobs_waiting
+            WHERE waits > what AND waits IS NOT NULL AND state = 'queued')
+    FROM found WHERE what IS NOT NULL
+)
+SELECT what FROM found WHERE what LIKE '%:%' LIMIT :limit;
 
 -- name: last_id
 -- The highest id that was given.
@@ -187,7 +258,7 @@ FROM jobs WHERE id = :id;
 
 -- name: place
 -- Where a job is in its life.
-SELECT state, attempt, claim, ending, array, at_most, parked FROM jobs WHERE id = :id;
+SELECT state, attempt, claim, ending, array, parked, line FROM jobs WHERE id = :id;
 
 -- name: start
 -- A queued job starts its next attempt. It has started in time then, for good, however often it comes back; what it
@@ -219,35 +290,37 @@ UPDATE attempts SET started = coalesce(:started, started), finished = :finished,
 WHERE job = :id AND number = :attempt AND finished IS NULL;
 
 -- name: move
--- A job that does not run changes its state.
-UPDATE jobs SET state = :state, finished = :finished, reason = :reason, since = coalesce(:since, since)
+-- A job that does not run changes its state. One that comes again joins its line anew.
+UPDATE jobs SET state = :state, finished = :finished, reason = :reason, since = coalesce(:since, since),
+       parked = iif(:state != 'queued', parked, iif(line IS NULL AND (waits IS NULL OR waits LIKE '%:%'), 0, 1)),
+       waits = iif(:state = 'queued' AND waits LIKE '%:%', NULL, waits)
 WHERE id = :id AND state = :before;
-
--- name: park
--- A job of an array has no place in it.
-UPDATE jobs SET parked = 1 WHERE id = :id;
 
 -- name: retry
 -- A job that is over is as if it had never been tried, but for its number of attempts. It may run at once.
 UPDATE jobs SET state = :state, failures = 0, crashes = 0, finished = NULL, due = NULL, due_clock = NULL,
        expires = :expires, deadline = :deadline, reason = :reason, since = :since, turn = :since - priority * :per_point,
-       parked = :parked, output_removed = NULL
+       parked = iif(line IS NULL, 0, 1), waits = NULL, output_removed = NULL
 WHERE id = :id AND state = :before;
 
 -- name: change_queue
--- A job goes over to another queue.
-UPDATE jobs SET queue = :queue WHERE id = :id;
+-- A job goes over to another queue, and so to another line.
+UPDATE jobs SET queue = :queue, line = :line, parked = iif(:line IS NULL OR state != 'queued', parked, 1),
+       waits = iif(waits LIKE '%:%', NULL, waits)
+WHERE id = :id;
 
 -- name: change_priority
--- A job gets another priority, and its turn by that.
-UPDATE jobs SET priority = :priority, turn = since - :priority * :per_point WHERE id = :id;
+-- A job gets another priority, and its turn by that. It comes out of its line, to be looked at.
+UPDATE jobs SET priority = :priority, turn = since - :priority * :per_point,
+       parked = iif(waits IS NULL OR waits LIKE '%:%', 0, parked), waits = iif(waits LIKE '%:%', NULL, waits)
+WHERE id = :id;
 
 -- name: condemn
 -- A job that the store cannot make sense of has failed.
 UPDATE jobs SET state = :state, finished = :finished, since = :since, due = NULL, due_clock = NULL, ending = NULL,
        reason = :reason
 WHERE id = :id AND state NOT IN ('succeeded', 'failed', 'cancelled')
-RETURNING claim, array, at_most;
+RETURNING claim, line;
 
 -- name: condemn_attempt
 -- Nothing will say how its last attempt ended.
@@ -289,15 +362,15 @@ UPDATE jobs SET due = :due, due_clock = :clock
 WHERE id = :id AND state = 'queued' AND due_clock IS NULL AND due IS NOT NULL;
 
 -- name: come_due
--- Jobs whose time has come may run, so many of them at a time.
-UPDATE jobs SET due = NULL, due_clock = NULL
+-- Jobs whose time has come may run, so many of them at a time; those of a line join that, behind it.
+UPDATE jobs SET due = NULL, due_clock = NULL, parked = iif(line IS NULL, parked, 1)
 WHERE id IN (
     SELECT id FROM jobs INDEXED BY jobs_due
     WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL AND due <= :now
       AND NOT (due > 0 AND json_valid(spec) AND json_type(spec, '$.requires') IS NOT NULL)
     ORDER BY due LIMIT :limit
 )
-RETURNING {rank};
+RETURNING {rank}, line;
 
 -- name: next_due
 -- When the next job is due.
@@ -310,7 +383,7 @@ WHERE id IN (
     SELECT id FROM jobs INDEXED BY jobs_expiring
     WHERE state IN ('queued', 'held') AND expires IS NOT NULL AND expires <= :steady ORDER BY expires LIMIT :limit
 )
-RETURNING id, queue, name, claim, array, at_most, deadline <= :steady;
+RETURNING id, queue, name, claim, line, deadline <= :steady;
 
 -- name: next_expiry
 -- When the next job expires.

@@ -1,0 +1,230 @@
+"""Jobs that are short of something by name: which are sent to wait for it, and when they come back.
+
+A job that is ready and finds too little of a token, a lock, its key or its array is sent to wait for the first of
+these (``Park``), so that the ready queue holds none that could not go. The store knows them from then on; here is
+only kept who is the first for each, as ``core/promises.py`` has it. That is bounded by what runs: only what somebody
+has is short. When there is some again, the best of those that wait are asked back (``Recall``), and are told to the
+gate themselves, so that nobody comes between.
+
+Everything that may be lost on the way is made good by ``seen``: that jobs wait for something can be said at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from taskgated.core.capacity import Capacities
+from taskgated.core.job import Job
+from taskgated.core.named import Named, named, needs_of
+from taskgated.core.order import Lane
+from taskgated.core.promises import Waiter
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Have the store note what these jobs wait for: per id the name of that, and how much they need; then call
+    ``parked``."""
+
+    jobs: Mapping[int, tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Of a capacity so much is ``free``, in ``total`` at best. ``dismiss``: who need not wait for it any more, as its
+    lane could not start it."""
+
+    free: int
+    total: int
+    dismiss: Waiter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Ask the store for those that wait for these, by their names, and have room now; then call ``recalled``."""
+
+    rooms: Mapping[str, Asked]
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """What the store said of one capacity: how many came back, and who is the first that still waits."""
+
+    number: int
+    first: Waiter | None
+
+
+class Parking:
+    """``open_``: whether a lane could start a job now, were it not for what its jobs need by name."""
+
+    def __init__(self, capacities: Capacities, open_: Callable[[Lane], bool]) -> None:
+        self._capacities = capacities
+        self._promises = capacities.promises
+        self._promises.open = open_
+        self._open = open_
+        self._ready: dict[int, Job] = {}  # those of the ready queue that need something
+        self._stirred = False  # one of these may lack something now
+        self._to_park: dict[int, tuple[str, int]] = {}
+        self._told: dict[int, tuple[Named, Waiter]] = {}  # sent to wait; the store has not answered
+        self._back: dict[Named, dict[int, int]] = {}  # came back and have not started: what they need
+        self._look: dict[Named, None] = {}  # there may be room for those that wait
+        self._asked: set[Named] = set()
+        self._unknown: set[Named] = set()  # who is first for it has to be asked
+        self._in_vain: dict[Named, tuple[int, int]] = {}  # who was first, and what was free, when none came back
+
+    # -- the ready queue -------------------------------------------------------------------------
+
+    def admits(self, job: Job) -> bool:
+        """Whether a job may be ready. If not, it is short of something by name, and is sent to wait for that."""
+        needs = needs_of(job)
+        for capacity, amount in needs:
+            if self._capacities.lacks(capacity, amount, job):
+                self._park(job, capacity, amount)
+                return False
+        if needs:
+            self._ready[job.id] = job
+        return True
+
+    def turned_away(self) -> list[Job]:
+        """Those of the ready queue that have come to be short of something, and are sent to wait for it."""
+        if not self._stirred:
+            return []
+        self._stirred = False
+        return [job for job in list(self._ready.values()) if not self.admits(job)]
+
+    def left(self, job: Job) -> None:
+        """It is not in the ready queue any more, and has not started."""
+        self._ready.pop(job.id, None)
+        self._forget_back(job)
+
+    def _park(self, job: Job, capacity: Named, amount: int) -> None:
+        self.left(job)
+        self._stirred = True
+        waiter = Waiter(job.id, job.rank, job.lane, amount)
+        self._to_park[job.id] = (capacity.name, amount)
+        self._told[job.id] = capacity, waiter
+        if amount <= capacity.total(self._capacities.policy):
+            self._promises.parked(capacity, waiter, needs_of(job), again=job.waited)
+
+    def _forget_back(self, job: Job) -> None:
+        for capacity, _ in needs_of(job):
+            back = self._back.get(capacity)
+            if back is not None and back.pop(job.id, None) is not None:
+                self.changed(capacity)
+                if not back:
+                    del self._back[capacity]
+
+    # -- events ----------------------------------------------------------------------------------
+
+    def started(self, job: Job) -> None:
+        """What is awaited by others of its queue or user may not be promised to them any more."""
+        self._look.update(dict.fromkeys(self._promises.settled(job.id)))
+        self._look.update(dict.fromkeys(self._promises.of_lane(job.queue, job.owner)))
+        self._stirred = self._stirred or bool(needs_of(job))
+        self.left(job)
+
+    def freed(self, job: Job) -> None:
+        """What it had is free."""
+        for capacity, _ in needs_of(job):
+            self.changed(capacity)
+
+    def changed(self, capacity: Named) -> None:
+        """There may be more of it."""
+        if self._promises.first(capacity) is not None:
+            self._look[capacity] = None
+
+    def gone(self, job: int) -> None:
+        """A queued job waits no more, as it is held, over, or in another queue: if others wait behind it, they may
+        go."""
+        self._look.update(dict.fromkeys(self._promises.settled(job)))
+        if (ready := self._ready.get(job)) is not None:
+            self.left(ready)
+        for capacity in self._promises.awaited:
+            first = self._promises.first(capacity)
+            if first is not None and first.id == job:
+                self._unknown.add(capacity)
+                self._look[capacity] = None
+
+    def look_again(self) -> None:
+        """The policy is another, or what is open: all that is awaited is looked at."""
+        self._in_vain.clear()
+        self._look.update(dict.fromkeys(self._promises.awaited))
+
+    def parked(self, jobs: Iterable[int]) -> None:
+        """The store has noted what these wait for."""
+        for job in jobs:
+            if (told := self._told.pop(job, None)) is not None:
+                self._in_vain.pop(told[0], None)  # it was asked for before the store knew of it
+                self._look[told[0]] = None
+
+    def seen(self, names: Iterable[str]) -> None:
+        """Jobs wait for these, by name."""
+        for name in names:
+            capacity = named(name)
+            if capacity is not None:
+                self._unknown.add(capacity)
+                self._asked.discard(capacity)  # or an answer that was lost would be waited for
+                self._look[capacity] = None
+
+    def recalled(self, asked: Recall, answer: Mapping[str, Back], jobs: Iterable[Job]) -> None:
+        """The store's answer. ``jobs``: those that came back."""
+        for job in jobs:
+            for capacity, amount in needs_of(job):
+                if capacity.name in asked.rooms:
+                    self._back.setdefault(capacity, {})[job.id] = amount
+        for name, room in asked.rooms.items():
+            capacity = _known(name)
+            self._asked.discard(capacity)
+            back = answer.get(name, Back(0, None))
+            waiting = [waiter for of, waiter in self._told.values() if of == capacity]
+            first = min([*waiting, *([back.first] if back.first else [])], key=lambda one: one.rank, default=None)
+            self._promises.first_is(capacity, first)
+            self._stirred = True
+            self._in_vain.pop(capacity, None)
+            if first is not None and not back.number and room.dismiss is None:
+                self._in_vain[capacity] = first.id, room.free
+            elif first is not None:
+                self._look[capacity] = None
+
+    # -- what follows ----------------------------------------------------------------------------
+
+    def actions(self) -> list[Park | Recall]:
+        """What is to be told to the store, and asked of it."""
+        found: list[Park | Recall] = []
+        if self._to_park:
+            found.append(Park(self._to_park))
+            self._to_park = {}
+        rooms = {}
+        for capacity in list(self._look):
+            if capacity in self._asked:
+                continue  # when the answer is there
+            del self._look[capacity]
+            if (asked := self._room(capacity)) is not None:
+                rooms[capacity.name] = asked
+                self._asked.add(capacity)
+                self._unknown.discard(capacity)
+        if rooms:
+            found.append(Recall(rooms))
+        return found
+
+    def _room(self, capacity: Named) -> Asked | None:
+        """What to ask for; None: it would be in vain."""
+        total = capacity.total(self._capacities.policy)
+        free = max(0, total - self._capacities.used(capacity) - sum(self._back.get(capacity, {}).values()))
+        first = self._promises.first(capacity)
+        if first is None or capacity in self._unknown:
+            return Asked(free, total)
+        if first.id in self._told or not free or self._in_vain.get(capacity) == (first.id, free):
+            return None  # the store does not know yet that it waits, or there is nothing to have
+        if self._promises.before(capacity, first.id, first.rank) is not None:
+            return None  # it is for another
+        if not self._open(first.lane):
+            return Asked(free, total, first)
+        return Asked(free, total) if first.needed <= free or first.needed > total else None
+
+
+def _known(name: str) -> Named:
+    """The capacity of a name that was made of one."""
+    capacity = named(name)
+    assert capacity is not None
+    return capacity

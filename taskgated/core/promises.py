@@ -1,0 +1,112 @@
+"""Who comes first to what is short: so that nobody starves who needs much.
+
+A job that finds too little of a named capacity waits for it (it is *parked* in the store), and what there is of it is
+promised to the best of those that wait: a job that comes after that one, in the order of the gate, does not take it.
+So a waiting writer is not overtaken by readers, nor one that needs three tokens by those that need one. Nothing is
+promised while the lane of who waits is closed or full, nor to a job that needs more than there is.
+
+A job that needs several may find the second taken whenever the first is free. The best of the jobs to which that has
+happened, the *senior*, is promised all that it needs by name, until it starts. As promised things are taken by nobody
+who comes later, and each is given back by who has it now, it starts in the end; then there is another senior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from taskgated.core.named import Named, Needs
+from taskgated.core.order import Lane, Rank
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A job that waits. ``needed``: how much of what it waits for."""
+
+    id: int
+    rank: Rank
+    lane: Lane
+    needed: int
+
+
+class Promises:
+    """``open``: whether a lane could start a job now, so that a promise to one of its jobs holds."""
+
+    def __init__(self, open: Callable[[Lane], bool] = lambda lane: True) -> None:
+        self.open = open
+        self._first: dict[Named, Waiter] = {}
+        self._senior: tuple[Waiter, Mapping[Named, int]] | None = None
+
+    # -- what happens ----------------------------------------------------------------------------
+
+    def parked(self, capacity: Named, waiter: Waiter, needs: Needs, *, again: bool) -> None:
+        """A job waits for that; ``again``: it has waited for something else before."""
+        first = self._first.get(capacity)
+        if first is None or waiter.rank < first.rank:
+            self._first[capacity] = waiter
+        if again and (self._senior is None or waiter.rank < self._senior[0].rank):
+            self._senior = waiter, dict(needs)
+
+    def first_is(self, capacity: Named, waiter: Waiter | None) -> None:
+        """The best of those that wait for it now."""
+        if waiter is None:
+            self._first.pop(capacity, None)
+        else:
+            self._first[capacity] = waiter
+
+    def settled(self, job: int) -> list[Named]:
+        """That job has started, or will not. Returns what was promised to it, if it was the senior."""
+        if self._senior is None or self._senior[0].id != job:
+            return []
+        promised = list(self._senior[1])
+        self._senior = None
+        return promised
+
+    # -- what follows ----------------------------------------------------------------------------
+
+    def first(self, capacity: Named) -> Waiter | None:
+        return self._first.get(capacity)
+
+    def of_lane(self, queue: str, owner: int) -> list[Named]:
+        """What is promised to jobs of that queue, or of that user."""
+
+        def concerned(waiter: Waiter) -> bool:
+            return queue == waiter.lane.queue or owner == waiter.lane.owner
+
+        found = [capacity for capacity, first in self._first.items() if concerned(first)]
+        if self._senior is not None and concerned(self._senior[0]):
+            found += self._senior[1]
+        return found
+
+    def all(self) -> Iterator[tuple[Named, Waiter, int, bool]]:
+        """What is promised to whom, and how much of it that one needs; whether as to the senior."""
+        for capacity, first in self._first.items():
+            yield capacity, first, first.needed, False
+        if self._senior is not None:
+            waiter, needs = self._senior
+            for capacity, needed in needs.items():
+                yield capacity, waiter, needed, True
+
+    def put(self, promised: Iterable[tuple[Named, Waiter, bool]]) -> None:
+        """These hold, and no others; as ``all`` has them, but for that ``Waiter.needed`` is of that capacity."""
+        promised = list(promised)
+        self._first = {capacity: waiter for capacity, waiter, senior in promised if not senior}
+        needs = {capacity: waiter.needed for capacity, waiter, senior in promised if senior}
+        seniors = [waiter for _, waiter, senior in promised if senior]
+        self._senior = (seniors[0], needs) if seniors else None
+
+    @property
+    def awaited(self) -> list[Named]:
+        """What jobs are known to wait for."""
+        return list(self._first)
+
+    def before(self, capacity: Named, job: int, rank: Rank) -> int | None:
+        """The job that this is promised to, and that comes before this one; None if there is none."""
+        first = self._first.get(capacity)
+        if first is not None and first.id != job and first.rank < rank and self.open(first.lane):
+            return first.id
+        if self._senior is not None:
+            waiter, needs = self._senior
+            if waiter.id != job and waiter.rank < rank and capacity in needs and self.open(waiter.lane):
+                return waiter.id
+        return None

@@ -1,0 +1,131 @@
+"""Jobs that wait for something by name, between the gate and the store: who is sent to wait, and who comes back.
+
+Nothing here is remembered. What is lost on the way, by a crash or a mistake, is found by ``sweep``, which tells the
+gate for what jobs wait at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from taskgated.core.capacity import Policy
+from taskgated.core.gate import Action, Gate
+from taskgated.core.job import Job
+from taskgated.core.order import Lane
+from taskgated.core.parking import Back, Park, Recall
+from taskgated.core.promises import Waiter
+from taskgated.events import Event
+from taskgated.host.journal import Journal, Priority
+from taskgated.host.loop import Loop
+from taskgated.store.answer import Answer
+from taskgated.store.causes import replaced_by, skipped_for
+from taskgated.store.client import StoreClient
+from taskgated.store.contract import Added
+from taskgated.store.waiting import FIRSTS, First, Parking, Recalled, Room, Totals
+
+SWEEP = 30.0
+"""Seconds between looks at what jobs wait for, while any are queued."""
+
+
+def unmade(added: Added) -> Iterator[tuple[int, str]]:
+    """The jobs of an ``add`` that are not taken because of their key, and those that went for one; each with why."""
+    for job, other in added.skipped.items():
+        yield job, skipped_for(other)
+    for job, other in added.replaced.items():
+        yield job, replaced_by(other)
+
+
+class Waiters:
+    """``do``: carries out what the gate says. ``readable``: deals with those jobs that the store cannot read, and
+    returns the others."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        gate: Gate,
+        store: StoreClient,
+        journal: Journal,
+        do: Callable[[Iterable[Action]], None],
+        readable: Callable[[Iterable[Job]], list[Job]],
+    ) -> None:
+        self._loop = loop
+        self._gate = gate
+        self._store = store
+        self._do = do
+        self._journal = journal
+        self._readable = readable
+
+    def begin(self) -> None:
+        """The gate begins: jobs may wait from before."""
+        self.policy(self._gate.capacities.policy)
+        self.sweep()
+
+    def policy(self, policy: Policy) -> None:
+        """That is what there is of everything now."""
+        self.refit(Totals(policy.at_once, policy.tokens))
+
+    def park(self, action: Park) -> None:
+        jobs = [Parking(job, waits, needs) for job, (waits, needs) in action.jobs.items()]
+
+        def done(answer: Answer[None]) -> None:
+            if answer.error is not None:
+                self._failed(f"what jobs wait for cannot be noted: {answer.error}")
+            self._do(self._gate.parked(action.jobs))
+
+        self._store.submit(lambda store: store.park(jobs), done, early=True)
+
+    def recall(self, action: Recall) -> None:
+        rooms = {
+            name: Room(room.free, room.total, () if room.dismiss is None else (room.dismiss.id,))
+            for name, room in action.rooms.items()
+        }
+
+        def done(answer: Answer[Recalled]) -> None:
+            if answer.error is not None:
+                self._failed(f"who waits cannot be found: {answer.error}")
+                self._do(self._gate.recalled([], action, {}))
+                return
+            recalled = answer.get()
+            back = {first.waits: Back(first.back, _waiter(first)) for first in recalled.first}
+            self._do(self._gate.recalled(self._readable(recalled.jobs), action, back))
+
+        self._store.submit(lambda store: store.recall(rooms), done, early=True)
+
+    def _failed(self, text: str) -> None:
+        self._journal.event(Event.INTERNAL_ERROR, text, Priority.ERROR)
+
+    def refit(self, totals: Totals, after: int = -(2**63)) -> None:
+        """There may be more or less of something: it is decided anew how many of a line are out."""
+
+        def done(answer: Answer[int | None]) -> None:
+            if answer.error is not None:
+                self._failed(f"what there is of tokens cannot be told to the store: {answer.error}")
+            elif (next_ := answer.get()) is not None:
+                self.refit(totals, next_)
+            else:
+                self._do(self._gate.look_again({}))
+
+        self._store.submit(lambda store: store.refit(totals, after), done)
+
+    def sweep(self, after: str = "") -> None:
+        def done(answer: Answer[list[str]]) -> None:
+            names = [] if answer.error is not None else answer.get()
+            self._do(self._gate.seen(names))
+            if len(names) == FIRSTS:
+                self.sweep(names[-1])
+            else:
+                self._loop.after(SWEEP, self._again)
+
+        self._store.ask(lambda store: list(store.waiting(after)), done)
+
+    def _again(self) -> None:
+        if self._store.queued:
+            self.sweep()
+        else:
+            self._loop.after(SWEEP, self._again)
+
+
+def _waiter(first: First) -> Waiter | None:
+    if first.job is None:
+        return None
+    return Waiter(first.job, (first.turn, first.job), Lane(first.queue, first.owner), first.needs)

@@ -1,0 +1,199 @@
+"""New jobs come: what becomes of each, and of those that go for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from taskgated.core.coalesce import Skip, coalesce
+from taskgated.core.job import Job, OnConflict, Spec
+from taskgated.core.lifecycle import Verb, step
+from taskgated.core.order import Lane, Rank
+from taskgated.core.state import State
+from taskgated.host.clock import Steady, Uptime, wall
+from taskgated.store.causes import WITH_ITS_ARRAY, replaced_by, skipped_for
+from taskgated.store.contract import Added, Addition
+from taskgated.store.sqlite.lines import Lines
+from taskgated.store.sqlite.rows import clock_word, earliest, text_or_none
+from taskgated.store.sqlite.statements import Statements
+from taskgated.text import to_bytes
+
+FRESH = 16
+"""New jobs that are handed back whole, so that few jobs need not be asked for again."""
+RIVALS = 1000
+"""Queued jobs of one key that one new job takes the place of, at most."""
+
+
+@dataclass(slots=True)
+class _Coming:
+    """What has come of the verb until now."""
+
+    ids: list[int] = field(default_factory=list)
+    best: dict[Lane, Rank] = field(default_factory=dict)
+    fresh: list[Job] = field(default_factory=list)
+    timed: bool = False
+    cancelled: list[int] = field(default_factory=list)
+    skipped: dict[int, int] = field(default_factory=dict)
+    replaced: dict[int, int] = field(default_factory=dict)
+    let_go: list[str] = field(default_factory=list)
+
+    def may_run(self, lane: Lane, rank: Rank) -> None:
+        self.best[lane] = min(rank, self.best.get(lane, rank))
+
+    def added(self) -> Added:
+        fresh = [job for job in self.fresh if job.id not in self.replaced]
+        few = len(self.fresh) <= FRESH and not self.replaced
+        return Added(
+            self.ids, self.best, fresh if few else (), self.timed, self.cancelled, self.skipped, self.replaced,
+            self.let_go,
+        )  # fmt: skip
+
+
+class Adding:
+    """``turn``: the turn of a job of that priority that was submitted then."""
+
+    def __init__(
+        self, sql: Statements, clock: Steady, uptime: Uptime, lines: Lines, turn: Callable[[int, int], int]
+    ) -> None:
+        self._sql = sql
+        self._clock = clock
+        self._uptime = uptime
+        self._lines = lines
+        self._turn = turn
+
+    def add(self, additions: Sequence[Addition]) -> Added:
+        coming = _Coming()
+        self._lines.begin()
+        for addition in additions:
+            row = self._sql.one("claim_parts", claim=addition.claim)
+            known, array = row if row else (0, None)
+            parts = addition.first + len(addition.specs)
+            if row is not None and parts <= known:
+                continue
+            with_its_array = False
+            for spec in addition.specs[max(0, known - addition.first) :]:
+                job = self._add(addition, spec, array, coming)
+                array = job.array
+                with_its_array = with_its_array or job.id in coming.cancelled[-1:]
+            self._sql.run(
+                "claim_put",
+                claim=addition.claim,
+                parts=parts,
+                array=array,
+                coming=addition.coming,
+                plan=addition.plan,
+            )
+            if with_its_array and not addition.coming:
+                self._sql.run("array_all_cancelled", array=array)
+        return coming.added()
+
+    def _add(self, addition: Addition, spec: Spec, before: int | None, coming: _Coming) -> Job:
+        """``before``: the array of the part before it."""
+        since = self._uptime.now()
+        job = addition.job(spec, wall(), self._clock.now(), self._turn(since, spec.priority))
+        job = replace(job, array=before if spec.array.place > 0 else None)
+        reason, other = "", None
+        if job.array is not None and self._sql.one("array_cancelled", array=job.array):
+            reason = WITH_ITS_ARRAY
+        elif spec.key and (other := self._rival(job)) is not None:
+            reason = skipped_for(other)
+        line = None
+        if reason:
+            job = replace(job, state=step(State.QUEUED, Verb.CANCEL))
+        else:
+            line, parked = self._lines.joins(job)
+            job = replace(job, parked=parked)
+        job = self._insert(job, addition, since, reason, line)
+        coming.ids.append(job.id)
+        if spec.key and not reason:
+            self._replace(job, coming)
+        if other is not None:
+            coming.skipped[job.id] = other
+        elif reason:
+            coming.cancelled.append(job.id)
+        if reason:
+            coming.let_go += [job.claim] if job.claim is not None else []
+            return job
+        coming.timed = coming.timed or job.due is not None or job.expires is not None
+        if job.due is None and not job.parked:
+            coming.may_run(job.lane, job.rank)
+            if len(coming.fresh) <= FRESH:
+                coming.fresh.append(job)
+        return job
+
+    def _insert(self, job: Job, addition: Addition, since: int, reason: str, line: int | None) -> Job:
+        spec = job.spec
+        id_ = self._sql.insert(
+            "add",
+            state=job.state,
+            queue=job.queue,
+            priority=job.priority,
+            name=to_bytes(spec.name),
+            source=to_bytes(job.source),
+            owner=job.owner,
+            submitted=job.submitted,
+            finished=job.submitted if job.state.final else None,
+            reason=reason,
+            since=since,
+            turn=job.turn,
+            due=job.due,
+            due_clock=clock_word(job),
+            expires=job.expires,
+            deadline=job.deadline,
+            claim=job.claim,
+            array=job.array,
+            parked=int(job.parked),
+            nested=None if job.nested is None else int(job.nested),
+            key=_key(job),
+            line=line,
+            spec=json.dumps(spec.to_json(), separators=(",", ":")),
+        )
+        job = replace(job, id=id_)
+        if spec.array.count and job.array is None:
+            job = replace(job, array=id_)
+            line = None if job.state.final else self._lines.joins(job)[0]
+            self._sql.run("array_head", id=id_, line=line)
+        return job
+
+    # -- others with the same key ------------------------------------------------------------------
+
+    def _rivals(self, job: Job, state: State) -> list[int]:
+        rows = self._sql.rows("key_rivals", key=_key(job), state=state, array=job.array, id=job.id, limit=RIVALS)
+        return [id_ for (id_,) in rows]
+
+    def _rival(self, job: Job) -> int | None:
+        """The job for which this one is not taken."""
+        how = job.spec.on_conflict
+        if how in (OnConflict.QUEUE, OnConflict.REPLACE):
+            return None
+        decided = coalesce(how, self._rivals(job, State.QUEUED), self._rivals(job, State.RUNNING))
+        return decided.other if isinstance(decided, Skip) else None
+
+    def _replace(self, job: Job, coming: _Coming) -> None:
+        """Those of which it takes the place go."""
+        if job.spec.on_conflict is not OnConflict.REPLACE:
+            return
+        decided = coalesce(OnConflict.REPLACE, self._rivals(job, State.QUEUED), ())
+        for other in () if isinstance(decided, Skip) else decided.instead_of:
+            row = self._sql.one(
+                "replaced",
+                id=other,
+                state=step(State.QUEUED, Verb.CANCEL),
+                finished=wall(),
+                since=self._uptime.now(),
+                reason=replaced_by(job.id),
+            )
+            if row is None:
+                continue
+            claim, line = row
+            coming.replaced[other] = job.id
+            if (kept := text_or_none(claim)) is not None:
+                coming.let_go.append(kept)
+            for lane, rank in earliest(self._lines.next(line)).items():
+                coming.may_run(lane, rank)
+
+
+def _key(job: Job) -> str | None:
+    """Keys are of one user."""
+    return f"{job.owner}:{job.spec.key}" if job.spec.key else None

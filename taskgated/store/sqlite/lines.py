@@ -1,0 +1,115 @@
+"""Lines, and jobs that wait for a capacity by name; see ``store/waiting``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from taskgated.core.job import Job
+from taskgated.core.named import at_once, line_of, needs_of
+from taskgated.core.state import State
+from taskgated.errors import UnreadableRow
+from taskgated.store import waiting
+from taskgated.store.sqlite.rows import job_of, job_or_part
+from taskgated.store.sqlite.statements import Row, Statements
+from taskgated.store.waiting import First, Parking, Recalled, Room, Totals
+
+
+class Lines:
+    """On the statements of a store. Jobs that came out are rows with the columns of ``rank``. ``totals``: what there
+    is, until ``refit`` says otherwise."""
+
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
+        self.totals = Totals()
+        self._out: dict[
+            int, tuple[int, int]
+        ] = {}  # during an ``add``: how many of a line are out, and their last turn
+
+    def begin(self) -> None:
+        """Jobs are added from here on."""
+        self._out.clear()
+
+    def joins(self, job: Job) -> tuple[int | None, bool]:
+        """The line of a new job, and whether it is parked behind that. One that is not due joins it later."""
+        needs = needs_of(job)
+        line = line_of(job.queue, job.owner, needs)
+        if line is None or job.due is not None:
+            return line, False
+        most = at_once(needs, self.totals, self.totals.limit)
+        if line not in self._out:
+            number, last = self._sql.only("line_out", line=line)
+            self._out[line] = number, job.turn if last is None else last
+        number, last = self._out[line]
+        if number >= most and job.turn >= last:
+            self._sql.run("line_put", line=line, most=most)
+            return line, True
+        self._out[line] = number + 1, max(last, job.turn)
+        return line, False
+
+    def next(self, line: int | None) -> list[Row]:
+        """One of a line may be out no more: the best that is parked behind it comes out."""
+        if line is None:
+            return []
+        rows = self._sql.rows("line_next", line=line)
+        if not rows:
+            self._sql.run("line_forget", line=line)
+        return rows
+
+    def come_due(self, rows: Sequence[Row]) -> list[Row]:
+        """The time of these has come, each with its line behind; which of them, and of others, are out now."""
+        out = [row[:-1] for row in rows if row[-1] is None]
+        for line in {row[-1] for row in rows if row[-1] is not None}:
+            out += self.joined(line)
+        return out
+
+    def joined(self, line: int) -> list[Row]:
+        """A job has come behind it; who is out then."""
+        self._fit(line)
+        return self._fill(line)
+
+    def _fit(self, line: int) -> None:
+        """How many of it may be out, by any job of it."""
+        for row in self._sql.rows("line_sample", line=line):
+            try:
+                needs = needs_of(job_of(row))
+            except UnreadableRow:
+                continue
+            if needs:
+                self._sql.run("line_put", line=line, most=at_once(needs, self.totals, self.totals.limit))
+                return
+
+    def _fill(self, line: int) -> list[Row]:
+        out: list[Row] = []
+        while rows := self.next(line):
+            out += rows
+        return out
+
+    def park(self, jobs: Sequence[Parking]) -> None:
+        for job in jobs:
+            self._sql.run("park", id=job.job, waits=job.waits, needs=job.needs)
+
+    def recall(self, rooms: Mapping[str, Room]) -> Recalled:
+        back: list[Job] = []
+        first = []
+        for name, room in rooms.items():
+            if room.dismiss:
+                self._sql.run("dismiss", waits=name, ids=json.dumps(list(room.dismiss)))
+            free, number = room.free, 0
+            while True:
+                row = self._sql.one("first_waiting", waits=name, total=room.total)
+                found = First(name, number) if row is None else First(name, number, *row)
+                if found.job is None or found.needs > free or number == waiting.RECALLED:
+                    break
+                back.append(job_or_part(self._sql.only("come_back", id=found.job), State.QUEUED))
+                free, number = free - found.needs, number + 1
+            first.append(found)
+        return Recalled(back, first)
+
+    def refit(self, totals: Totals, after: int) -> int | None:
+        self.totals = totals
+        lines = [line for (line,) in self._sql.rows("lines", after=after, limit=waiting.REFITTED)]
+        for line in lines:
+            self._fit(line)
+            self._fill(line)
+        return lines[-1] if len(lines) == waiting.REFITTED else None

@@ -1,0 +1,93 @@
+"""What a store says of jobs that wait for something by name: a token, a lock, a key, a place in an array.
+
+Jobs that need the same by name, of one queue and user, are a *line*. Of a line as many are *out* as could run at
+once, the best of them; the others are parked behind it, and one comes out when another is over. One that is out may
+be short of something: it is parked for that, by its name, until ``recall`` is told that there is some again. So what
+is ready never holds more of a line than could run, and a job that can go is found at once, whatever waits before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from taskgated.core.job import Job
+
+RECALLED = 200
+"""Jobs that come back for one capacity at once, at most."""
+FIRSTS = 500
+"""Capacities of which the first who waits is told at once, at most."""
+REFITTED = 200
+"""Lines of which it is decided at once anew how many are out, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What decides how many jobs of a line could run at once: ``limit`` jobs in all, and so many ``tokens``."""
+
+    limit: int = 1_000_000
+    tokens: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """A queued job that is short of something: of what, and how much it needs."""
+
+    job: int
+    waits: str
+    needs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much there is of a capacity: ``free`` now, in ``total`` at best. ``dismiss``: jobs that need not wait for
+    it any more, however much they need."""
+
+    free: int
+    total: int
+    dismiss: Collection[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """The best of the jobs that still wait for a capacity and can ever have it; ``job`` None: none does. ``back``:
+    how many came back before it."""
+
+    waits: str
+    back: int = 0
+    job: int | None = None
+    turn: int = 0
+    queue: str = ""
+    owner: int = 0
+    needs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """Who came back, and who waits first now."""
+
+    jobs: Sequence[Job]
+    first: Sequence[First]
+
+
+class WaitingQuestions(Protocol):
+    """A part of ``contract.Questions``."""
+
+    def waiting(self, after: str = "") -> Sequence[str]:
+        """Names of capacities behind ``after``, in order, for which jobs wait: the next ``FIRSTS``."""
+
+
+class WaitingVerbs(Protocol):
+    """A part of ``contract.Store``."""
+
+    def park(self, jobs: Sequence[Parking]) -> None:
+        """These jobs, as far as they are queued and out, wait for something."""
+
+    def recall(self, rooms: Mapping[str, Room]) -> Recalled:
+        """For each of these capacities: the best of the jobs that wait for it come back, as long as what they need is
+        there, ``RECALLED`` at most."""
+
+    def refit(self, totals: Totals, after: int) -> int | None:
+        """There is more or less of something: what is out of the lines behind ``after`` (-1 at first), of which some
+        are parked, ``REFITTED`` of them. Returns where to go on; None: that was all."""

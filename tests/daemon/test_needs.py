@@ -1,0 +1,138 @@
+"""Tokens, locks and keys, with real jobs: what they write themselves is the judge."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.env.audit import Takes, dropped, excesses, overlaps, spec
+from tests.env.gate import GateEnv
+from tests.env.until import until
+
+CONFIG = "workers: 6\ntokens: {yarn: 3, db: 1}\nqueues:\n  default: {}\n  etl: {tokens: {yarn: 1}}\n"
+
+
+@pytest.fixture
+def gate(make_gate: Callable[..., GateEnv]) -> GateEnv:
+    return make_gate(CONFIG)
+
+
+def test_no_more_tokens_are_out_than_there_are(gate: GateEnv) -> None:
+    record = gate.scratch / "record"
+    jobs = {f"j{n}": Takes({"yarn": 1 + n % 3}) for n in range(12)}
+    gate.drop("a.json", dropped(spec(record, name, takes, 0.1) for name, takes in jobs.items()))
+    gate.until_over(12)
+    at_once = overlaps(record)
+    assert excesses(at_once, jobs, {"yarn": 3}) == []
+    assert max(len(names) for names in at_once) > 1, "some run together"
+
+
+def test_who_says_nothing_takes_what_its_queue_says(gate: GateEnv) -> None:
+    record = gate.scratch / "record"
+    gate.drop("a.json", dropped(spec(record, f"j{n}", Takes(), 0.1) for n in range(9)), "etl")
+    gate.until_over(9)
+    assert max(len(names) for names in overlaps(record)) == 3
+
+
+def test_readers_together_writers_alone_and_no_writer_is_passed_by(gate: GateEnv) -> None:
+    record = gate.scratch / "record"
+    read, write = Takes(shared=("t",)), Takes(exclusive=("t",))
+    jobs = {"r1": read, "r2": read, "w": write, **{f"r{n}": read for n in range(3, 10)}}
+    gate.drop("a.json", dropped(spec(record, name, takes, 0.4) for name, takes in jobs.items()))
+    gate.until_over(10)
+    assert excesses(overlaps(record), jobs, {}) == []
+    begun = [line.split()[1] for line in record.read_text().splitlines() if line.startswith("+")]
+    assert begun.index("w") == 2, "readers that came later waited behind it"
+
+
+def test_who_is_blocked_holds_nobody_else_back(gate: GateEnv) -> None:
+    record = gate.scratch / "record"
+    jobs = {f"b{n}": Takes({"db": 1}) for n in range(200)}
+    gate.drop("a.json", dropped([spec(record, name, takes, 30) for name, takes in jobs.items()]))
+    until(record.exists, "one runs")
+    gate.drop("b.json", dropped([spec(record, "free", Takes(), 0)]))
+    until(lambda: "- free" in record.read_text(), "it passed by two hundred that are blocked")
+    blocked = next(job for job in gate.jobs() if job["name"] == "b150")
+    reasons = json.loads(gate.ctl("--json", "why", str(blocked["id"])).stdout)["reasons"]
+    assert {reason["kind"] for reason in reasons} <= {"token", "order"} and reasons
+    for job in gate.jobs():
+        if job["state"] in ("queued", "running"):
+            gate.call("Cancel", id=job["id"])
+
+
+def test_a_big_one_is_not_passed_by_for_ever(gate: GateEnv) -> None:
+    """It needs all tokens; small ones come all the time."""
+    record = gate.scratch / "record"
+    small = Takes({"yarn": 1})
+    gate.drop("a.json", dropped(spec(record, f"s{n}", small, 0.3) for n in range(3)))
+    until(lambda: record.exists() and record.read_text().count("+") == 3, "they run")
+    gate.drop("b.json", dropped([spec(record, "big", Takes({"yarn": 3}), 0)]))
+    until(lambda: gate.job("big") is not None, "it is there")
+    for n in range(3, 9):
+        gate.drop(f"{n}.json", dropped([spec(record, f"s{n}", small, 0.3)]))
+    gate.until_over(10)
+    begun = [line.split()[1] for line in record.read_text().splitlines() if line.startswith("+")]
+    assert begun.index("big") == 3
+
+
+def test_on_conflict(gate: GateEnv) -> None:
+    record = gate.scratch / "record"
+
+    def drop(name: str, how: str, seconds: float = 0.0) -> None:
+        gate.drop(f"{name}.json", dropped([spec(record, name, Takes(key="k"), seconds, on_conflict=how)]))
+        until(lambda: gate.job(name) is not None, f"{name} is there")
+
+    def states() -> dict[str, str]:
+        return {job["name"]: job["state"] for job in gate.jobs()}
+
+    drop("first", "queue", 3)
+    gate.until_running("first")
+    drop("skipped", "skip")
+    drop("more", "once_more")
+    drop("too_many", "once_more")
+    assert states() == {"first": "running", "skipped": "cancelled", "more": "queued", "too_many": "cancelled"}
+    drop("instead", "replace")
+    assert states()["more"] == "cancelled" and states()["instead"] == "queued"
+    reasons = {job["name"]: job["reason"] for job in gate.jobs()}
+    ids = {job["name"]: job["id"] for job in gate.jobs()}
+    assert str(ids["first"]) in reasons["skipped"] and str(ids["more"]) in reasons["too_many"]
+    assert str(ids["instead"]) in reasons["more"]
+    gate.until_over(5)
+    assert record.read_text().splitlines() == ["+ first", "- first", "+ instead", "- instead"]
+
+
+def test_a_retry_keeps_its_key(gate: GateEnv) -> None:
+    record = gate.scratch / "record"
+    retry = {"attempts": 2, "delay": "100ms"}
+    first = {"name": "a", "command": f"echo + a >> {record}; exit 1", "key": "k", "retry": retry}
+    gate.drop("a.json", json.dumps([first, spec(record, "b", Takes(key="k"), 0)]))
+    gate.until_over(2)
+    assert sorted(record.read_text().splitlines()) == ["+ a", "+ a", "+ b", "- b"]
+
+
+def test_a_mixture_with_crashes(gate: GateEnv) -> None:
+    """No token, lock or key is ever had twice, and all of it ends, whenever the daemon is killed."""
+    record = gate.scratch / "record"
+    random.seed(12)
+    jobs = {}
+    for n in range(60):
+        tokens = {
+            token: random.randint(1, total) for token, total in (("yarn", 3), ("db", 1)) if random.random() < 0.4
+        }
+        alone = tuple(lock for lock in "abc" if random.random() < 0.15)
+        shared = tuple(lock for lock in "abc" if lock not in alone and random.random() < 0.2)
+        jobs[f"j{n}"] = Takes(tokens, alone, shared, random.choice(["", "", "k", "l"]))
+    for part in range(0, 60, 20):
+        some = list(jobs.items())[part : part + 20]
+        gate.drop(f"{part}.json", dropped(spec(record, name, takes, random.uniform(0, 0.2)) for name, takes in some))
+        time.sleep(random.uniform(0.1, 0.8))
+        gate.kill()
+        gate.start()
+    gate.until_over(60, 120)
+    assert excesses(overlaps(record), jobs, {"yarn": 3, "db": 1}) == []
+    ended = [line for line in record.read_text().splitlines() if line.startswith("-")]
+    assert sorted(ended) == sorted(f"- {name}" for name in jobs)
