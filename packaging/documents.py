@@ -42,7 +42,7 @@ README = REPOSITORY / "README.md"
 CATALOG = REPOSITORY / "systemd" / "taskgated.catalog"
 
 TABLE_HEAD = "| key | meaning (default) |\n|---|---|\n"
-TABLE_END = "| `after`"
+TABLE_END = f"| `{LATER[0]}`"
 COMMAND_LINE = re.compile(r"^(    taskgatectl \[.*\] )\w+ \|.*$", re.MULTILINE)
 NAME = "NAME"
 """Stands for the name of a queue."""

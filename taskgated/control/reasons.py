@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from taskgated.core.after import When
 from taskgated.core.kinds import Kind
 from taskgated.core.machine import Figure, Tight
 from taskgated.core.probe import Says
@@ -21,9 +22,11 @@ from taskgated.core.reasons import (
     LoadToCome,
     MachineTight,
     MachineUnread,
+    NotDropped,
     NotDue,
     NothingRecorded,
     NotItsTurn,
+    NotOver,
     NotThere,
     NoWorker,
     OutsideWindows,
@@ -47,6 +50,7 @@ from taskgated.core.shortages import (
     TokensPromised,
     TokensShort,
 )
+from taskgated.core.state import State
 from taskgated.host.clock import MICROSECONDS, local, rfc3339
 from taskgated.host.identity import user_name
 from taskgated.language import units
@@ -71,6 +75,13 @@ def worded(reason: Reason) -> str:
             return f"{user_name(owner)} runs {running} of at most {limit} in queue {queue}"
         case ArrayFull(array, at_most):
             return f"at most {counted(at_most, 'job')} of array {array} may run at once, and others came first"
+        case NotOver(job, name, when, state, array):
+            what = f"{'array' if array else 'job'} {job}" + f" ({name})" * bool(name)
+            return f"{what} {_stands(state, array)}, and this one runs after that has {_ENDED[when]}"
+        case NotDropped(name, _, patience):
+            within = units.format_duration(float(patience // MICROSECONDS))
+            until = f"it is cancelled if none comes within {within}"
+            return f"it runs after job {name}, and there is none; {until}"
         case Paused(queue):
             return f"queue {queue} is paused"
         case AllPaused():
@@ -177,15 +188,26 @@ def _shortage(reason: Shortage) -> str:
             return "others that need the same come first, as many as could run at once"
 
 
+_ENDED = {When.SUCCEEDED: "succeeded", When.FAILED: "failed", When.OVER: "ended"}
+
+
+def _stands(state: State | None, array: bool) -> str:
+    if state is None:
+        return "is not all taken in"
+    verb = "has" if state in (State.SUCCEEDED, State.FAILED) else "was" if state is State.CANCELLED else "is"
+    return f"{verb} {state}" if not array or state.final else f"is not over (one of its jobs is {state})"
+
+
 def shown(reason: Reason) -> ShownReason:
     return {"kind": reason.kind, "text": worded(reason)}
 
 
 def with_numbers(reason: Reason) -> dict[str, object]:
-    """The same with what the reason holds; ``left`` in seconds, times as RFC 3339."""
+    """The same with what the reason holds; durations in seconds, times as RFC 3339."""
     values = asdict(reason)
-    if values.get("left") is not None:
-        values["left"] /= MICROSECONDS
+    for name in ("left", "patience"):
+        if values.get(name) is not None:
+            values[name] /= MICROSECONDS
     if "opens" in values:
         values["opens"] = rfc3339(values["opens"])
     return {**shown(reason), **values}
@@ -209,6 +231,10 @@ ADVICE: dict[Kind, tuple[str, str]] = {
     Kind.QUEUE_LIMIT: (
         "As many jobs of its queue (limit), or of its array (at_most), run as may.",
         "Wait for one of them to end, or raise the limit.",
+    ),
+    Kind.AFTER: (
+        "It runs after another job (after), which has not ended as it should.",
+        "Wait for that one; where there is none of that name, drop it. taskgatectl why says which.",
     ),
     Kind.LIMIT: (
         "As many jobs run as may over all queues.",

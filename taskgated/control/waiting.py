@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from taskgated.control.needs import Health, Work
-from taskgated.core.reasons import AboutToStart, NothingRecorded, NotItsTurn, Reason
+from taskgated.core.reasons import AboutToStart, NothingRecorded, NotItsTurn, Reason, of_conditions
 from taskgated.core.state import State
 from taskgated.store.contract import ATTEMPTS, Details, Questions
 
@@ -35,6 +35,7 @@ class Waiting:
         if state not in (State.QUEUED, State.HELD):
             return []
         found: list[Reason] = [AboutToStart()] if self._work.starts(job.id) else [*self._work.reasons(job)]
+        found += of_conditions(at.details.after)
         if trouble := self._health.store_trouble:
             found.append(NothingRecorded(trouble))
         if at.before or not found:

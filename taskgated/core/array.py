@@ -155,3 +155,8 @@ class Jobs(Sequence[Spec]):
 def templates(jobs: Sequence[Spec]) -> Sequence[Spec]:
     """What the jobs of a file are made of: one of each array stands for all of that, whatever their number."""
     return [spec for spec, _ in jobs.templates] if isinstance(jobs, Jobs) else jobs
+
+
+def awaited(made: Sequence[Spec]) -> frozenset[int]:
+    """The jobs of a file, by their places among all of them, that others of it wait for. ``made``: its templates."""
+    return frozenset(condition.part for spec in made for condition in spec.after if condition.part is not None)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from taskgated.core import plain
+from taskgated.core.after import Condition
 from taskgated.core.fixed import DEFAULT_QUEUE
 from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
@@ -168,7 +169,8 @@ class Spec:
     that the script has, and so the variables that it finds; ``notes``: what of them was passed over, in words.
     ``requires``: what has to be there before an attempt starts.
     ``tokens``: how many of which it takes while it runs. ``key``: what jobs have in common of which one runs at a
-    time, "": nothing.
+    time, "": nothing. ``after``: the jobs after which it runs; ``after_timeout``: how long one of these may be
+    unknown.
     """
 
     command: tuple[str, ...] | str | None = None
@@ -204,6 +206,8 @@ class Spec:
     locks: Locks = Locks()
     key: str = ""
     on_conflict: OnConflict = OnConflict.QUEUE
+    after: tuple[Condition, ...] = ()
+    after_timeout: float = 86400.0
 
     def to_json(self) -> dict[str, object]:
         """Only what differs from the defaults, as JSON's types; ``from_json`` is the inverse. So a worker of an

@@ -28,8 +28,16 @@ def differing(value: object, default: object) -> dict[str, object]:
     for name in _names(type(value)):
         mine, usual = getattr(value, name), getattr(default, name)
         if mine != usual:
-            out[name] = differing(mine, _usual(mine, usual)) if is_dataclass(mine) else mine
+            out[name] = _told(mine, usual)
     return out
+
+
+def _told(mine: object, usual: object) -> object:
+    if is_dataclass(mine):
+        return differing(mine, _usual(mine, usual))
+    if isinstance(mine, tuple):
+        return [_told(one, None) for one in mine] if any(map(is_dataclass, mine)) else mine
+    return mine
 
 
 def _usual(mine: object, usual: object) -> object:

@@ -7,14 +7,16 @@ until now, what to do about that kind stands there as well. Where it is known wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
+from taskgated.core.after import Waited, When
 from taskgated.core.kinds import Kind
 from taskgated.core.machine import Tight
 from taskgated.core.probe import Says
 from taskgated.core.shortages import Shortage
+from taskgated.core.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,30 @@ class ArrayFull:
     kind: ClassVar[Kind] = Kind.QUEUE_LIMIT
     array: int
     at_most: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotOver:
+    """It runs after another job, which has not ended as it should. ``job``: that one, or the first of that array;
+    ``state``: in which it is, of an array that of one of its jobs."""
+
+    kind: ClassVar[Kind] = Kind.AFTER
+    job: int
+    name: str
+    when: When
+    state: State | None
+    array: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NotDropped:
+    """It runs after another job, and none of that name has been dropped. ``patience``: microseconds until it is
+    cancelled for that."""
+
+    kind: ClassVar[Kind] = Kind.AFTER
+    name: str
+    when: When
+    patience: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +324,8 @@ Reason = (
     | UserFull
     | UserFullInQueue
     | Shortage
+    | NotOver
+    | NotDropped
     | AllBusy
     | NoWorker
     | Draining
@@ -310,6 +338,15 @@ Reason = (
 
 REASONS: tuple[type[Reason], ...] = get_args(Reason)
 """All the classes of reasons."""
+
+
+def of_conditions(conditions: Iterable[Waited]) -> Iterator[Reason]:
+    """What a job waits for of other jobs."""
+    for one in conditions:
+        if one.job is not None:
+            yield NotOver(one.job, one.name, one.when, one.state, one.array)
+        else:
+            yield NotDropped(one.name, one.when, one.left or 0)
 
 
 def known_end(reasons: Iterable[Reason]) -> int | None:

@@ -21,6 +21,7 @@ from taskgated.daemon.cancelling import Cancelling
 from taskgated.daemon.checks import Answers, Check, Descriptors, Doors
 from taskgated.daemon.conductor import Conductor
 from taskgated.daemon.deadlines import Deadlines
+from taskgated.daemon.dependants import Dependants
 from taskgated.daemon.dispatch import Dispatch
 from taskgated.daemon.doorway import Doorway
 from taskgated.daemon.hand import Hand
@@ -143,6 +144,7 @@ class Daemon:
             last_id.given,
         )
         self._cancelling = Cancelling(self._store, self._gate, self._conductor)
+        self._dependants = Dependants(self._store, self._gate, self._conductor, self._journal)
         self._conductor.broken.add(lambda why: self._life.give_up(with_help(self._layout, why)))
         self._supervisor = Supervisor(self._loop, self._spawn)
         self._supervisor.unavailable.add(self._life.no_workers)
@@ -350,6 +352,7 @@ class Daemon:
         self._cancelling.go_on()
         self._ordering.keep(self._in_force.now.ageing)
         self._conductor.waiters.begin()
+        self._dependants.go_on()
         self._intake.start()
         self._helper.start()
         self._doorway.machine.start()

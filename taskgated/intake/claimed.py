@@ -22,7 +22,7 @@ class Claimed:
     put the first of them there; ``plan``: what all of them are, of a spec or a script. ``opened``: the file, if this
     batch has it open already. ``busy``: it was being written to when it was looked at last. ``untold``: how many of
     its jobs were not told of yet. ``jobs``: those that it makes, if it has arrays; ``taken``: how many of them were
-    taken in. ``unfit``: why the store cannot keep it.
+    taken in; ``awaited``: those for which others of them wait. ``unfit``: why the store cannot keep it.
     """
 
     claim: str
@@ -36,6 +36,7 @@ class Claimed:
     lines: lists.Lines | None = None
     jobs: Jobs | None = None
     taken: int = 0
+    awaited: frozenset[int] = frozenset()
     since: float = field(default_factory=time.monotonic)
     busy: bool = False
     untold: int = 0

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from taskgated.core.array import Jobs, templates
+from taskgated.core.array import Jobs, awaited, templates
 from taskgated.core.job import Spec
 from taskgated.errors import Unexplained
 from taskgated.intake import batch, lists
@@ -101,7 +101,7 @@ class Reader:
             elsewhere = {spec.queue for spec in templates(specs)} - {claimed.queue}
             understand(claimed.name, lambda: check_queues(self._spool, claimed.name, opened.stat.st_uid, elsewhere))
             if isinstance(specs, Jobs):
-                claimed.jobs, claimed.taken = specs, claimed.known or 0
+                claimed.jobs, claimed.taken, claimed.awaited = specs, claimed.known or 0, awaited(templates(specs))
                 return self._arrays(claimed, opened, specs)
         keep = kind is Kind.FILE
         self._add(claimed, opened, 0, specs, keep)
@@ -196,6 +196,7 @@ class Reader:
         owner = opened.stat.st_uid
         lay = directory_of(claimed.claim)
         self._batch.add(
-            claimed, Addition(claimed.claim, first, specs, claimed.source, owner, keep, lay, claimed.plan)
+            claimed,
+            Addition(claimed.claim, first, specs, claimed.source, owner, keep, lay, claimed.plan, claimed.awaited),
         )
         self._shares.spend(owner, len(specs))

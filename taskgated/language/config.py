@@ -172,6 +172,7 @@ class Config:
     umask: int = 0o022
     foreign_directives: tuple[str, ...] = (Dialect.SLURM, Dialect.PBS)
     shell: tuple[str, ...] = Spec().shell
+    after_timeout: float = Spec().after_timeout
     output: Mapping[str, object] = field(default_factory=dict)
     retention: Retention = Retention()
     access: Access = Access()
@@ -227,7 +228,7 @@ class Config:
 
     def queue(self, name: str) -> QueueConfig:
         """What is configured of a queue, or what holds for a directory that nobody has configured."""
-        return self.queues.get(name) or _queue(name, {}, _usual(self.shell, self.output))
+        return self.queues.get(name) or _queue(name, {}, _usual(self.output, self.shell, self.after_timeout))
 
     def notes(self) -> list[str]:
         """What can be done, and may not be what was meant."""
@@ -266,7 +267,7 @@ def from_values(values: Values) -> Config:
     workers = values.get("workers") or len(os.sched_getaffinity(0))
     output = merge(asdict(Output()), below(values, "output"))
     given = below(values, "queues")
-    usual = _usual(values.get("shell", Spec().shell), output)
+    usual = _usual(output, values.get("shell", Spec().shell), values.get("after_timeout", Spec().after_timeout))
     queues = {name: _queue(name, below(given, name), usual) for name in dict.fromkeys((*given, DEFAULT_QUEUE))}
     ready_queue = values.get("ready_queue") or workers
     users = {name: plain.make(UserConfig, below(below(values, "users"), name)) for name in below(values, "users")}
@@ -282,9 +283,14 @@ def _uid(name: str, uids: Mapping[str, int | None]) -> int | None:
     return int(name) if known is None and name.isdecimal() else known
 
 
-def _usual(shell: object, output: Values) -> Values:
+def _usual(output: Values, shell: object, after_timeout: object) -> Values:
     """What the configuration says of jobs of any queue, beyond what a job has anyway."""
-    return {"output": output} | ({} if shell == Spec().shell else {"shell": shell})
+    usual = Spec()
+    return (
+        {"output": output}
+        | ({} if shell == usual.shell else {"shell": shell})
+        | ({} if after_timeout == usual.after_timeout else {"after_timeout": after_timeout})
+    )
 
 
 def _queue(name: str, values: Values, usual: Values) -> QueueConfig:

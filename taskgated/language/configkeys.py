@@ -144,6 +144,8 @@ KEYS = keys_of(
         "directives of others that a script without #TASKGATE may have: slurm (#SBATCH), pbs (#PBS), sge (#$)"),
     Key("shell", argv, "what runs a command that is text, and each line of a list, of jobs that do not say",
         "[/bin/sh, -c]"),
+    Key("after_timeout", duration,
+        "how long a job that another one runs after may be missing, of jobs that do not say"),
     Key("output", section(OUTPUT), "what is kept of the output of jobs that do not say"),
     Key("retention", section(keys_of(
         Retention,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from taskgated.core.job import Spec
 from taskgated.errors import Problem, Refused
+from taskgated.language.after import linked
 from taskgated.language.config import Config, Mark
 from taskgated.language.declare import Check, Values, read_section
 from taskgated.language.directives import DIRECTIVE, head, is_directive
@@ -56,10 +57,13 @@ def read_specs(name: str, data: bytes, queue: str, config: Config) -> Sequence[S
     found = [_job(node, check, queue, config) for node in nodes]
     if check.problems:
         raise Refused(check.problems)
-    made = [job for job in found if job is not None]
+    made: Sequence[Made] = [job for job in found if job is not None]
     taken = 0
     for node, job in zip(nodes, made, strict=True):
         taken = check_size(job, data, source, node, taken)
+    made = linked(made, nodes, check)
+    if check.problems:
+        raise Refused(check.problems)
     return jobs_of(made)
 
 

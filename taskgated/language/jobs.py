@@ -88,6 +88,8 @@ def _length(spec: Spec) -> int:
 def check_keys(node: Node, values: Values, check: Check, queue: str, config: Config) -> None:
     """What keys say of each other, and of the queue. ``node``: that of the job."""
     _check_queue(node_at(node, "queue"), values, check, queue, config)
+    if "after_timeout" in values and "after" not in values:
+        check.note(node_at(node, "after_timeout"), "after_timeout: there is no other job that it waits for (after)")
     if values.keys() >= EXCLUSIVE:
         check.wrong(node_at(node, "delay"), EXCLUDE)
     target = _queue_of(values, queue)
@@ -150,8 +152,11 @@ def finish(values: Values, queue: str, config: Config, name: str) -> Spec:
     target = _queue_of(values, queue)
     merged = merge_job(config.queue(target).defaults, values)
     merged.pop("array", None)
+    # Defaults that this job has no use for need not be told to its worker.
     if not isinstance(merged.get("command"), str):
-        merged.pop("shell", None)  # a default that this job has no use for need not be told to its worker
+        merged.pop("shell", None)
+    if "after" not in merged:
+        merged.pop("after_timeout", None)
     return build({**merged, "queue": target, "name": values.get("name") or name[:200]})
 
 

@@ -17,6 +17,7 @@ from taskgated.core.job import (
     Warn,
 )
 from taskgated.language import streamtypes
+from taskgated.language.after import after
 from taskgated.language.arrays import array
 from taskgated.language.declare import Check, Key, Mismatch, Type, Values, below, keys_of, section
 from taskgated.language.endings import endings
@@ -115,7 +116,7 @@ LOCKS = keys_of(
 tokens = mapping_of(TOKEN_NAME, "names of tokens (letters, digits, '_', '.', '-')", integer(0, MOST_TOKENS))
 """How many of which token."""
 
-NOT_DEFAULTS = ("command", "script", "queue", "name", "array", "tokens")
+NOT_DEFAULTS = ("command", "script", "queue", "name", "array", "tokens", "after")
 """Keys that make no sense as a default for a queue."""
 NO_DEFAULTS = dict.fromkeys(NOT_DEFAULTS, "it is no default: a job says it") | {
     "array": "an array is no default: a job says it",
@@ -226,9 +227,16 @@ JOB = keys_of(
         "what becomes of it when others with its key wait or run: queue, it waits; skip, it is not taken; replace, it"
         " takes the place of those that wait; once_more, it is not taken when one waits",
     ),
+    Key(
+        "after",
+        after,
+        "jobs after which it runs, by name or id: one, or a list of them; {job: NAME, when: failed} after a failure",
+        "",
+    ),
+    Key("after_timeout", duration, "how long a job of that name may be missing, until this one is cancelled"),
 )
 
-LATER = ("after", "limits")
+LATER = ("limits",)
 """Keys of the design that this version cannot honour; they are refused rather than ignored."""
 
 EXCLUSIVE = {"delay", "not_before"}

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from taskgated.core.job import Spec
 from taskgated.errors import Problem, Refused
+from taskgated.language.after import linked
 from taskgated.language.config import Config
 from taskgated.language.declare import Check, read_section
 from taskgated.language.directives import DIRECTIVE, amiss, as_written, head, is_directive, near
@@ -64,7 +65,7 @@ def read_script(name: str, data: bytes, queue: str, config: Config) -> Sequence[
         values["dialect"] = foreign.dialect
     if notes:
         values["notes"] = notes
-    made = make(node, {**values, "script": script}, check, queue, config, stem(name))
+    (made,) = linked([make(node, {**values, "script": script}, check, queue, config, stem(name))], [node], check)
     if check.problems:
         raise Refused(check.problems)
     check_size(made, data, source, node)

@@ -32,7 +32,7 @@ _WORDS = {
     "stdin": "input input_file standard_input",
     "stdout": "log log_file logfile out output_file outfile standard_output",
     "stderr": "err error error_file errfile errlog standard_error",
-    "after": "depend dependencies dependency depends depends_on needs requires",
+    "after": "depend dependencies dependency depends depends_on needs",
 }
 SYNONYMS = {word: key for key, words in _WORDS.items() for word in words.split()}
 

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from taskgated.host.listeners import Listeners
+from taskgated.store.after import Resolved
 from taskgated.store.answer import Answer
 from taskgated.store.contract import Questions, Store
 from taskgated.store.thread import AnyRequest, Request, StoreThread
@@ -35,11 +37,13 @@ class StoreClient:
     ``deliver`` calls ``done`` with the answers. The loop calls ``flush`` at the end of each turn, and ``deliver``
     after ``wake`` was called. On other threads: ``call`` and ``question`` wait for the answer.
 
-    ``queued``: how many jobs are queued at the start.
+    ``queued``: how many jobs are queued at the start. ``resolved`` is told, by ``deliver``, what came of the end of
+    jobs that others wait for.
     """
 
     def __init__(self, store: Store, wake: Callable[[], None], queued: int = 0) -> None:
-        self._thread = StoreThread(store, wake, queued)
+        self.resolved = Listeners[Answer[Resolved]]()
+        self._thread = StoreThread(store, wake, queued, self._later(self.resolved.tell))
         self._submitted: list[AnyRequest] = []  # not handed over yet
         self._answered: deque[Callable[[], None]] = deque()
         self._seen = 0

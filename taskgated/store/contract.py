@@ -22,15 +22,17 @@ What else a verb raises is said of it. ``IllegalTransition`` and ``NoSuchJob`` m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from taskgated.core.after import Waited
 from taskgated.core.job import Clock, Element, Job, Outcome, Result, Spec
 from taskgated.core.lifecycle import Verdict
 from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
 from taskgated.host.clock import MICROSECONDS, Steady, Uptime
+from taskgated.store.after import Awaiting, Resolving
 from taskgated.store.arrays import Group, Swept
 from taskgated.store.byhand import ByHand, Standing
 from taskgated.store.memory import Remembered, Remembering
@@ -49,7 +51,7 @@ class Addition:
     ``keep``: the claimed file itself is what the (only) job works on; it must stay until that job is over.
     ``source``: the name that the file had, ``directory``: that of the directory in the spool in which it lay, "" for
     the spool itself; None: nobody knows. ``plan``: what all parts of the file are, in a text of the caller's; that of
-    the first addition is kept.
+    the first addition is kept. ``awaited``: parts for which parts wait that come with a later addition.
     """
 
     claim: str
@@ -60,6 +62,7 @@ class Addition:
     keep: bool = False
     directory: str | None = None
     plan: str = ""
+    awaited: Collection[int] = ()
 
     @property
     def coming(self) -> int:
@@ -236,16 +239,18 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Everything about one job. ``output_removed``: when it was noted that its output goes, as there was too much."""
+    """Everything about one job. ``output_removed``: when it was noted that its output goes, as there was too much;
+    ``after``: what it still waits for."""
 
     record: Record
     job: Job
     attempts: Sequence[Attempt]
     cancelled: bool
     output_removed: int | None = None
+    after: Sequence[Waited] = ()
 
 
-class Questions(Next, Looking, Standing, Overridden, Remembered, WaitingQuestions, Protocol):
+class Questions(Next, Looking, Standing, Awaiting, Overridden, Remembered, WaitingQuestions, Protocol):
     """What can be asked of a store. Nothing here changes anything, or waits for what changes something elsewhere: a
     view that is opened for reading alone has these, and no more. It sees what was committed.
 
@@ -320,7 +325,7 @@ class Questions(Next, Looking, Standing, Overridden, Remembered, WaitingQuestion
         """Nothing is asked any more."""
 
 
-class Store(Questions, Looked, Reorder, ByHand, Overriding, Remembering, WaitingVerbs, Protocol):
+class Store(Questions, Looked, Reorder, ByHand, Resolving, Overriding, Remembering, WaitingVerbs, Protocol):
     """One database, to be changed. Every verb here writes; it belongs into a group."""
 
     clock: Steady

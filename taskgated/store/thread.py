@@ -13,6 +13,9 @@ What the store raises (see ``contract``) decides what becomes of a group:
   answer. Where something was to be written the thread ends, because what it writes next could be lost.
 - Any other error of ours (``IllegalTransition``, ``NoSuchJob``): the verb has changed nothing. Its request is
   answered with the error, and the group goes on.
+
+Where jobs wait for others, what follows from the end of these is done in the same group, a piece of it: whichever
+verb it was that ended them, and also if nobody has asked for it.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 from taskgated.errors import Damaged, Impossible, StoreClosed, StoreError, TaskgateError
+from taskgated.store.after import Resolved
 from taskgated.store.answer import Answer, AnyQuestion, Question
 from taskgated.store.contract import Store
 
@@ -86,6 +90,10 @@ class Request(Question[Store, T]):
             self._finished()
 
 
+class _Resolve(Request[Resolved]):
+    """What the thread asks for itself."""
+
+
 class _GivenUp(Exception):
     """A request of the group will never be done; the transaction is half done."""
 
@@ -103,11 +111,20 @@ class StoreThread:
     ``queued``: how many jobs were queued when the last transaction was committed. Each transaction asks the store
     itself: answers come in another order than that in which the verbs were done, so no count along with them is
     right.
+
+    ``resolved`` is called on that thread with what came of the end of jobs that others wait for, once it is durable.
     """
 
-    def __init__(self, store: Store, wake: Callable[[], None], queued: int = 0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        wake: Callable[[], None],
+        queued: int = 0,
+        resolved: Callable[[Answer[Resolved]], None] = lambda answer: None,
+    ) -> None:
         self._store = store
         self._wake = wake
+        self._resolved = resolved
         self._requests: SimpleQueue[list[AnyRequest] | None] = SimpleQueue()
         self._stopping = False
         self._ended = False
@@ -213,6 +230,10 @@ class StoreThread:
             if not request.hopeless:
                 self._one(request)
         if writes:
+            if self._store.unresolved() and not any(isinstance(request, _Resolve) for request in group):
+                resolve = _Resolve(lambda store: store.resolve(), self._resolved, changes=True)
+                group.append(resolve)  # with all of it, if that has to be done again
+                self._one(resolve)
             queued = self._store.queued()
             self._store.commit()
             self.queued = queued

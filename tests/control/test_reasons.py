@@ -10,6 +10,7 @@ import pytest
 
 from taskgated.control.reasons import ADVICE, shown, with_numbers
 from taskgated.core import reasons, shortages
+from taskgated.core.after import When
 from taskgated.core.kinds import Kind
 from taskgated.core.machine import Figure, Tight
 from taskgated.core.probe import Says
@@ -28,9 +29,11 @@ from taskgated.core.reasons import (
     LoadToCome,
     MachineTight,
     MachineUnread,
+    NotDropped,
     NotDue,
     NothingRecorded,
     NotItsTurn,
+    NotOver,
     NotThere,
     NoWorker,
     OutsideWindows,
@@ -45,6 +48,7 @@ from taskgated.core.reasons import (
     UserFullInQueue,
     known_end,
 )
+from taskgated.core.state import State
 
 TIGHT = (
     Tight(Figure.LOAD, 9.125, 8.0, 7.2),
@@ -59,6 +63,8 @@ SAMPLES: dict[object, object] = {
     float: 60.0,
     Says: Says.CLOSED,
     tuple[Tight, ...]: TIGHT,
+    When: When.OVER,
+    State | None: State.RUNNING,
 }
 
 
@@ -75,6 +81,40 @@ def sample(cls: type[Any]) -> Any:
         (NotDue(2_345_678), "time", "it is due in 2.3 s"),
         (QueueFull("etl", 3, 2), "queue_limit", "queue etl runs 3 of at most 2"),
         (ArrayFull(7, 1), "queue_limit", "at most 1 job of array 7 may run at once, and others came first"),
+        *(
+            (reason, "after", text)
+            for reason, text in (
+                (
+                    NotOver(3, "a", When.SUCCEEDED, State.RUNNING, False),
+                    "job 3 (a) is running, and this one runs after that has succeeded",
+                ),
+                (
+                    NotOver(3, "a", When.OVER, State.QUEUED, False),
+                    "job 3 (a) is queued, and this one runs after that has ended",
+                ),
+                (
+                    NotOver(3, "", When.FAILED, State.FAILED, False),
+                    "job 3 has failed, and this one runs after that has failed",
+                ),
+                (
+                    NotOver(3, "a", When.OVER, State.CANCELLED, False),
+                    "job 3 (a) was cancelled, and this one runs after that has ended",
+                ),
+                (
+                    NotOver(3, "a", When.SUCCEEDED, State.RUNNING, True),
+                    "array 3 (a) is not over (one of its jobs is running), "
+                    "and this one runs after that has succeeded",
+                ),
+                (
+                    NotOver(3, "a", When.SUCCEEDED, None, True),
+                    "array 3 (a) is not all taken in, and this one runs after that has succeeded",
+                ),
+                (
+                    NotDropped("a", When.SUCCEEDED, 90_000_000),
+                    "it runs after job a, and there is none; it is cancelled if none comes within 1min 30s",
+                ),
+            )
+        ),
         (Paused("etl"), "paused", "queue etl is paused"),
         (AllPaused(), "paused", "all queues are paused"),
         (

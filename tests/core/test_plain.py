@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from taskgated.core import plain
+from taskgated.core.after import Condition, When
 from taskgated.core.job import Interrupted, Output, Retry, Spec
 
 
@@ -16,7 +17,7 @@ from taskgated.core.job import Interrupted, Output, Retry, Spec
     ("data", "said"),
     [
         ([], "it is no mapping"),
-        ({"comand": "x", "after": 1, "name": 1}, "it has keys that this version does not know: after, comand"),
+        ({"comand": "x", "until": 1, "name": 1}, "it has keys that this version does not know: comand, until"),
         ({"a\n": 1}, r"it has keys that this version does not know: a\n"),
         ({"retry": {"tries": 1}}, "it has keys that this version does not know: retry.tries"),
         ({"retry": {"attempts": 1.0}}, "retry.attempts has no value that it can have"),
@@ -41,10 +42,11 @@ def test_what_a_spec_can_have() -> None:
     full = Spec(
         command=("a", "b"), script="#!", file="f", name="n", queue="q", env={"A": "x"}, cwd="/tmp", priority=1,
         timeout=1.5, kill_after=2, retry=Retry(2, 3), success_exit_codes=(0, 1), not_before=7, delay=1, expires=2,
-        interrupted=Interrupted.FAIL, output=Output(1, True),
+        interrupted=Interrupted.FAIL, output=Output(1, True), after=(Condition("a", When.OVER, 3), Condition(7)),
     )  # fmt: skip
     data = full.to_json()
     assert data["retry"] == {"attempts": 2, "delay": 3}
+    assert data["after"] == [{"job": "a", "when": "over", "part": 3}, {"job": 7}]
     assert Spec.from_json(data) == Spec.from_json(json.loads(json.dumps(data))) == full
     assert type(Spec.from_json(json.loads(json.dumps(data))).interrupted) is Interrupted
     assert Spec.from_json({"command": "a b"}) == Spec(command="a b")

@@ -64,11 +64,11 @@ def test_the_record_names_what_nobody_read(gate: GateEnv) -> None:
 
 
 def test_what_would_make_it_another_job_is_refused(gate: GateEnv) -> None:
-    gate.drop("later.sh", "#!/bin/sh\n#SBATCH --dependency=afterok:7\ntrue\n")
+    gate.drop("later.sh", "#!/bin/sh\n#SBATCH --licenses=ansys:7\ntrue\n")
     gate.drop("after.sh", "#!/bin/sh\n#SBATCH -J after\ntrue\n")
     gate.until_over(1)
     said = (gate.layout.rejected / "later.sh.reason").read_text()
-    assert "later.sh:2:9: --dependency: this version knows no dependencies" in said
+    assert "later.sh:2:9: --licenses: licenses are not counted by this version" in said
     assert [job["name"] for job in gate.jobs()] == ["after"]
 
 

@@ -161,6 +161,12 @@ class StoreSink:
                 let_go.append(store.finish(Outcome(job, 1, Result.SUCCEEDED), Verdict(Verb.SUCCEED)).let_go)
         return [claim for claim in let_go if claim]
 
+    def resolve(self) -> None:
+        """What follows from the end of jobs that others wait for."""
+        with self._group() as store:
+            while store.resolve().more:
+                pass
+
     def fail_jobs(self) -> list[str]:
         """The same of all jobs, which did not succeed: those with an even id were cancelled before they started."""
         jobs = self._ask("SELECT id FROM jobs WHERE state = 'queued' ORDER BY id")

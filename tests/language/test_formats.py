@@ -214,7 +214,7 @@ class TestSpecs:
             ("command: x\ndelay: 1s\nnot_before: 2030-01-01T00:00:00Z\n", "'delay' and 'not_before' exclude"),
             ("command: x\nnot_before: tomorrow\n", "x.yaml:2:13: not_before: expected a time such as"),
             *((f"command: x\n{key}: 1\n", f"x.yaml:2:1: the key '{key}' is not supported by this version")
-              for key in ("after", "limits")),
+              for key in ("limits",)),
         ],
     )  # fmt: skip
     def test_refused(self, text: str, said: str) -> None:

@@ -294,7 +294,9 @@ def test_examples() -> None:
     found.pop("old-way.yaml")  # a configuration
     found.pop("submit-and-wait")  # a program for submitters
     jobs = {name: len(read(data, name)) for name, data in found.items()}
-    assert jobs == {"backup": 1, "fails.yaml": 1, "night.tasks": 3, "report.yaml": 1, "retried.yaml": 1}
+    assert jobs == {
+        "backup": 1, "fails.yaml": 1, "night.tasks": 3, "nightly.yaml": 7, "report.yaml": 1, "retried.yaml": 1
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from taskgated.text import to_bytes
 from tests.env.jobfile import FULL, read, refused, round_trips
 
 KNOWN = (
-    "known: array, command, cwd, deadline, delay, env, expires, interrupted, key, kill_after, linger, locks, "
-    "name, not_before, on_conflict, output, priority, queue, requires, retry, script, shell, stderr, stdin, stdout, "
-    "success_exit_codes, timeout, tokens, tty, warn"
+    "known: after, after_timeout, array, command, cwd, deadline, delay, env, expires, interrupted, key, kill_after, "
+    "linger, locks, name, not_before, on_conflict, output, priority, queue, requires, retry, script, shell, stderr, "
+    "stdin, stdout, success_exit_codes, timeout, tokens, tty, warn"
 )
 LINE = "a list of arguments, or text for /bin/sh -c"
 

@@ -93,12 +93,19 @@ JOB: Mapping[str, tuple[str, ...]] = {
     "array.values": ("[1, 2]", "[]", "5", "[1, 1]", "[-1]"),
     "array.lines": ('"a\\nb\\r\\n"', "''", "/x/list", "[a]", '"{index}"'),
     "array.at_most": NUMBERS,
+    "after": (
+        "x", "7", "0", "[x, 7, {job: y, when: over}]", "[x, {job: x, when: failed}]", "[]", "{job: x, when: never}",
+        "{when: over}", "'part {index}'", "''", "[true, [x]]",
+    ),
+    "after.job": (*TEXTS, *NUMBERS),
+    "after.when": ("succeeded", "failed", "over", "ok", "any"),
+    "after_timeout": DURATIONS,
 }  # fmt: skip
 
 _BELOW_DEFAULTS = {
     f"queues.*.defaults.{path}": values
     for path, values in JOB.items()
-    if path.split(".")[0] not in ("command", "script", "queue", "name", "array", "tokens")
+    if path.split(".")[0] not in ("command", "script", "queue", "name", "array", "tokens", "after")
 }
 CONFIGURATION: Mapping[str, tuple[str, ...]] = {
     "workers": ("auto", *NUMBERS),
@@ -117,6 +124,7 @@ CONFIGURATION: Mapping[str, tuple[str, ...]] = {
     "settle_time": DURATIONS,
     "ignore": GLOBS,
     "shell": ("[bash, -l, -c]", "bash", "[]", "['']"),
+    "after_timeout": DURATIONS,
     "umask": ("'027'", "027", "'999'", "'0'"),
     "foreign_directives": ("none", "[slurm, pbs, sge]", "[]", "[lsf]", "slurm"),
     "output": ("{max_size: 4K}", "{}"),

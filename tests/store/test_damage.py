@@ -343,7 +343,7 @@ def edit(gate: GateEnv, sql: str, *values: Any) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("spec", '{"command": "true", "after": [1]}', "keys that this version does not know: after"),
+        ("spec", '{"command": "true", "since": [1]}', "keys that this version does not know: since"),
         ("spec", '{"command": "tr', "Unterminated string"),
         ("spec", '{"command": "true", "timeout": "long"}', "timeout has no value"),
         ("spec", b"\xff", "spec: not of the right type"),
@@ -429,7 +429,7 @@ def test_damage_is_told_and_nothing_more_is_taken_in(make_gate: MakeGate, tmp_pa
     store.add([Addition("d", 0, [Spec("true", name="last", delay=1.0)], "b", 1)])
     store.close()
     data = bytearray(path.read_bytes())
-    at = data.index(b"is-over-40") // PAGE * PAGE
+    at = data.index(b'"name":"is-over-40"') // PAGE * PAGE
     assert b"last" not in data[at : at + PAGE]
     data[at : at + PAGE] = bytes(PAGE)
     path.write_bytes(data)

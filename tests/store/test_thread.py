@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
+from taskgated.core.after import Condition
 from taskgated.core.job import Outcome, Result, Spec
 from taskgated.core.lifecycle import LastFailure, Verb, Verdict
 from taskgated.core.state import State
 from taskgated.errors import DiskTrouble, IllegalTransition, Impossible, NoSuchJob
+from taskgated.store.after import Resolved
 from taskgated.store.answer import Answer
 from taskgated.store.client import StoreClient, ignore
 from taskgated.store.contract import Added, Ended, Questions, Store
 from taskgated.store.sqlite.store import SqliteStore
-from tests.store.jobs import addition, spec
+from tests.store.jobs import SUCCEED, addition, spec
 
 
 def adding(claim: str, *specs: Spec) -> Callable[[Store], Added]:
@@ -126,6 +128,37 @@ class TestThread:
         assert isinstance(answers[3].error, IllegalTransition)
         assert threaded.alive
         assert threaded.trouble == ""
+
+    def test_what_follows_from_an_end_is_done_with_it_and_told_behind_it(
+        self, thread: tuple[StoreClient, BlockedStore]
+    ) -> None:
+        """Also if the disk refuses it at first, and nobody asks for it."""
+        threaded, store = thread
+        told: list[Answer[Resolved] | Answer[Ended]] = []
+        threaded.resolved.add(told.append)
+        one, other = threaded.call(adding("c", spec(), spec(after=(Condition("x", part=0),)))).jobs
+        threaded.call(lambda store: store.start(one, 1, "{}"))
+        before, store.failures = store.commits, 1
+        threaded.submit(lambda store: store.finish(Outcome(one, 1, Result.SUCCEEDED), SUCCEED), done=told.append)
+        threaded.flush()
+        threaded.question(counts)  # perhaps in that group, before what follows
+        assert threaded.question(lambda store: store.show(other).after) == []
+        threaded.deliver()
+        assert store.commits == before + 1
+        assert [type(answer.get()) for answer in told] == [Ended, Resolved]
+
+    def test_what_is_much_is_done_in_as_many_groups(
+        self, thread: tuple[StoreClient, BlockedStore], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever writes anything moves it on: it is in nobody's hands alone."""
+        threaded, _ = thread
+        monkeypatch.setattr("taskgated.store.after.RESOLVED", 2)
+        dependants = [spec(after=(Condition("x", part=0),)) for _ in range(5)]
+        first, *others = threaded.call(adding("c", spec(), *dependants)).jobs
+        threaded.call(lambda store: store.cancel(first))
+        for left in (3, 1, 0, 0):
+            assert sum(bool(threaded.question(lambda store, job=job: store.waits_for(job))) for job in others) == left
+            threaded.call(ignore)
 
     def test_a_wedged_store_is_noticed(self, thread: tuple[StoreClient, BlockedStore]) -> None:
         threaded, store = thread

@@ -6,7 +6,7 @@ import re
 
 from taskgated.core.job import Dialect
 from taskgated.language.declare import Mismatch, nearest
-from taskgated.language.foreign import readers, times
+from taskgated.language.foreign import dependencies, readers, times
 from taskgated.language.foreign.dialect import Syntax, Takes, letters
 from taskgated.language.foreign.readers import ONE_HOST, hosts, key, option, passed_over, refused
 from taskgated.language.foreign.resources import requests
@@ -112,7 +112,6 @@ def _variables(given: Given, wishes: Wishes) -> None:
 
 _NO_COPIES = "this gate copies no files"
 _REFUSED = {
-    "depend": readers.NO_DEPENDENCIES,
     "stagein": (_NO_COPIES, "copy them in the script"),
     "stageout": (_NO_COPIES, "copy them in the script"),
     "umask": ("this gate has one umask for all jobs", "say umask in the script"),
@@ -124,14 +123,22 @@ _PASSED_OVER = (
 )  # fmt: skip
 
 
+_ATTRIBUTE = re.compile(r"(?:^|,)\s*([A-Za-z_]+)=((?:[^,]|,(?!\s*[A-Za-z_]+=))*)")
+"""A value may have commas as well, as the one of depend does."""
+
+
 def _attributes(given: Given, wishes: Wishes) -> None:
-    for name in re.findall(r"(?:^|,)\s*([A-Za-z_]+)(?==)", given.value) or [given.value]:
-        if name in _REFUSED:
+    for name, value in _ATTRIBUTE.findall(given.value) or [(given.value, "")]:
+        if name == "depend":
+            dependencies.pbs(given.at(given.name, value), wishes)
+        elif name in _REFUSED:
             why, hint = _REFUSED[name]
             raise Mismatch(f"{name}: {why}", hint)
-        if name not in _PASSED_OVER:
-            raise Mismatch(f"{quoted(name)} is an unknown attribute", nearest(name, [*_REFUSED, *_PASSED_OVER]))
-    wishes.note(given, ONE_HOST)
+        elif name in _PASSED_OVER:
+            wishes.note(given, ONE_HOST)
+        else:
+            known = ["depend", *_REFUSED, *_PASSED_OVER]
+            raise Mismatch(f"{quoted(name)} is an unknown attribute", nearest(name, known))
 
 
 def finish(wishes: Wishes) -> None:
@@ -170,7 +177,7 @@ RESOURCES = (
     *CHUNK,
     passed_over("cput pcput nice place software opsys naccesspolicy qos gres other min_walltime max_walltime "
                 "soft_walltime partition advres reservation filesystems site tpn", VALUE, ONE_HOST),
-    refused("depend", VALUE, *readers.NO_DEPENDENCIES),
+    option("depend", VALUE, dependencies.BECOMES, dependencies.pbs),
 )  # fmt: skip
 """qsub(1B), pbs_resources(7B); those of TORQUE and of well-known sites beside them."""
 
@@ -193,7 +200,7 @@ OPTIONS = (
     passed_over("-M", VALUE, readers.NO_MAIL),
     option("-S", VALUE, "a note, unless it is what the first line says", readers.shell),
     option("-q", VALUE, "a note: the queue is that of the directory", _queue),
-    option("-W", VALUE, "a note; depend, umask, stagein and stageout are refused", _attributes),
+    option("-W", VALUE, "depend as below, all else a note; umask, stagein and stageout are refused", _attributes),
     *(passed_over(name, VALUE, ONE_HOST) for name in ("-A", "-c", "-k", "-P", "-R", "-u", "-L")),
     *(passed_over(name, NOTHING, ONE_HOST) for name in ("-f", "-X", "-z", "-n")),
     refused("-h", NOTHING, *readers.NO_RELEASE),

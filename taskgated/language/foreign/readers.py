@@ -27,7 +27,6 @@ NO_CPUS = "is not counted: as many jobs run at once as there are workers, whatev
 NO_GPUS = "is not counted: let jobs that share them go through a queue with a limit"
 NO_MAIL = "sends no mail: taskgatectl wait, list and logs tell how it ended"
 NOT_THE_QUEUE = "is not its queue here: that is the one of the directory it is dropped in"
-NO_DEPENDENCIES = "this version knows no dependencies", "let the other job drop this file at its end"
 NO_RELEASE = "nothing in this version releases a job that is held", "drop it when it may start"
 NO_DEADLINE = (
     "a deadline is no date here, but counts from the submission",

@@ -7,7 +7,7 @@ import re
 
 from taskgated.core.job import Dialect
 from taskgated.language.declare import Mismatch
-from taskgated.language.foreign import readers, times
+from taskgated.language.foreign import dependencies, readers, times
 from taskgated.language.foreign.dialect import Option, Syntax, Takes, whole_words
 from taskgated.language.foreign.readers import ONE_HOST, key, option, passed_over, refused
 from taskgated.language.foreign.resources import requests
@@ -191,8 +191,8 @@ OPTIONS: tuple[Option, ...] = (
       for name in ("-ac", "-A", "-ar", "-binding", "-c", "-C", "-ckpt", "-dc", "-js", "-masterq", "-now", "-P", "-R",
                    "-sc", "-shell", "-sync", "-w")),
     *(passed_over(name, NOTHING, ONE_HOST) for name in ("-clear", "-hard", "-soft", "-terse")),
-    refused("-hold_jid", VALUE, *readers.NO_DEPENDENCIES),
-    refused("-hold_jid_ad", VALUE, *readers.NO_DEPENDENCIES),
+    option("-hold_jid", VALUE, "`after`, with when: over, of names and ids; patterns are refused", dependencies.sge),
+    refused("-hold_jid_ad", VALUE, "jobs of an array do not wait one by one", "-hold_jid waits for all of it"),
     refused("-h", NOTHING, *readers.NO_RELEASE),
     refused("-dl", VALUE, *readers.NO_DEADLINE),
     refused("-@", VALUE, "the file is not read"),

@@ -7,7 +7,7 @@ import re
 
 from taskgated.core.job import Dialect
 from taskgated.language.declare import Mismatch
-from taskgated.language.foreign import readers, times
+from taskgated.language.foreign import dependencies, readers, times
 from taskgated.language.foreign.dialect import Option, Syntax, Takes, long_and_short
 from taskgated.language.foreign.readers import ONE_HOST, counted, hosts, key, option, passed_over, refused
 from taskgated.language.foreign.streams import Streams, pattern
@@ -218,7 +218,7 @@ OPTIONS = (
     *_without_meaning(NOTHING, "--contiguous", "--ignore-pbs", "--overcommit -O", "--oversubscribe -s --share",
                       "--quiet -Q", "--reboot", "--spread-job", "--stepmgr", "--use-min-nodes", "--verbose -v",
                       "--wait -W"),
-    refused("--dependency -d -P", VALUE, *readers.NO_DEPENDENCIES),
+    option("--dependency -d -P", VALUE, dependencies.BECOMES, dependencies.slurm),
     refused("--hold -H", NOTHING, *readers.NO_RELEASE),
     refused("--licenses -L", VALUE, "licenses are not counted by this version", "use a queue with a limit"),
     refused("--deadline", VALUE, *readers.NO_DEADLINE),

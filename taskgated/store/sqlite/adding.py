@@ -14,6 +14,7 @@ from taskgated.core.state import State
 from taskgated.host.clock import Steady, Uptime, wall
 from taskgated.store.causes import WITH_ITS_ARRAY, replaced_by, skipped_for
 from taskgated.store.contract import Added, Addition
+from taskgated.store.sqlite.after import FOR_OTHERS, Incoming, Wait, by_name
 from taskgated.store.sqlite.lines import Lines
 from taskgated.store.sqlite.rows import clock_word, earliest, text_or_none
 from taskgated.store.sqlite.statements import Statements
@@ -72,8 +73,11 @@ class Adding:
             if row is not None and parts <= known:
                 continue
             with_its_array = False
-            for spec in addition.specs[max(0, known - addition.first) :]:
-                job = self._add(addition, spec, array, coming)
+            incoming = Incoming(self._sql, self._clock, addition)
+            new = max(0, known - addition.first)
+            for part, spec in enumerate(addition.specs[new:], addition.first + new):
+                job, waits = self._add(addition, spec, array, coming, incoming)
+                incoming.added(job, part, waits)
                 array = job.array
                 with_its_array = with_its_array or job.id in coming.cancelled[-1:]
             self._sql.run(
@@ -86,10 +90,17 @@ class Adding:
             )
             if with_its_array and not addition.coming:
                 self._sql.run("array_all_cancelled", array=array)
+            if array is not None:
+                self._sql.run("watch_more", array=array)
+        for owner in {addition.owner for addition in additions}:
+            names = {spec.name for addition in additions if addition.owner == owner for spec in addition.specs}
+            by_name(self._sql, owner, names)
         return coming.added()
 
-    def _add(self, addition: Addition, spec: Spec, before: int | None, coming: _Coming) -> Job:
-        """``before``: the array of the part before it."""
+    def _add(
+        self, addition: Addition, spec: Spec, before: int | None, coming: _Coming, incoming: Incoming
+    ) -> tuple[Job, Sequence[Wait]]:
+        """The job, and what it waits for. ``before``: the array of the part before it."""
         since = self._uptime.now()
         job = addition.job(spec, wall(), self._clock.now(), self._turn(since, spec.priority))
         job = replace(job, array=before if spec.array.place > 0 else None)
@@ -99,8 +110,11 @@ class Adding:
         elif spec.key and (other := self._rival(job)) is not None:
             reason = skipped_for(other)
         line = None
+        waits = incoming.waits(spec) if spec.after and not reason else []
         if reason:
             job = replace(job, state=step(State.QUEUED, Verb.CANCEL))
+        elif waits:
+            line, job = self._lines.of(job), replace(job, parked=True, waits=FOR_OTHERS)
         else:
             line, parked = self._lines.joins(job)
             job = replace(job, parked=parked)
@@ -114,13 +128,14 @@ class Adding:
             coming.cancelled.append(job.id)
         if reason:
             coming.let_go += [job.claim] if job.claim is not None else []
-            return job
-        coming.timed = coming.timed or job.due is not None or job.expires is not None
+            return job, waits
+        timed = job.due is not None or job.expires is not None or any(wait.timed for wait in waits)
+        coming.timed = coming.timed or timed
         if job.due is None and not job.parked:
             coming.may_run(job.lane, job.rank)
             if len(coming.fresh) <= FRESH:
                 coming.fresh.append(job)
-        return job
+        return job, waits
 
     def _insert(self, job: Job, addition: Addition, since: int, reason: str, line: int | None) -> Job:
         spec = job.spec
@@ -144,6 +159,7 @@ class Adding:
             claim=job.claim,
             array=job.array,
             parked=int(job.parked),
+            waits=job.waits,
             nested=None if job.nested is None else int(job.nested),
             key=_key(job),
             line=line,
@@ -152,7 +168,10 @@ class Adding:
         job = replace(job, id=id_)
         if spec.array.count and job.array is None:
             job = replace(job, array=id_)
-            line = None if job.state.final else self._lines.joins(job)[0]
+            if job.state.final:
+                line = None
+            else:
+                line = self._lines.joins(job)[0] if job.waits is None else self._lines.of(job)
             self._sql.run("array_head", id=id_, line=line)
         return job
 

@@ -185,6 +185,8 @@ class _Check:
         for job, state in self._guarded(self._sql["check_running"]):
             under_way = "no attempt is under way" if state == State.RUNNING else "an attempt is under way"
             self._bad_row(f"job {job}: it is {state}, and {under_way}")
+        for (job,) in self._guarded(self._sql["check_conditions"]):
+            self._bad_row(f"job {job}: it waits for another one, and nothing says for which")
         self._db.execute("COMMIT")
 
     def _facts(self) -> None:

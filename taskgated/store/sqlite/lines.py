@@ -47,6 +47,10 @@ class Lines:
         self._out[line] = number + 1, max(last, job.turn)
         return line, False
 
+    def of(self, job: Job) -> int | None:
+        """The line of a job that joins it later."""
+        return line_of(job.queue, job.owner, needs_of(job))
+
     def next(self, line: int | None) -> list[Row]:
         """One of a line may be out no more: the best that is parked behind it comes out."""
         if line is None:

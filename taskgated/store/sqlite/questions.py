@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from sqlite3 import Connection
 
+from taskgated.core.after import Waited
 from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
 from taskgated.errors import NoSuchArray, NoSuchJob, StoreError
 from taskgated.host.clock import MICROSECONDS, boot_id
-from taskgated.store import byhand, contract, waiting
+from taskgated.store import after, byhand, contract, waiting
 from taskgated.store.arrays import Group
 from taskgated.store.contract import (
     Backlog,
@@ -35,6 +36,7 @@ from taskgated.store.sqlite.rows import (
     per_queue,
     record_of,
     text_or_none,
+    waited,
 )
 from taskgated.store.sqlite.statements import Statements
 from taskgated.store.turns import Found
@@ -141,6 +143,15 @@ class SqliteQuestions:
     def memory(self) -> Mapping[str, str]:
         return {str(key): str(value) for key, value in self._sql.rows("memory")}
 
+    # -- what waits for others ----------------------------------------------------------------------
+
+    def waits_for(self, job: int) -> Sequence[Waited]:
+        now = self.clock.now()
+        return [waited(row, now) for row in self._sql.rows("waits_for", id=job, limit=after.SHOWN)]
+
+    def unresolved(self) -> bool:
+        return bool(self._sql.only("unresolved", steady=self.clock.now())[0])
+
     # -- for people --------------------------------------------------------------------------------
 
     def show(self, job: int, before: int = 2**62, limit: int = contract.ATTEMPTS) -> Details:
@@ -160,6 +171,7 @@ class SqliteQuestions:
             shown,
             row[-1] is not None,
             None if removed is None else moment(removed[0]),
+            self.waits_for(job),
         )
 
     def records(self, jobs: Sequence[int]) -> Sequence[Record]:

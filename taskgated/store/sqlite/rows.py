@@ -14,6 +14,7 @@ from itertools import product
 from types import NoneType
 from typing import Any, TypeVar
 
+from taskgated.core.after import Waited, When
 from taskgated.core.fixed import HIGHEST_PRIORITY
 from taskgated.core.job import Clock, Job, Result, Spec
 from taskgated.core.order import FIRST, Lane, Rank
@@ -217,6 +218,20 @@ def _word(kind: type[Word], value: str | None, name: str, wrong: list[str]) -> W
         if name not in wrong:
             wrong.append(name)
         return None
+
+
+def waited(row: Sequence[object], now: int) -> Waited:
+    """Of a row of the statement ``waits_for``; ``now``: the steady clock."""
+    until, other, name, state, whole, of_witness, witness, patience, word = row
+    shown = (witness if of_witness else None) if whole else state
+    return Waited(
+        other if isinstance(other, int) else word if isinstance(word, int) else None,
+        to_text(name) if isinstance(name, bytes) else word if isinstance(word, str) else "",
+        When(str(until)),
+        State(shown) if isinstance(shown, str) and shown in STATES else None,
+        bool(whole),
+        max(0, patience - now) if isinstance(patience, int) else None,
+    )
 
 
 def json_of(value: object) -> object:

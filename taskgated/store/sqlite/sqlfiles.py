@@ -8,11 +8,14 @@ from importlib import resources
 
 from taskgated.store.sqlite.rows import COLUMNS
 
+STATEMENTS = ("queries.sql", "after.sql")
+
 
 @cache
 def statements() -> dict[str, str]:
-    """Those of ``sql/queries.sql`` by name, with the columns of ``rows`` put in."""
-    text = resources.files(__package__).joinpath("sql/queries.sql").read_text("utf-8")
+    """Those of ``STATEMENTS`` by name, with the columns of ``rows`` put in."""
+    directory = resources.files(__package__).joinpath("sql")
+    text = "\n".join(directory.joinpath(name).read_text("utf-8").partition("\n\n")[2] for name in STATEMENTS)
     pieces = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
     for columns, names in COLUMNS.items():
         pieces[1::2] = [body.replace(f"{{{columns}}}", ", ".join(names)) for body in pieces[1::2]]

@@ -18,11 +18,13 @@ from taskgated.core.state import State
 from taskgated.errors import DiskTrouble, IllegalTransition, StoreError
 from taskgated.host.clock import MICROSECONDS, wall
 from taskgated.store import arrays, contract
+from taskgated.store.after import Resolved
 from taskgated.store.arrays import Swept
 from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, PAST_DEADLINE, in_words
 from taskgated.store.contract import Added, Addition, Ended
-from taskgated.store.sqlite import database
+from taskgated.store.sqlite import after, database
 from taskgated.store.sqlite.adding import Adding
+from taskgated.store.sqlite.after import Resolving
 from taskgated.store.sqlite.byhand import SqliteByHand
 from taskgated.store.sqlite.lines import Lines
 from taskgated.store.sqlite.order import Order
@@ -259,7 +261,8 @@ class SqliteStore(SqliteByHand):
         next_steady = moment(self._sql.only("next_due", clock=Clock.STEADY)[0])
         next_wall = moment(self._sql.only("next_due", clock=Clock.WALL)[0])
         next_expiry = moment(self._sql.only("next_expiry")[0])
-        soonest = min((t for t in (next_steady, next_expiry) if t is not None), default=None)
+        patience = moment(self._sql.only("next_patience")[0])
+        soonest = min((t for t in (next_steady, next_expiry, patience) if t is not None), default=None)
         next_look = moment(self._sql.only("next_look", after=-1)[0])
         return Woken(earliest(come), expired, let_go, soonest, next_wall, late, next_look)
 
@@ -269,8 +272,12 @@ class SqliteStore(SqliteByHand):
         else:
             self._sql.run("looked", id=job, due=self.clock.now() + int(again * MICROSECONDS), clock=None)
 
+    def resolve(self) -> Resolved:
+        return Resolving(self._sql, self.clock, self.uptime, self._lines).piece()
+
     def forget_claims(self, claims: Sequence[str]) -> None:
         for claim in claims:
+            after.file_gone(self._sql, claim)
             self._sql.run("array_comes_no_more", claim=claim)
             self._sql.run("claim_forget", claim=claim)
 

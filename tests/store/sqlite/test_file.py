@@ -11,7 +11,7 @@ import pytest
 from taskgated.errors import StoreError
 from taskgated.store.contract import Filter, Store
 from taskgated.store.sqlite.questions import SqliteQuestions
-from taskgated.store.sqlite.sqlfiles import statements
+from taskgated.store.sqlite.sqlfiles import STATEMENTS, statements
 from taskgated.store.sqlite.store import SqliteStore
 from tests import REPOSITORY
 from tests.store.jobs import OWNER, add, addition, spec
@@ -90,7 +90,7 @@ def test_every_statement_is_used_and_explained() -> None:
     package = resources.files("taskgated.store.sqlite")
     code = "".join(file.read_text() for file in package.iterdir() if file.name.endswith(".py"))
     assert not [name for name in statements() if f'"{name}"' not in code]
-    text = package.joinpath("sql/queries.sql").read_text().splitlines()
+    text = [line for name in STATEMENTS for line in package.joinpath("sql", name).read_text().splitlines()]
     for number, line in enumerate(text):
         if line.startswith("-- name:"):
             assert text[number + 1].startswith("-- "), f"{line} has no sentence"

@@ -1,4 +1,4 @@
--- Every statement of the SQLite store. "-- name:" starts one; the sentence under it says what it is for. {job}, {record},
+-- The statements of the SQLite store. "-- name:" starts one; the sentence under it says what it is for. {job}, {record},
 -- {attempt} and {rank} stand for the columns that rows.py names. What becomes of a job is not decided here: states,
 -- reasons and times are given.
 
@@ -30,9 +30,9 @@ SELECT state FROM jobs WHERE claim = :claim;
 -- name: add
 -- One new job.
 INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, finished, reason, since, turn, due, due_clock,
-        expires, deadline, claim, array, parked, nested, key, line, spec)
+        expires, deadline, claim, array, parked, waits, nested, key, line, spec)
 VALUES (:state, :queue, :priority, :name, :source, :owner, :submitted, :finished, :reason, :since, :turn, :due, :due_clock,
-        :expires, :deadline, :claim, :array, :parked, :nested, :key, :line, :spec);
+        :expires, :deadline, :claim, :array, :parked, :waits, :nested, :key, :line, :spec);
 
 -- name: array_coming
 -- How many jobs of an array are still to be taken in.
@@ -487,6 +487,8 @@ SELECT coalesce(sum(jobs), 0) FROM counts WHERE state IN ('succeeded', 'failed',
 SELECT id FROM jobs INDEXED BY jobs_over
 WHERE state IN ('succeeded', 'failed', 'cancelled') AND since <= :until
       AND (claim IS NULL OR claim NOT IN (SELECT claim FROM claims))
+      AND id NOT IN (SELECT job FROM ended)
+      AND (array IS NULL OR NOT EXISTS (SELECT 1 FROM watched WHERE watched.array = jobs.array AND jobs.id > seen))
 ORDER BY since, id LIMIT :limit;
 
 -- name: over_after
@@ -508,7 +510,8 @@ DELETE FROM attempts WHERE job = :id;
 
 -- name: prune
 -- A job is forgotten.
-DELETE FROM jobs WHERE id = :id AND state IN ('succeeded', 'failed', 'cancelled');
+DELETE FROM jobs WHERE id = :id AND state IN ('succeeded', 'failed', 'cancelled') AND id NOT IN (SELECT job FROM ended)
+  AND (array IS NULL OR NOT EXISTS (SELECT 1 FROM watched WHERE watched.array = jobs.array AND jobs.id > seen));
 
 -- name: meta_get
 -- A fact about the database itself.

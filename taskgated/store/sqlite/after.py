@@ -1,0 +1,305 @@
+"""Jobs that run after others, in the SQLite store: what is noted of each when it comes, and what becomes of it when
+another one is over. ``core/after.py`` says what follows from an end; that there was one, triggers note
+(``sql/*-after.sql``), whichever verb it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from taskgated.core.after import Condition, EndedOtherwise, Fate, NeverCame, NoSuchId, Unmet, When, together
+from taskgated.core.after import fate as fate_of
+from taskgated.core.job import Job, Spec
+from taskgated.core.lifecycle import Verb, step
+from taskgated.core.state import State
+from taskgated.host.clock import MICROSECONDS, Steady, Uptime, wall
+from taskgated.store import after, contract
+from taskgated.store.after import Cancelled, Resolved, unmet
+from taskgated.store.contract import Addition
+from taskgated.store.sqlite.lines import Lines
+from taskgated.store.sqlite.rows import STATES, earliest, text_or_none
+from taskgated.store.sqlite.statements import Row, Statements
+from taskgated.text import to_bytes, to_text
+
+FOR_OTHERS = ""
+"""What a job is parked for that has conditions: the name of no capacity, and not its line either."""
+CIRCLE = 100_000
+"""Jobs behind a new one that are looked at, at most, to see whether it waits for one that would wait for it."""
+
+
+class _Other(NamedTuple):
+    """The job that is waited for, as far as it is known. ``whole``: as the first of its array it stands for that."""
+
+    id: int
+    state: State
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A condition as it is noted: a job that is there, or one of that name that may come until ``patience``, or one
+    that is ``lost``."""
+
+    place: int
+    when: When
+    other: _Other | None = None
+    name: bytes | None = None
+    patience: int | None = None
+    lost: str | None = None
+
+    @property
+    def timed(self) -> bool:
+        return self.patience is not None
+
+
+@dataclass(slots=True)
+class _Piece:
+    """What came of a part of the work. ``left``: so many conditions may still be resolved."""
+
+    left: int
+    free: list[Row] = field(default_factory=list)
+    lines: set[int] = field(default_factory=set)
+    over: list[Cancelled] = field(default_factory=list)
+    let_go: list[str] = field(default_factory=list)
+
+
+class Incoming:
+    """Jobs of one file that are being added; ``addition``: they."""
+
+    def __init__(self, sql: Statements, clock: Steady, addition: Addition) -> None:
+        self._sql = sql
+        self._clock = clock
+        self._addition = addition
+        self._named: dict[bytes, _Other | None] = {}
+        self._parts: dict[int, _Other] = {}
+
+    def waits(self, spec: Spec) -> list[Wait]:
+        """What a job has to wait for that is not there yet itself."""
+        return [self._wait(place, condition, spec) for place, condition in enumerate(spec.after)]
+
+    def _wait(self, place: int, condition: Condition, spec: Spec) -> Wait:
+        if condition.part is not None:
+            other = self._part(condition.part)
+            return Wait(place, condition.when, other, lost="forgotten" if other is None else None)
+        if isinstance(condition.job, int):
+            if (other := _known(self._sql.one("job_of_id", id=condition.job))) is not None:
+                return Wait(place, condition.when, other)
+            (last,) = self._sql.one("last_id") or (0,)
+            return Wait(place, condition.when, lost="never given" if condition.job > last else "forgotten")
+        name = to_bytes(condition.job)
+        if name not in self._named:
+            row = self._sql.one("newest_of_name", owner=self._addition.owner, name=name)
+            self._named[name] = _known(row)
+        if (other := self._named[name]) is not None:
+            return Wait(place, condition.when, other)
+        patience = self._clock.now() + int(spec.after_timeout * MICROSECONDS)
+        return Wait(place, condition.when, name=name, patience=patience)
+
+    def _part(self, part: int) -> _Other | None:
+        """None: it was over so long ago that it is forgotten."""
+        if part not in self._parts:
+            row = self._sql.one("awaited_part", claim=self._addition.claim, part=part)
+            if (other := _known(row)) is None:
+                return None
+            self._parts[part] = other
+        return self._parts[part]
+
+    def added(self, job: Job, part: int, waits: Sequence[Wait]) -> None:
+        """That part is there, as ``job``."""
+        for wait in waits:
+            other = wait.other
+            self._sql.run(
+                "condition",
+                job=job.id,
+                place=wait.place,
+                until=wait.when,
+                other=None if other is None else other.id,
+                whole=int(other is not None and other.whole),
+                owner=None if wait.name is None else self._addition.owner,
+                name=wait.name,
+                patience=wait.patience,
+                lost=wait.lost,
+            )
+            if other is not None:
+                look_at(self._sql, other)
+        self._parts[part] = _Other(job.id, job.state, job.array == job.id)
+        if part in self._addition.awaited:
+            self._sql.run("awaited", claim=self._addition.claim, part=part, job=job.id)
+
+
+def _known(row: Sequence[object] | None) -> _Other | None:
+    return None if row is None else _other(row)
+
+
+def _other(row: Sequence[object]) -> _Other:
+    """Of id, state and array."""
+    id_, state, array = row
+    assert isinstance(id_, int)
+    return _Other(id_, _state(state), array == id_)
+
+
+def _state(value: object) -> State:
+    """What is damaged has failed, as it will be condemned."""
+    return State(value) if isinstance(value, str) and value in STATES else State.FAILED
+
+
+def look_at(sql: Statements, other: _Other) -> None:
+    """Something waits for that one from now on. If it is over, that is resolved as if it were so from now on."""
+    if other.whole:
+        sql.run("watch", array=other.id)
+    elif other.state.final:
+        sql.run("ended", job=other.id)
+
+
+def by_name(sql: Statements, owner: int, names: Collection[str]) -> None:
+    """Jobs of these names came; some may be waited for. A job is not given to one for which it waits itself: that one
+    goes on waiting for another."""
+    if not sql.only("any_by_name")[0]:
+        return
+    for name in names:
+        key = to_bytes(name)
+        if sql.one("condition_by_name", owner=owner, name=key) is None:
+            continue
+        row = sql.one("newest_of_name", owner=owner, name=key)
+        if row is not None:
+            other = _other(row)
+            came = sql.run(
+                "condition_name_came",
+                owner=owner,
+                name=key,
+                other=other.id,
+                whole=int(other.whole),
+                array=other.id if other.whole else None,
+                most=CIRCLE,
+            )
+            if came:
+                look_at(sql, other)
+
+
+def file_gone(sql: Statements, claim: str) -> None:
+    """Nothing more comes of a claimed file."""
+    sql.run("watch_comes_no_more", claim=claim)
+    sql.run("awaited_forget", claim=claim)
+
+
+class Resolving:
+    """One piece of what follows from the end of others."""
+
+    def __init__(self, sql: Statements, clock: Steady, uptime: Uptime, lines: Lines) -> None:
+        self._sql = sql
+        self._clock = clock
+        self._uptime = uptime
+        self._lines = lines
+
+    def piece(self) -> Resolved:
+        done = _Piece(after.RESOLVED)
+        self._lost(done)
+        while done.left > 0 and (row := self._sql.one("next_ended")) is not None:
+            self._ended(row[0], done)
+        while done.left > 0 and (row := self._sql.one("next_watched")) is not None:
+            self._watched(row, done)
+        for line in done.lines:
+            done.free += self._lines.joined(line)
+        more = bool(self._sql.only("unresolved", steady=self._clock.now())[0])
+        return Resolved(earliest(done.free), done.over, done.let_go, more)
+
+    # -- what is found ---------------------------------------------------------------------------
+
+    def _lost(self, done: _Piece) -> None:
+        """What will not come, or has not come in time."""
+        for job, place, lost in self._sql.rows("lost_conditions", steady=self._clock.now(), limit=done.left):
+            done.left -= 1
+            self._cancel(job, self._why_lost(job, place, lost), done)
+
+    def _why_lost(self, job: int, place: int, lost: object) -> Unmet:
+        word, seconds = self._sql.only("condition_word", id=job, place=place)
+        name = str(word)
+        if lost is not None:
+            return NoSuchId(word if isinstance(word, int) else 0, given=lost == "forgotten")
+        return NeverCame(name, float(seconds) if isinstance(seconds, int | float) else Spec().after_timeout)
+
+    def _ended(self, job: int, done: _Piece) -> None:
+        row = self._sql.one("end_of", id=job)
+        if row is not None and not (state := _state(row[0])).final:
+            self._sql.run("looked_at", job=job)  # it is not over any more; its next end is noted anew
+            return
+        rows = self._sql.rows("conditions_on", other=job, whole=0, limit=done.left)
+        if len(rows) < done.left:
+            self._sql.run("looked_at", job=job)
+        for dependant, place, until in rows:
+            done.left -= 1
+            if row is None:
+                self._cancel(dependant, NoSuchId(job, given=True), done)
+            else:
+                why = EndedOtherwise(job, _text(row[1]), When(until), state)
+                self._resolve(dependant, place, state, why, done)
+
+    def _watched(self, row: Sequence[object], done: _Piece) -> None:
+        """Look through an array for one that is not over."""
+        array, seen, worst = row
+        assert isinstance(array, int) and isinstance(seen, int)
+        ends = {_state(worst)}
+        witness = None
+        number = 0
+        for id_, state in self._sql.rows("elements_after", array=array, seen=seen, limit=contract.SCANNED):
+            number += 1
+            if not (known := _state(state)).final:
+                witness = id_
+                break
+            ends.add(known)
+            seen = id_
+        end = together(ends)
+        coming = witness is None and self._sql.only("array_coming", array=array)[0] > 0
+        decided = witness is None and not coming and number < contract.SCANNED
+        again = witness is None and not coming
+        self._sql.run("watched", array=array, seen=seen, worst=end, witness=witness, again=int(again))
+        if number == contract.SCANNED:
+            done.left = 0  # that was much for once
+        if not decided:
+            return
+        rows = self._sql.rows("conditions_on", other=array, whole=1, limit=done.left)
+        if len(rows) < done.left:
+            self._sql.run("watch_over", array=array)
+        name = _text((self._sql.one("end_of", id=array) or (None, None))[1])
+        for dependant, place, until in rows:
+            done.left -= 1
+            why = EndedOtherwise(array, name, When(until), end, array=True)
+            self._resolve(dependant, place, end, why, done)
+
+    # -- what follows ----------------------------------------------------------------------------
+
+    def _resolve(self, job: int, place: int, state: State, why: EndedOtherwise, done: _Piece) -> None:
+        if fate_of(why.when, state) is Fate.NEVER:
+            self._cancel(job, why, done)
+            return
+        self._sql.run("condition_met", job=job, place=place)
+        if self._sql.one("condition_left", job=job) is None:
+            self._free(job, done)
+
+    def _free(self, job: int, done: _Piece) -> None:
+        """It waits for nobody any more, and is one of its line from now on, if it has one."""
+        row = self._sql.one("free", id=job)
+        if row is None:
+            return
+        *ranked, line, state, due = row
+        if line is not None:
+            done.lines.add(line)
+        elif state == State.QUEUED and due is None:
+            done.free.append(tuple(ranked))
+
+    def _cancel(self, job: int, unmet_: Unmet, done: _Piece) -> None:
+        why = unmet(unmet_)
+        at, since, state = wall(), self._uptime.now(), step(State.QUEUED, Verb.CANCEL)
+        row = self._sql.one("cancel_waiting", id=job, state=state, finished=at, since=since, reason=why)
+        if row is None:
+            return  # it was dropped for another condition of its own
+        queue, name, claim = row
+        done.over.append(Cancelled(job, queue if isinstance(queue, str) else "", _text(name), why))
+        if (kept := text_or_none(claim)) is not None:
+            done.let_go.append(kept)
+
+
+def _text(name: object) -> str:
+    return to_text(name) if isinstance(name, bytes) else ""

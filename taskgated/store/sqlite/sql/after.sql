@@ -1,0 +1,156 @@
+-- Statements about jobs that run after others (after.py), in the manner of queries.sql.
+
+-- name: awaited_part
+-- The job that a part of a claimed file is, if later ones of the file wait for it.
+SELECT jobs.id, state, array FROM awaited CROSS JOIN jobs ON jobs.id = awaited.job
+WHERE awaited.claim = :claim AND awaited.part = :part;
+
+-- name: awaited
+-- Remember it, for those of the file that come later.
+INSERT INTO awaited (claim, part, job) VALUES (:claim, :part, :job);
+
+-- name: awaited_forget
+-- None comes any more.
+DELETE FROM awaited WHERE claim = :claim;
+
+-- name: job_of_id
+-- What there is to know of a job that is to be waited for.
+SELECT id, state, array FROM jobs WHERE id = :id;
+
+-- name: newest_of_name
+-- The same of the newest job of a name.
+SELECT id, state, array FROM jobs INDEXED BY jobs_name WHERE owner = :owner AND name = :name ORDER BY id DESC LIMIT 1;
+
+-- name: condition
+-- What a new job has to wait for.
+INSERT INTO conditions (job, place, until, other, whole, owner, name, patience, lost)
+VALUES (:job, :place, :until, :other, :whole, :owner, :name, :patience, :lost);
+
+-- name: any_by_name
+-- Whether anybody waits for a job of some name.
+SELECT EXISTS (SELECT 1 FROM conditions INDEXED BY conditions_name WHERE name IS NOT NULL);
+
+-- name: condition_by_name
+-- Whether anybody waits for a job of this name.
+SELECT 1 FROM conditions INDEXED BY conditions_name WHERE owner = :owner AND name = :name LIMIT 1;
+
+-- name: condition_name_came
+-- A job of that name came; those that wait for it are not those that it waits for, however far around.
+UPDATE conditions SET other = :other, whole = :whole, owner = NULL, name = NULL, patience = NULL
+WHERE owner = :owner AND name = :name
+  AND job NOT IN (
+    WITH RECURSIVE behind (id) AS (
+        SELECT :other UNION SELECT other FROM behind CROSS JOIN conditions ON conditions.job = behind.id
+        WHERE other IS NOT NULL LIMIT :most
+    ) SELECT id FROM behind
+  )
+  AND (:array IS NULL OR (SELECT array FROM jobs WHERE jobs.id = conditions.job) IS NOT :array);
+
+-- name: condition_word
+-- How a job names another one that it waits for, and how long it waits for one to come.
+SELECT iif(json_valid(spec), json_extract(spec, '$.after[' || :place || '].job'), NULL),
+       iif(json_valid(spec), json_extract(spec, '$.after_timeout'), NULL)
+FROM jobs WHERE id = :id;
+
+-- name: condition_met
+-- One condition of a job holds from now on.
+DELETE FROM conditions WHERE job = :job AND place = :place;
+
+-- name: condition_left
+-- Whether it has another one.
+SELECT 1 FROM conditions WHERE job = :job LIMIT 1;
+
+-- name: conditions_on
+-- Some of those who wait for a job, or for an array.
+SELECT job, place, until FROM conditions INDEXED BY conditions_other
+WHERE other = :other AND whole = :whole LIMIT :limit;
+
+-- name: lost_conditions
+-- Some of those who wait for what will not come.
+SELECT job, place, lost FROM conditions INDEXED BY conditions_lost WHERE lost IS NOT NULL
+UNION ALL
+SELECT job, place, lost FROM conditions INDEXED BY conditions_patience WHERE patience IS NOT NULL AND patience <= :steady
+LIMIT :limit;
+
+-- name: next_patience
+-- When the next of them has waited long enough.
+SELECT min(patience) FROM conditions INDEXED BY conditions_patience WHERE patience IS NOT NULL;
+
+-- name: unresolved
+-- Whether there is anybody to be looked at.
+SELECT EXISTS (SELECT 1 FROM ended)
+    OR EXISTS (SELECT 1 FROM watched INDEXED BY watched_again WHERE again = 1)
+    OR EXISTS (SELECT 1 FROM conditions INDEXED BY conditions_lost WHERE lost IS NOT NULL)
+    OR EXISTS (
+        SELECT 1 FROM conditions INDEXED BY conditions_patience WHERE patience IS NOT NULL AND patience <= :steady
+    );
+
+-- name: ended
+-- A job that is over is waited for.
+INSERT OR IGNORE INTO ended (job) VALUES (:job);
+
+-- name: next_ended
+-- One that is over, with some who may wait for it.
+SELECT job FROM ended LIMIT 1;
+
+-- name: looked_at
+-- Nobody waits for it any more.
+DELETE FROM ended WHERE job = :job;
+
+-- name: end_of
+-- How a job stands, and its name.
+SELECT state, name FROM jobs WHERE id = :id;
+
+-- name: watch
+-- An array is waited for.
+INSERT INTO watched (array) VALUES (:array) ON CONFLICT DO UPDATE SET again = 1;
+
+-- name: next_watched
+-- One that is to be looked at.
+SELECT array, seen, worst FROM watched INDEXED BY watched_again WHERE again = 1 LIMIT 1;
+
+-- name: elements_after
+-- The next jobs of it.
+SELECT id, state FROM jobs INDEXED BY jobs_array WHERE array = :array AND id > :seen ORDER BY id LIMIT :limit;
+
+-- name: watched
+-- How far it was looked at.
+UPDATE watched SET seen = :seen, worst = :worst, witness = :witness, again = :again WHERE array = :array;
+
+-- name: watch_more
+-- Jobs of an array came.
+UPDATE watched SET again = 1 WHERE array = :array AND witness IS NULL;
+
+-- name: watch_comes_no_more
+-- What was to come of the last array of a claimed file will not.
+UPDATE watched SET again = 1 WHERE array = (SELECT array FROM claims WHERE claim = :claim AND coming > 0);
+
+-- name: watch_over
+-- Nobody waits for it any more.
+DELETE FROM watched WHERE array = :array;
+
+-- name: free
+-- A job waits for no other any more, and is behind its line now, if it has one.
+UPDATE jobs SET parked = (line IS NOT NULL), waits = NULL
+WHERE id = :id AND parked = 1 AND waits = '' AND state IN ('queued', 'held')
+RETURNING {rank}, line, state, due;
+
+-- name: cancel_waiting
+-- A job cannot run any more.
+UPDATE jobs SET state = :state, finished = :finished, since = :since, reason = :reason
+WHERE id = :id AND state IN ('queued', 'held')
+RETURNING queue, name, claim;
+
+-- name: waits_for
+-- What a job still waits for; of an array its witness, or its first.
+SELECT until, c.other, o.name, o.state, whole, w.witness IS NOT NULL, v.state, patience,
+       iif(json_valid(j.spec), json_extract(j.spec, '$.after[' || place || '].job'), NULL)
+FROM conditions c JOIN jobs j ON j.id = c.job LEFT JOIN jobs o ON o.id = c.other
+    LEFT JOIN watched w ON w.array = c.other AND whole = 1 LEFT JOIN jobs v ON v.id = w.witness
+WHERE c.job = :id ORDER BY place LIMIT :limit;
+
+-- name: check_conditions
+-- Jobs that wait for others, and have no condition.
+SELECT id FROM jobs NOT INDEXED
+WHERE parked = 1 AND waits = '' AND state IN ('queued', 'held')
+  AND NOT EXISTS (SELECT 1 FROM conditions WHERE job = jobs.id);

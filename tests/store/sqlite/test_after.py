@@ -1,0 +1,44 @@
+"""What jobs wait for others costs nobody who does not: it is found by indexes, at any number of jobs."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from taskgated.core.after import Condition
+from taskgated.store.sqlite.check import check
+from taskgated.store.sqlite.sqlfiles import statements
+from taskgated.store.sqlite.store import SqliteStore
+from tests.store.jobs import add, spec
+
+FILE = resources.files("taskgated.store.sqlite").joinpath("sql/after.sql").read_text()
+NAMES = [name for name in re.findall(r"^-- name: (\w+)", FILE, re.MULTILINE) if not name.startswith("check_")]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "prunable", "prune"])
+def test_it_is_found_by_an_index(tmp_path: Path, name: str) -> None:
+    SqliteStore(tmp_path / "db").close()
+    db = sqlite3.connect(tmp_path / "db")
+    statement = statements()[name]
+    values = dict.fromkeys(re.findall(r"(?<!:):(\w+)", statement), 1)
+    plan = [row[3] for row in db.execute("EXPLAIN QUERY PLAN " + statement, values)]
+    db.close()
+    assert not [step for step in plan if "TEMP B-TREE" in step or re.match(r"SCAN (jobs|conditions$)", step)], plan
+
+
+def test_one_that_waits_for_nothing_known_is_told_of(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "db")
+    _, second = add(store, spec(), spec(after=(Condition("x", part=0),)))
+    store.close()
+    said: list[str] = []
+    assert check(tmp_path / "db", said.append) == 0
+    db = sqlite3.connect(tmp_path / "db")
+    db.execute("DELETE FROM conditions")
+    db.commit()
+    db.close()
+    assert check(tmp_path / "db", said.append) == 65
+    assert f"job {second}: it waits for another one, and nothing says for which" in said
