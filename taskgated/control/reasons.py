@@ -37,6 +37,7 @@ from taskgated.core.reasons import (
     QueueFull,
     RateUsedUp,
     Reason,
+    RetriesUsedUp,
     UserFull,
     UserFullInQueue,
 )
@@ -89,16 +90,11 @@ def worded(reason: Reason) -> str:
         case RateUsedUp(queue, starts, per, left):
             text = f"queue {queue} may start {counted(starts, 'job')} per {units.format_duration(per)}"
             return f"{text}; the next may in {left / MICROSECONDS:.1f} s"
-        case (
-            TokensShort()
-            | Locked()
-            | KeyTaken()
-            | TokensPromised()
-            | LockPromised()
-            | KeyPromised()
-            | BehindItsLine()
-        ):
-            return _shortage(reason)
+        case RetriesUsedUp(queue, share, next_):
+            return (
+                f"it has failed before, and {share:.0%} of the starts of queue {queue} may be such;"
+                f" the next of them may in {next_:.1f} s at the latest"
+            )
         case BreakerOpen(queue, failures, left):
             text = f"queue {queue} is closed, as its jobs failed ({failures} in a row close it)"
             return f"{text}; one is tried in {left / MICROSECONDS:.1f} s"
@@ -262,8 +258,9 @@ ADVICE: dict[Kind, tuple[str, str]] = {
         "Wait for it to have less to do, or change the bound; see what status says of the disk.",
     ),
     Kind.RATE: (
-        "As many jobs of its queue have started as may within a time (rate).",
-        "Wait; left says how long. Or raise the rate.",
+        "As many jobs of its queue have started as may within a time (rate), or as many of those that have failed "
+        "before (retry_budget).",
+        "Wait; left says how long. Or raise it.",
     ),
     Kind.BREAKER: (
         "Jobs of its queue failed one after the other, and closed it (breaker).",

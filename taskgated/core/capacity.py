@@ -18,7 +18,7 @@ from typing import Protocol
 
 from taskgated.core.doors import Doors
 from taskgated.core.job import Clock, Job
-from taskgated.core.named import Named, needs_of
+from taskgated.core.named import Named, Retries, needs_of
 from taskgated.core.order import Lane
 from taskgated.core.promises import Promises
 from taskgated.core.reasons import (
@@ -155,17 +155,18 @@ def takes(job: Job) -> Iterable[tuple[Capacity, int]]:
 class Capacities:
     """Who holds how much of what, and what is promised to whom."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, doors: Doors | None = None) -> None:
         self.policy = policy
+        self._doors = Doors() if doors is None else doors
         self.promises = Promises()
         self._held: dict[Capacity, dict[int, int]] = {}  # by the job that holds so much of it; none without a holder
         self._scarce: dict[Lane, Sequence[Capacity]] = {}
         self._scarce_by = policy
 
     @classmethod
-    def of(cls, policy: Policy, in_use: Iterable[tuple[Capacity, int]]) -> Capacities:
+    def of(cls, policy: Policy, in_use: Iterable[tuple[Capacity, int]], doors: Doors | None = None) -> Capacities:
         """Where so much is in use, and nobody needs to know by which jobs."""
-        capacities = cls(policy)
+        capacities = cls(policy, doors)
         capacities._held = {capacity: {0: amount} for capacity, amount in in_use}
         return capacities
 
@@ -188,9 +189,15 @@ class Capacities:
         """Everything of which there is not enough left for a job, or that is promised to another."""
         for capacity, amount in takes(job):
             total, used = capacity.total(self.policy), self.used(capacity)
-            if total is not None and used + amount > total:
+            if isinstance(capacity, Retries):
+                door = self._doors.retries(capacity.queue)
+                if door is not None and door.left < amount:
+                    yield door.reason
+                    continue
+            elif total is not None and used + amount > total:
                 yield capacity.short(used, total, amount)
-            elif (
+                continue
+            if (
                 isinstance(capacity, Named)
                 and (first := self.promises.before(capacity, job.id, job.rank)) is not None
             ):
@@ -198,9 +205,16 @@ class Capacities:
 
     def lacks(self, capacity: Named, amount: int, job: Job) -> bool:
         """Whether there is too little of what a job needs, or a promise to one that comes before it."""
-        if self.used(capacity) + amount > capacity.total(self.policy):
+        if amount > self.free(capacity):
             return True
         return self.promises.before(capacity, job.id, job.rank) is not None
+
+    def free(self, capacity: Named) -> int:
+        """How much of it is left; negative after a reload that took some away."""
+        if isinstance(capacity, Retries):
+            door = self._doors.retries(capacity.queue)
+            return capacity.total(self.policy) if door is None else door.left
+        return capacity.total(self.policy) - self.used(capacity)
 
     def used(self, capacity: Capacity) -> int:
         held = self._held.get(capacity)

@@ -44,7 +44,8 @@ MANY = 2**31
 
 @dataclass(frozen=True, slots=True)
 class ForRetries:
-    """So many more of its jobs that have failed before may start until somebody looks again; all others may."""
+    """So many more of its jobs that have failed before may start until somebody looks again, and all others. One of
+    them is used up also by a start that does not come about."""
 
     left: int
     reason: DoorReason
@@ -111,9 +112,9 @@ class Doors:
         """A start is decided; ``retry``: of a job that has failed before."""
         self._count(queue, -1, retry=retry)
 
-    def refused(self, queue: str, *, retry: bool = False) -> None:
+    def refused(self, queue: str) -> None:
         """A start that was decided does not come about."""
-        self._count(queue, 1, retry=retry)
+        self._count(queue, 1, retry=False)
 
     def ended(self, queue: str) -> None:
         """A job of that queue has ended."""

@@ -43,8 +43,8 @@ class Gate:
         left: Callable[[Job], float] = lambda job: inf,
         uptime: Callable[[], int] = lambda: 0,
     ) -> None:
-        self.capacities = Capacities(policy)
         self.doors = Doors()
+        self.capacities = Capacities(policy, self.doors)
         self._rooms = Rooms(self.capacities, self.doors)
         self.knocked: set[str] = set()  # queues with a shut door, for which jobs came since somebody emptied this
         self.fair = Fair(policy, uptime)
@@ -88,8 +88,7 @@ class Gate:
         return self._pump()
 
     def looked(self, doors: Mapping[Key, Door | None]) -> list[Action]:
-        """These doors hold from now on (``Doors.put``). A queue whose jobs could not be looked at before is asked for
-        at once: the best of all may wait there."""
+        """These doors hold from now on (``Doors.put``); the best of all may wait behind one that has opened."""
         changed = self.doors.put(doors)
         self._trim()
         for queue in changed:
@@ -97,7 +96,8 @@ class Gate:
                 self._unseen.reopen()
             else:
                 self._unseen.queue_changed(queue)
-        self.parking.look_again()
+        if changed:
+            self.parking.look_again()
         return self._pump()
 
     def look_again(self, lanes: Mapping[Lane, Rank]) -> list[Action]:
@@ -175,7 +175,7 @@ class Gate:
         self.parking.freed(refused)
         self._unseen.note(refused.lane, FIRST)
         if self.doors:
-            self.doors.refused(refused.queue, retry=refused.failed_before)
+            self.doors.refused(refused.queue)
             self._unseen.reopen()  # before every queue there may be one more that may start
         return self._pump() if worker is None else self.worker_idle(worker)
 

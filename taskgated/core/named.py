@@ -14,6 +14,7 @@ from typing import Protocol
 from taskgated.core.job import Job, Locks
 from taskgated.core.reasons import (
     ArrayFull,
+    NotItsTurn,
     Reason,
 )
 from taskgated.core.shortages import KeyPromised, KeyTaken, Locked, LockPromised, TokensPromised, TokensShort
@@ -111,7 +112,28 @@ class ArrayPlaces:
         return ArrayFull(self.array, self.at_most)
 
 
-Named = Tokens | Lock | Key | ArrayPlaces
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How many jobs of a queue that have failed before may start. Nobody has them: a start uses one up, and who looks
+    at the doors says how many there are (``core/doors.py``)."""
+
+    queue: str
+
+    @property
+    def name(self) -> str:
+        return f"retries:{self.queue}"
+
+    def total(self, policy: HasTokens) -> int:
+        return WHOLE
+
+    def short(self, used: int, total: int, needed: int) -> Reason:
+        return NotItsTurn(self.queue, 0)
+
+    def promised(self, before: int) -> Reason:
+        return NotItsTurn(self.queue, 1)
+
+
+Named = Tokens | Lock | Key | ArrayPlaces | Retries
 
 Needs = tuple[tuple[Named, int], ...]
 """How much of which, each once."""
@@ -120,7 +142,13 @@ Needs = tuple[tuple[Named, int], ...]
 def needs_of(job: Job) -> Needs:
     """What a job takes from the moment its start is decided until nothing of it is left."""
     spec = job.spec
-    if not spec.tokens and spec.locks == _NO_LOCKS and not spec.key and spec.array.at_most is None:
+    if (
+        not job.failed_before
+        and not spec.tokens
+        and spec.locks == _NO_LOCKS
+        and not spec.key
+        and spec.array.at_most is None
+    ):
         return ()
     found: list[tuple[Named, int]] = [(Tokens(name), amount) for name, amount in spec.tokens.items() if amount > 0]
     found += ((Lock(name), WHOLE) for name in spec.locks.exclusive)
@@ -129,6 +157,8 @@ def needs_of(job: Job) -> Needs:
         found.append((Key(job.owner, spec.key), 1))
     if spec.array.at_most is not None and job.array is not None:
         found.append((ArrayPlaces(job.array, spec.array.at_most), 1))
+    if job.failed_before:
+        found.append((Retries(job.queue), 1))
     return tuple(found)
 
 
@@ -148,6 +178,8 @@ def named(name: str) -> Named | None:
             return Key(int(first), second)
         case "array" if first.isdecimal() and second.isdecimal():
             return ArrayPlaces(int(first), int(second))
+        case "retries":
+            return Retries(rest)
     return None
 
 
@@ -155,9 +187,10 @@ def line_of(queue: str, owner: int, needs: Needs) -> int | None:
     """A number that jobs have in common which are alike for every gate: of one queue and user, with the same needs.
     None of jobs that need nothing by name. (63 bits of a hash: that two lines of a million have the same is as likely
     as one to ten million, and only has one of them wait for the other.)"""
-    if not needs:
+    words = [f"{capacity.name}={amount}" for capacity, amount in needs if not isinstance(capacity, Retries)]
+    if not words:
         return None
-    words = [queue, str(owner), *sorted(f"{capacity.name}={amount}" for capacity, amount in needs)]
+    words = [queue, str(owner), *sorted(words)]
     digest = hashlib.blake2b("\0".join(words).encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
 

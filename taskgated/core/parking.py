@@ -148,6 +148,7 @@ class Parking:
     def look_again(self) -> None:
         """The policy is another, or what is open: all that is awaited is looked at."""
         self._in_vain.clear()
+        self._stirred = True
         self._look.update(dict.fromkeys(self._promises.awaited))
 
     def parked(self, jobs: Iterable[int]) -> None:
@@ -210,7 +211,7 @@ class Parking:
     def _room(self, capacity: Named) -> Asked | None:
         """What to ask for; None: it would be in vain."""
         total = capacity.total(self._capacities.policy)
-        free = max(0, total - self._capacities.used(capacity) - sum(self._back.get(capacity, {}).values()))
+        free = max(0, self._capacities.free(capacity) - sum(self._back.get(capacity, {}).values()))
         first = self._promises.first(capacity)
         if first is None or capacity in self._unknown:
             return Asked(free, total)

@@ -127,6 +127,17 @@ class UserFullInQueue:
 
 
 @dataclass(frozen=True, slots=True)
+class RetriesUsedUp:
+    """It has failed before, and of the starts of its queue no more than that ``share`` may be such; ``next``: seconds
+    until one of them may start in any case, which need not be this one."""
+
+    kind: ClassVar[Kind] = Kind.RATE
+    queue: str
+    share: float
+    next: float
+
+
+@dataclass(frozen=True, slots=True)
 class BreakerOpen:
     """``failures`` jobs of its queue in a row have failed, or one that was tried since; ``left``: microseconds until
     one is tried."""
@@ -303,6 +314,7 @@ DoorReason = (
     | AllPaused
     | OutsideWindows
     | RateUsedUp
+    | RetriesUsedUp
     | BreakerOpen
     | CanaryFirst
     | ProbeUnasked

@@ -18,10 +18,12 @@ from taskgated.core.capacity import (
     UserPlaces,
 )
 from taskgated.core.doors import Door, Doors
-from taskgated.core.named import ArrayPlaces, Key, Lock, Tokens
+from taskgated.core.named import ArrayPlaces, Key, Lock, Retries, Tokens
 from taskgated.core.order import Lane
 from taskgated.core.promises import Waiter
 from taskgated.core.rooms import Rooms
+
+_Named = Tokens | Lock | Key | ArrayPlaces | Retries
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class _Promised:
     """A job to which something is promised: the first that waits for it, or (``senior``) all that it needs so much
     of."""
 
-    capacity: Tokens | Lock | Key | ArrayPlaces
+    capacity: _Named
     needed: int
     senior: bool
     job: int
@@ -52,7 +54,9 @@ class _Written:
     """The same, all of it values."""
 
     policy: Policy
-    in_use: Mapping[QueuePlaces | UserPlaces | LanePlaces | AllPlaces | Tokens | Lock | Key | ArrayPlaces, int]
+    in_use: Mapping[
+        QueuePlaces | UserPlaces | LanePlaces | AllPlaces | Tokens | Lock | Key | ArrayPlaces | Retries, int
+    ]
     promised: tuple[_Promised, ...]
     idle: int
     draining: bool
@@ -84,7 +88,7 @@ def situation_from_json(data: object) -> Situation:
     it: _Written = tagged.read(_Written, data)
     doors = Doors()
     doors.put({(one.queue, one.kind): one.door for one in it.doors})
-    capacities = Capacities.of(it.policy, it.in_use.items())
+    capacities = Capacities.of(it.policy, it.in_use.items(), doors)
     capacities.promises.open = Rooms(capacities, doors).open
     capacities.promises.put(
         (one.capacity, Waiter(one.job, (one.turn, one.job), Lane(one.queue, one.owner), one.needed), one.senior)

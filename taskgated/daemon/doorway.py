@@ -7,6 +7,7 @@ from collections.abc import Callable
 from taskgated.core.gate import Gate
 from taskgated.daemon.adaptives import Adaptives
 from taskgated.daemon.breakers import Breakers
+from taskgated.daemon.budgets import Budgets
 from taskgated.daemon.conductor import Conductor
 from taskgated.daemon.doorkeeper import Doorkeeper
 from taskgated.daemon.in_force import InForce
@@ -48,7 +49,7 @@ class Doorway:
         ledger.changed.add(keeper.soon)
         self.adaptives = Adaptives(uptime, journal, gate.attempts.of)
         breakers = Breakers(uptime, journal, gate.attempts.__contains__)
-        for book in (self.adaptives, Rates(uptime), breakers):
+        for book in (self.adaptives, Rates(uptime), breakers, Budgets(uptime)):
             ledger.add(book, in_force.now)
             keeper.add(book)
         ledger.opened()

@@ -93,6 +93,7 @@ class QueueConfig:
     rate: Rate | None = None
     breaker: Breaker | None = None
     machine: Machine | None = None
+    retry_budget: float | None = None
     defaults: Mapping[str, object] = field(default_factory=dict)
     handler: tuple[str, ...] | None = None
     require: Require | None = None

@@ -24,6 +24,7 @@ from taskgated.language.types import (
     integer,
     list_of,
     mapping_of,
+    number,
     octal,
     or_word,
     positive,
@@ -98,6 +99,8 @@ QUEUE = keys_of(
     Key("windows", windows, "when its jobs may start: while one of these windows is open", "always"),
     Key("breaker", BREAKER, "failures that close it for a while", "none: it is not closed"),
     Key("machine", MACHINE, "bounds of the machine beyond which none of its jobs starts", "none: no bounds"),
+    Key("retry_budget", or_word("none", number(0, 1), None),
+        "the share of its starts that may be retries, such as 0.2", "none: any"),
     Key("defaults", section(DEFAULTS, elsewhere=NO_DEFAULTS), "keys for jobs that leave them out"),
     Key("handler", or_word("none", section((
         Key("command", argv, "program and arguments, with {file} or {line}"),

@@ -44,6 +44,7 @@ from taskgated.core.reasons import (
     QueueFull,
     RateUsedUp,
     Reason,
+    RetriesUsedUp,
     UserFull,
     UserFullInQueue,
     known_end,
@@ -121,6 +122,12 @@ def sample(cls: type[Any]) -> Any:
             RateUsedUp("etl", 1, 90.0, 12_340_000),
             "rate",
             "queue etl may start 1 job per 1min 30s; the next may in 12.3 s",
+        ),
+        (
+            RetriesUsedUp("etl", 0.2, 12.34),
+            "rate",
+            "it has failed before, and 20% of the starts of queue etl may be such; the next of them may in 12.3 s at"
+            " the latest",
         ),
         (
             BreakerOpen("etl", 5, 61_000_000),

@@ -82,8 +82,8 @@ class TestDoors:
         doors.started("etl", retry=True)
         assert doors.retries("etl") == ForRetries(0, WHY)
         assert list(doors.reasons("etl")) == [], "all others may start"
-        doors.refused("etl", retry=True)
-        assert doors.retries("etl") == door
+        doors.refused("etl")
+        assert doors.retries("etl") == ForRetries(0, WHY), "who looks knows better"
 
     def test_who_looks_hears_of_which_queues_more_or_less_may_start(self) -> None:
         doors = Doors()
@@ -205,6 +205,28 @@ class TestGate:
         gate.queued(Lane("etl", 0), (0, 4))
         assert gate.knocked == {"etl"}
 
+    def test_those_that_failed_before_wait_for_their_door_and_hold_back_nobody(self) -> None:
+        h = Harness(9, {}, 9)
+        for worker in "abcdefg":
+            h.do(h.gate.worker_idle(worker))
+        h.do(h.gate.looked({("etl", "retries"): ForRetries(2, WHY)}))
+        for _ in range(4):  # they come first
+            again = h.add("etl", 99)
+            h.store.jobs[again.id] = replace(h.store.jobs[again.id], failures=1)
+        fresh = [h.add("etl", 1).id for _ in range(3)]
+        h.settle()
+        assert sorted(one.id for one in h.on_worker.values()) == [1, 2, *fresh]
+        assert reasons(h.store.jobs[3], h.gate.situation()) == (WHY,)
+        h.do(h.gate.looked({("etl", "retries"): ForRetries(1, WHY)}))
+        h.settle()
+        assert sorted(one.id for one in h.on_worker.values()) == [1, 2, 3, *fresh]
+        h.finish(next(worker for worker, one in h.on_worker.items() if one.id == 1), Result.SUCCEEDED)
+        h.settle()
+        assert 4 not in {one.id for one in h.on_worker.values()}, "an end gives nothing back"
+        h.do(h.gate.looked({("etl", "retries"): None}))
+        h.settle()
+        assert 4 in {one.id for one in h.on_worker.values()}
+
     def test_a_door_stops_nothing_that_is_decided(self) -> None:
         gate = Gate(Policy(1, 1, {}), {}, lambda: 0.5)
         gate.worker_idle("w")
@@ -230,7 +252,7 @@ class DoorHarness(Harness):
 
     def look(self, doors: dict[Key, Door | None]) -> None:
         self.doors |= doors
-        self.left |= {key: door.left if isinstance(door, Allowance) else 0 for key, door in doors.items() if door}
+        self.left |= {key: 0 if isinstance(door, Shut) else door.left for key, door in doors.items() if door}
         self.left = {key: left for key, left in self.left.items() if self.doors[key] is not None}
         self.do(self.gate.looked(doors))
 
@@ -239,7 +261,8 @@ class DoorHarness(Harness):
         for action in actions:
             if isinstance(action, Start):
                 for key in self.left:
-                    if key[0] in (EVERY, action.job.queue):
+                    bound = action.job.failed_before or not isinstance(self.doors[key], ForRetries)
+                    if bound and key[0] in (EVERY, action.job.queue):
                         self.left[key] -= 1
                         assert self.left[key] >= 0, f"{key} does not let it start"
         super().do(actions)
@@ -262,6 +285,7 @@ doors = st.one_of(
     st.none(),
     st.just(Shut(WHY)),
     st.builds(Allowance, st.integers(0, 3), st.just(WHY), st.just(True), st.booleans()),
+    st.builds(ForRetries, st.integers(0, 2), st.just(WHY)),
 )
 
 

@@ -56,6 +56,7 @@ def test_a_rate(tmp_path: Path) -> None:
         ("limit: {auto: {overload: {exit_codes: []}}}", "1:41: overload: no job can ever say so"),
         ("limit: {auto: {overload: {exit_codes: [0]}}}", "1:55: 0 is not between 1 and 255"),
         ("limit: {auto: {overload: {output: '(a'}}}", "1:50: output: a '(' without its ')' (character 1)"),
+        ("retry_budget: 20", "1:30: retry_budget: 20 is not between 0 and 1"),
         ("breaker: {within: 1min}", "1:25: 'failures' is missing"),
         ("breaker: {failures: 3, pause: 0}", "1:46: pause: must be more than nothing"),
         ("rate: {start: 3, per: 1min}", "1:23: unknown key 'start'"),
@@ -70,6 +71,12 @@ def test_a_rate(tmp_path: Path) -> None:
 )
 def test_what_contradicts_itself_is_refused_where_it_stands(tmp_path: Path, policy: str, wrong: str) -> None:
     assert any(one.startswith(wrong) for one in problems(tmp_path, policy)), problems(tmp_path / "again", policy)
+
+
+def test_a_retry_budget(tmp_path: Path) -> None:
+    assert etl(tmp_path / "a", "retry_budget: 0.2").retry_budget == 0.2
+    assert etl(tmp_path / "b", "retry_budget: 0").retry_budget == 0
+    assert etl(tmp_path / "c", "retry_budget: 0.5", "retry_budget: none").retry_budget is None
 
 
 def test_a_breaker(tmp_path: Path) -> None:
