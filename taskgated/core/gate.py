@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
+from taskgated.core import strict
 from taskgated.core.attempts import Attempts, Start, Told
 from taskgated.core.capacity import Capacities, Capacity, Policy, QueuePlaces, Situation, reasons
 from taskgated.core.doors import EVERY, Door, Doors, Key
@@ -65,12 +66,7 @@ class Gate:
     def in_front(self, job: Job) -> int | None:
         """The job that has to start before this one may, as their queue is strict; None if there is none, 0 if it is
         not known which one it is."""
-        if job.queue not in self.capacities.policy.strict:
-            return None
-        ready, unseen = self.ready.best_taker(QueuePlaces(job.queue)), self._unseen.earliest(job.queue)
-        ranks = [rank for rank in (unseen, None if ready is None else ready.rank) if rank is not None]
-        first = min(ranks, default=job.rank)
-        return first[1] if first < job.rank else None
+        return strict.in_front(self.capacities.policy, self.ready, self._unseen, job)
 
     # -- events ----------------------------------------------------------------------------------
 
@@ -256,14 +252,13 @@ class Gate:
         It is asked when the ready queue is more than half empty, or when there may be better ones than it has. As
         many of the lanes with the earliest jobs as jobs are wanted surely have the best of all.
         """
-        refill = self.ready.room * 2 > self.ready.capacity
-        worst = self.ready.worst
         most = 0
         wanted: dict[Lane, int] = {}
         of_queue = Counter[str]()
         while (lane := self._unseen.first) is not None:
             head = self._unseen.head(lane)
             assert head is not None
+            refill, worst = self.ready.room * 2 > self.ready.capacity, self.ready.worst
             better = worst is None or self._better(lane, head, worst)
             if not better and not refill:
                 break
@@ -285,8 +280,7 @@ class Gate:
         """How many jobs of a lane, the first of that rank, may become ready, if need be in place of worse ones: what
         could not start soon would be in the way. A lane, or queue, that has none is closed until that may change."""
         most = self.ready.capacity
-        kept = self._unseen.kept(lane.queue) if lane.queue in self.capacities.policy.strict else None
-        if kept is not None and kept < head:
+        if strict.kept_before(self.capacities.policy, self._unseen, lane.queue, head):
             self._unseen.close_queue(lane.queue)
             return 0
         for capacity in self.capacities.scarce(lane):
@@ -299,6 +293,8 @@ class Gate:
                     self._unseen.close_queue(lane.queue)
                 else:
                     self._unseen.close(lane)
+                    for job in strict.behind(self.capacities.policy, self.ready, lane.queue, head):
+                        self._put_back(job)
                 return 0
             most = min(most, room)
         return most
@@ -359,6 +355,9 @@ class Gate:
         """Into the ready queue, unless the job runs. What must leave the ready queue for that stays queued in the
         store, and is asked for later."""
         if job.id in self.attempts or job.id in self.ready or not self.parking.admits(job):
+            return
+        if strict.kept_before(self.capacities.policy, self._unseen, job.queue, job.rank):
+            self._unseen.note(job.lane, job.rank)
             return
         self.ready.put(job)
         for capacity in self.capacities.scarce(job.lane):

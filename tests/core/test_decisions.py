@@ -633,6 +633,18 @@ class TestGate:
         h.settle()
         assert sorted(j.owner for j in h.on_worker.values()) == [1, 2]
 
+    def test_what_a_strict_queue_holds_back_does_not_stand_in_the_way_of_another(self) -> None:
+        h = Harness(3, {}, 1, user_limit=1, strict=("x",))
+        for worker in "abc":
+            h.do(h.gate.worker_idle(worker))
+        h.add("other", 50, owner=1)
+        h.settle()
+        h.add("x", 90, owner=1)  # kept, as its user has one running
+        h.add("x", 80, owner=2)
+        h.add("default", 10, owner=3)
+        h.settle()
+        assert sorted(j.queue for j in h.on_worker.values()) == ["default", "other"]
+
     def test_lanes_that_cannot_start_are_not_asked_for(self) -> None:
         """However many there are, and until something changes for them."""
         h = Harness(8, {"etl": 1}, 8, user_limits={"default": 1})
