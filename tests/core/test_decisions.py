@@ -401,7 +401,10 @@ class FakeStore:
         return self.join_again(changed)
 
     def join_again(self, job: Job) -> list[Job]:
-        """It is behind its line, and those that have a place come out."""
+        """It is behind its line, unless it is not due, and those that have a place come out."""
+        if job.due is not None:
+            self.jobs[job.id] = replace(job, parked=False, waits=None)
+            return []
         lined = self.line(job) is not None
         self.jobs[job.id] = job = replace(job, parked=lined, waits=None)
         return self.fill(job) if lined else [job]

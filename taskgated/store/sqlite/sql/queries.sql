@@ -292,7 +292,8 @@ WHERE job = :id AND number = :attempt AND finished IS NULL;
 -- name: move
 -- A job that does not run changes its state. One that comes again joins its line anew.
 UPDATE jobs SET state = :state, finished = :finished, reason = :reason, since = coalesce(:since, since),
-       parked = iif(:state != 'queued', parked, iif(line IS NULL AND (waits IS NULL OR waits LIKE '%:%'), 0, 1)),
+       parked = iif(:state != 'queued', parked,
+                    iif((line IS NULL OR due IS NOT NULL) AND (waits IS NULL OR waits LIKE '%:%'), 0, 1)),
        waits = iif(:state = 'queued' AND waits LIKE '%:%', NULL, waits)
 WHERE id = :id AND state = :before;
 
@@ -305,7 +306,8 @@ WHERE id = :id AND state = :before;
 
 -- name: change_queue
 -- A job goes over to another queue, and so to another line.
-UPDATE jobs SET queue = :queue, line = :line, parked = iif(:line IS NULL OR state != 'queued', parked, 1),
+UPDATE jobs SET queue = :queue, line = :line,
+       parked = iif(:line IS NULL OR state != 'queued' OR due IS NOT NULL, parked, 1),
        waits = iif(waits LIKE '%:%', NULL, waits)
 WHERE id = :id;
 
