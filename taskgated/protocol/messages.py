@@ -37,6 +37,12 @@ DEADLINES = "deadlines"
 FEATURES = (DEADLINES,)
 """What a worker of this version knows beyond the first version of the protocol, and beyond ``answers``."""
 
+NOT_FOR_WORKERS = (
+    "notes", "deadline", "tokens", "locks", "key", "on_conflict", "after", "after_timeout", "requires",
+)  # fmt: skip
+"""Keys that are for people, or by which the daemon decides of the job. A worker of an earlier version does not know
+them, and would not run a job that has one."""
+
 Key = tuple[int, int]
 """An attempt, by the id of its job and its number."""
 
@@ -132,10 +138,8 @@ class Run:
     @classmethod
     def of(cls, job: Job, log: str, source: str, overload: str = "") -> Run:
         spec = job.spec.to_json()
-        # Notes are for people, and what is decided of the job as a whole is decided by the daemon. A worker of an
-        # earlier version does not know these keys.
-        spec.pop("notes", None)
-        spec.pop("deadline", None)
+        for key in NOT_FOR_WORKERS:
+            spec.pop(key, None)
         if isinstance(retry := spec.get("retry"), dict):
             retry.pop("on", None)
             retry.pop("not_on", None)

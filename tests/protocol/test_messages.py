@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from taskgated.core.job import Job, Outcome, Result, Retry, Spec
+from taskgated.core.after import Condition
+from taskgated.core.job import Job, Locks, OnConflict, Outcome, Requires, Result, Retry, Spec
 from taskgated.core.state import State
 from taskgated.errors import ProtocolError
 from taskgated.host.processes import ProcessId
@@ -156,3 +157,22 @@ def test_a_worker_is_not_told_of_what_is_decided_without_it() -> None:
     for of, told in ((spec, {"retry": {"attempts": 2}}), (replace(spec, retry=Retry(on=(75,))), {})):
         run = Run.of(Job(1, "default", 50, State.RUNNING, of, attempt=1), "/log", "")
         assert run.spec == {"command": "x", **told}
+
+
+def test_a_worker_of_version_0_3_is_told_of_no_key_by_which_the_daemon_decides() -> None:
+    """It refuses a spec with a key that it does not know."""
+    spec = Spec(
+        command="true",
+        retry=Retry(3, on=(75,)),
+        deadline=60.0,
+        notes=("a note",),
+        tokens={"yarn": 1},
+        locks=Locks(("a",), ("b",)),
+        key="k",
+        on_conflict=OnConflict.SKIP,
+        after_timeout=60.0,
+        requires=Requires(("true",)),
+        after=(Condition(7),),
+    )
+    told = Run.of(Job(1, "default", 50, State.RUNNING, spec), "/log", "").spec
+    assert told == {"command": "true", "retry": {"attempts": 3}}
