@@ -21,6 +21,7 @@ declare -gA _taskgatectl_options=(
     [pause]='-h --help --root --user --json'
     [resume]='-h --help --root --user --json'
     [limit]='-h --help --root --user --json --reset'
+    [tokens]='-h --help --root --user --json --reset'
     [check]='-h --help --root --user --json --queue --config'
 )
 declare -gA _taskgatectl_values=(
@@ -36,7 +37,7 @@ declare -gA _taskgatectl_values=(
     [--config]='file'
 )
 declare -gA _taskgatectl_arguments=(
-    [-]='words status list show why logs wait reload cancel retry hold release move prioritize pause resume limit check'
+    [-]='words status list show why logs wait reload cancel retry hold release move prioritize pause resume limit tokens check'
     [show]='job all'
     [why]='job open'
     [logs]='jobs all'

@@ -89,6 +89,7 @@ complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a prioritize -d 'Give 
 complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a pause -d 'Start nothing more of queues, or of all'
 complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a resume -d 'Let queues that are paused go on, or all'
 complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a limit -d 'Set the limit of a queue, or of all together, until the configuration says the same'
+complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a tokens -d 'Set how many tokens of a kind there are, until the configuration says the same'
 complete -c taskgatectl -n '__fish_taskgatectl_using ""' -a check -d 'What the daemon would say of these files'
 complete -c taskgatectl -n '__fish_taskgatectl_using list' -l state -x -a 'queued held running succeeded failed cancelled' -d 'Only in this state'
 complete -c taskgatectl -n '__fish_taskgatectl_using list' -l queue -x -a '(__fish_taskgatectl_queues)' -d 'Only of this queue'
@@ -118,6 +119,7 @@ complete -c taskgatectl -n '__fish_taskgatectl_using move' -k -a '(__fish_taskga
 complete -c taskgatectl -n '__fish_taskgatectl_using prioritize' -l array -x -d 'All jobs of the array whose first job has that id'
 complete -c taskgatectl -n '__fish_taskgatectl_using prioritize' -k -a '(__fish_taskgatectl_jobs open)'
 complete -c taskgatectl -n '__fish_taskgatectl_using limit' -l reset -d 'What is configured holds again'
+complete -c taskgatectl -n '__fish_taskgatectl_using tokens' -l reset -d 'What is configured holds again'
 complete -c taskgatectl -n '__fish_taskgatectl_using check' -l queue -x -a '(__fish_taskgatectl_queues)' -d 'As if dropped for this queue'
 complete -c taskgatectl -n '__fish_taskgatectl_using check' -l config -r -F -d 'With this configuration'
 complete -c taskgatectl -n '__fish_taskgatectl_using check' -F

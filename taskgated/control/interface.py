@@ -28,6 +28,7 @@ from taskgated.control.resume import Resume
 from taskgated.control.retry import Retry
 from taskgated.control.show import Show
 from taskgated.control.status import Status
+from taskgated.control.tokens import Tokens
 from taskgated.control.wait import Wait
 from taskgated.control.waiting import Waiting
 from taskgated.control.why import Why
@@ -86,6 +87,7 @@ def gate_interface(
         replies.PAUSE.name: Pause(asking, hand, configuration),
         replies.RESUME.name: Resume(hand),
         replies.LIMIT.name: Limit(asking, hand, configuration),
+        replies.TOKENS.name: Tokens(hand, configuration),
         replies.HOLD.name: Hold(change, by_hand),
         replies.RELEASE.name: Release(change, by_hand),
         replies.RETRY.name: Retry(change, by_hand),

@@ -106,6 +106,9 @@ class Hand(Protocol):
     def limit(self, queue: str | None, limit: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
         """Of a queue, None: of all together; None: as configured again."""
 
+    def tokens(self, token: str, total: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
+        """How many there are of a kind; None: as configured again."""
+
     def all(self) -> Sequence[ByHand]: ...
 
 

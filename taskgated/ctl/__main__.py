@@ -22,7 +22,7 @@ from taskgated.protocol.replies import BAD_CONFIGURATION
 
 VERBS = (
     "status", "list", "show", "why", "logs", "wait", "reload", "cancel", "retry",
-    "hold", "release", "move", "prioritize", "pause", "resume", "limit", "check",
+    "hold", "release", "move", "prioritize", "pause", "resume", "limit", "tokens", "check",
 )  # fmt: skip
 """The modules of the verbs, in the order in which they are told of."""
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from taskgated.core.fixed import INTERFACE
 from taskgated.errors import ProtocolError, TaskgateError
 from taskgated.protocol.channel import Message, decode, encode
-from taskgated.protocol.replies import LIMIT, LOGS, PAUSE, RELOAD, RESUME, Operation, R
+from taskgated.protocol.replies import LIMIT, LOGS, PAUSE, RELOAD, RESUME, TOKENS, Operation, R
 from taskgated.protocol.sockets import connect
 from taskgated.protocol.standard import INVALID_PARAMETER, PERMISSION_DENIED
 
 _DENIED = "you may not do that: it takes the job's owner, or root (access: in taskgated.yaml(5))"
 _OPERATOR = "you may not do that: it takes root, or the user as whom taskgated runs"
-_DENIED_OF = {one.name: _OPERATOR for one in (RELOAD, PAUSE, RESUME, LIMIT)}
+_DENIED_OF = {one.name: _OPERATOR for one in (RELOAD, PAUSE, RESUME, LIMIT, TOKENS)}
 """Of methods that are not about a job."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from taskgated.control.needs import ByHand
-from taskgated.daemon.limits import LIMIT, Limits
+from taskgated.daemon.limits import LIMIT, TOKENS, Limits
 from taskgated.daemon.overrides import Override, Overrides
 from taskgated.daemon.pauses import PAUSE, Pauses
 from taskgated.store.answer import Answer
@@ -32,6 +32,9 @@ class Hand:
     def limit(self, queue: str | None, limit: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
         self._limits.set(queue, limit, by, done)
 
+    def tokens(self, token: str, total: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
+        self._limits.set_tokens(token, total, by, done)
+
     def all(self) -> Sequence[ByHand]:
         return [ByHand(one.kind, one.of, one.value, one.at, one.by, _text(one)) for one in self._overrides.all()]
 
@@ -46,5 +49,7 @@ def _text(override: Override) -> str:
             return f"at most {counted(override.value or 0, 'job')} at once over all queues"
         case kind, of if kind == LIMIT:
             return f"queue {of} has limit {override.value}"
+        case kind, of if kind == TOKENS:
+            return f"there are {override.value} of the tokens {of}"
         case _:  # of a later version
             return f"{override.name} is set, and this version does not know what that is"

@@ -1,5 +1,5 @@
-"""Limits that operators have set by hand: of queues, and of all jobs at once. They hold in place of what is
-configured, until that says the same, or they are taken back.
+"""What operators have set by hand of how much there is: limits of queues, and of all jobs at once, and tokens. It
+holds in place of what is configured, until that says the same, or it is taken back.
 
 A queue whose limit adjusts itself has both: the lower of them counts.
 """
@@ -18,6 +18,7 @@ from taskgated.store.answer import Answer
 from taskgated.store.client import ignore
 
 LIMIT = "limit"
+TOKENS = "tokens"
 
 
 class Limits:
@@ -41,6 +42,10 @@ class Limits:
         if gone:
             said = f"configured as they were set by hand: limits of {', '.join(_named(one.of) for one in gone)}"
             self._overrides.set([], gone, said, ignore)
+        gone = [one for one in self._overrides.of(TOKENS) if config.tokens.get(one.of or "", one.value) == one.value]
+        if gone:  # also of a kind that is not there any more
+            said = f"configured as they were set by hand: tokens {', '.join(one.of or '' for one in gone)}"
+            self._overrides.set([], gone, said, ignore)
         return self._over()
 
     def set(self, queue: str | None, limit: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
@@ -53,6 +58,16 @@ class Limits:
             new = Override.now(LIMIT, queue, by, limit)
             self._overrides.set([new], [], f"limit of {_named(queue)}: {limit}, by uid {by}", done)
 
+    def set_tokens(self, token: str, total: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
+        """As ``set``, of tokens."""
+        before = self._overrides.get(TOKENS, token)
+        if total is None or total == self._config.tokens.get(token):
+            gone = [] if before is None else [before]
+            self._overrides.set([], gone, f"tokens {token}: as configured again, by uid {by}", done)
+        else:
+            new = Override.now(TOKENS, token, by, total)
+            self._overrides.set([new], [], f"tokens {token}: {total}, by uid {by}", done)
+
     def _known_better(self, policy: Policy) -> None:
         self._configured = policy
         self.changed.tell(self._over())
@@ -61,10 +76,12 @@ class Limits:
         """The configured one with what was set by hand in it."""
         whole = self._overrides.get(LIMIT)
         by_hand = {one.of: one.value for one in self._overrides.of(LIMIT) if one.of and one.value is not None}
+        tokens = {one.of: one.value for one in self._overrides.of(TOKENS) if one.of and one.value is not None}
         return replace(
             self._configured,
             limit=self._configured.limit if whole is None else whole.value,
             limits={**self._configured.limits, **by_hand},
+            tokens={**self._configured.tokens, **tokens},
         )
 
 

@@ -6,12 +6,12 @@ gate for what jobs wait at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from taskgated.core.capacity import Policy
 from taskgated.core.gate import Action, Gate
 from taskgated.core.job import Job
-from taskgated.core.order import Lane
+from taskgated.core.order import Lane, Rank
 from taskgated.core.parking import Back, Park, Recall
 from taskgated.core.promises import Waiter
 from taskgated.events import Event
@@ -103,9 +103,13 @@ class Waiters:
             elif (next_ := answer.get()) is not None:
                 self.refit(totals, next_)
             else:
-                self._do(self._gate.look_again({}))
+                self._store.ask(lambda store: store.lanes(), self._out)
 
         self._store.submit(lambda store: store.refit(totals, after), done)
+
+    def _out(self, answer: Answer[Mapping[Lane, Rank]]) -> None:
+        """Jobs have come out of their lines: which lanes have some that may run."""
+        self._do(self._gate.look_again({} if answer.error is not None else answer.get()))
 
     def sweep(self, after: str = "") -> None:
         def done(answer: Answer[list[str]]) -> None:

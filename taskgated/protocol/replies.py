@@ -232,6 +232,11 @@ class LimitReply(TypedDict):
     configured: int | None
 
 
+class TokensReply(TypedDict):
+    total: int
+    configured: int
+
+
 class ReloadReply(TypedDict):
     notes: NotRequired[list[str] | None]
 
@@ -271,6 +276,7 @@ CANCEL_ARRAY = Operation("CancelArray", CancelArrayReply)
 PAUSE = Operation("Pause", PauseReply)
 RESUME = Operation("Resume", ResumeReply)
 LIMIT = Operation("Limit", LimitReply)
+TOKENS = Operation("Tokens", TokensReply)
 HOLD = Operation("Hold", JobReply)
 RELEASE = Operation("Release", JobReply)
 RETRY = Operation("Retry", JobReply)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -152,7 +152,8 @@ def test_no_parameter_of_another_type_or_name_is_taken(gate: GateEnv, method: st
             assert refused(**needed | {name: value}) == name, value
 
 
-def test_every_reply_is_as_declared(gate: GateEnv) -> None:
+def test_every_reply_is_as_declared(make_gate: Callable[..., GateEnv]) -> None:
+    gate = make_gate("workers: 2\ntokens: {yarn: 3}\n")
     gate.drop("a.yaml", "- {name: a, command: echo x; exit 3}\n- {name: b, command: 'true', delay: 1h}\n")
     gate.drop("b.yaml", "name: c\ncommand: sleep 600\n")
     gate.until_over(1)
@@ -174,6 +175,7 @@ def test_every_reply_is_as_declared(gate: GateEnv) -> None:
         "Pause": [{}, {"queues": ["default"]}],
         "Resume": [{}, {"queues": ["default"]}],
         "Limit": [{"queue": "default", "limit": 2}, {"limit": 1}, {}],
+        "Tokens": [{"token": "yarn", "total": 2}, {"token": "yarn", "total": 0}, {"token": "yarn"}],
         "Hold": [{"id": 7}],
         "Release": [{"id": 7}],
         "Retry": [{"id": 1}, {"id": 2}],

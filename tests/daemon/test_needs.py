@@ -136,3 +136,22 @@ def test_a_mixture_with_crashes(gate: GateEnv) -> None:
     assert excesses(overlaps(record), jobs, {"yarn": 3, "db": 1}) == []
     ended = [line for line in record.read_text().splitlines() if line.startswith("-")]
     assert sorted(ended) == sorted(f"- {name}" for name in jobs)
+
+
+def test_how_many_tokens_there_are_is_set_by_hand(gate: GateEnv) -> None:
+    assert gate.ctl("tokens", "yarn", "1").stdout == b"tokens yarn: 1, by hand; configured: 3\n"
+    record = gate.scratch / "record"
+    jobs = {f"j{n}": Takes({"yarn": 1}) for n in range(6)}
+    gate.drop("a.json", dropped(spec(record, name, takes, 0.3) for name, takes in jobs.items()))
+    until(lambda: record.exists() and record.read_text().count("-") == 2, "two have ended, one after the other")
+    assert excesses(overlaps(record), jobs, {"yarn": 1}) == []
+    gate.kill()
+    gate.start()
+    (override,) = gate.status()["overrides"]
+    assert (override["kind"], override["of"]) == ("tokens", "yarn")
+    assert override["text"] == "there are 1 of the tokens yarn"
+    assert gate.ctl_json("tokens", "yarn", "--reset") == {"total": 3, "configured": 3}
+    gate.until_over(6)
+    assert max(len(names) for names in overlaps(record)) > 1, "those that waited run together"
+    done = gate.ctl("tokens", "nothing", "1")
+    assert done.returncode == 1 and b"there are no tokens nothing in the configuration" in done.stderr
