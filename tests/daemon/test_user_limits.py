@@ -122,6 +122,6 @@ def test_a_strict_queue_keeps_its_order(make_gate: Callable[..., GateEnv], *, st
         gate.until_over(1)
     (gate.scratch / "go").touch()
     gate.until_over(3)
-    assert (
-        gate.log().index("job 2 (kept, attempt 1): st") < gate.log().index("job 3 (behind, attempt 1): st")
-    ) is strict
+    began = [f"job {job} ({name}, attempt 1): st" for job, name in ((2, "kept"), (3, "behind"))]
+    until(lambda: all(line in gate.log() for line in began), "it is told that both began")  # a moment later
+    assert (gate.log().index(began[0]) < gate.log().index(began[1])) is strict

@@ -181,6 +181,7 @@ CONFIGURATION: Mapping[str, tuple[str, ...]] = {
     "queues.*.windows.opens": ('"Mon..Fri 22:00"', '"*-02-30 00:00"', '"22:00 Europe/Berlin"', '"daily"', "22:00"),
     "queues.*.windows.closes": ('"06:00"', '"Fri *-*-* 06:00 UTC"', "never"),
     "queues.*.windows.at_close": ("stop", "leave", "kill"),
+    "queues.*.retry_budget": ("0.2", "none", "0", "1.5", "20%"),
     "queues.*.probe": ("yarn", "''", "7", "[yarn]"),
     "probes": ("{yarn: {command: [x], every: 1s}}", "{yarn: {}}", "{}", "{'../x': {command: x}}"),
     "probes.*.command": ("[x, '--queue', q]", "test -e /x", "[]", "''"),
