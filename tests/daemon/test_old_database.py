@@ -16,6 +16,7 @@ from taskgated.attempts.outcomes import Outcomes
 from taskgated.attempts.writer import Writer
 from taskgated.core.job import Outcome, Result
 from taskgated.daemon import ids
+from taskgated.daemon.ids import known
 from taskgated.host.paths import Layout
 from taskgated.store.sqlite.store import SqliteStore
 from tests.env.gate import GateEnv
@@ -71,6 +72,7 @@ def test_also_of_those_that_left_nothing(yesterday: tuple[GateEnv, Path], lost: 
     gate, copy = yesterday
     gate.drop("b.yaml", "[{name: silent, command: 'true'}]")
     gate.until_over(2)
+    until(lambda: known(gate.layout) >= 2, "its id is noted, a moment later")
     gate.kill_all()
     shutil.rmtree(getattr(gate.layout, lost))
     if lost == "log":

@@ -88,6 +88,7 @@ def test_one_that_cannot_be_deleted_keeps_nobody_else(make_gate: Callable[..., G
     gate.configure("workers: 1\nretention: {count: 0}\n")
     gate.start()
     until(lambda: [job["id"] for job in gate.jobs()] == [1], "only the one that is stuck is remembered")
+    until(lambda: "the output of job 1 cannot be removed" in gate.log(), "it is said, a moment later")
     assert gate.log().count("the output of job 1 cannot be removed") == 1
     assert f"{in_the_way}: Is a directory" in gate.log()
     assert outputs_of(gate) == []
