@@ -41,6 +41,8 @@ HUGE = 1e300
 """No number that is read is as large."""
 MOST = 999_999_999
 """The largest number of jobs that the gate reads."""
+TO_SAY = 0.2
+"""Seconds that are left when the time is over, to put together what was asked in vain."""
 TIMEOUT = 8.0
 """Seconds for a look, if the command line says nothing: fewer than the gate gives, so that the reason is told."""
 
@@ -107,38 +109,47 @@ def new_parser(name: str, description: str) -> argparse.ArgumentParser:
 
 
 class Deadline:
-    """Inside, ``Late`` is raised when the time is over, whatever is waited for. One inside another ends no later."""
+    """Inside, ``Late`` is raised when the time is over, whatever is waited for. One inside another ends no later.
 
-    _outer_end = math.inf
+    Whoever is Late inside, and by that at the end of the time outside as well, has a moment left to say of what.
+    """
+
+    _inmost: Deadline | None = None
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._end = math.inf
+        self._outer: Deadline | None = None
 
     def __enter__(self) -> None:
-        self._before = Deadline._outer_end
-        Deadline._outer_end = min(self._before, time.monotonic() + self._seconds)
-        signal.signal(signal.SIGALRM, self._over)
+        self._outer, Deadline._inmost = Deadline._inmost, self
+        outer_end = self._outer._end if self._outer else math.inf
+        self._end = min(outer_end, time.monotonic() + self._seconds)
+        signal.signal(signal.SIGALRM, _over)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})  # whoever starts us may have left it blocked
-        self._arm()
+        _arm(0.001)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        Deadline._outer_end = self._before
-        self._arm()
-
-    def _over(self, number: int, frame: FrameType | None) -> None:
-        raise Late(f"no answer within {span(self._seconds)}")
-
-    @staticmethod
-    def _arm() -> None:
-        left = Deadline.left()
-        signal.setitimer(signal.ITIMER_REAL, 0 if math.isinf(left) else max(left, 0.001))
+        Deadline._inmost = self._outer
+        _arm(TO_SAY if isinstance(error, Late) else 0.001)
 
     @staticmethod
     def left() -> float:
         """Seconds until the innermost deadline."""
-        return Deadline._outer_end - time.monotonic()
+        return Deadline._inmost._end - time.monotonic() if Deadline._inmost else math.inf
+
+
+def _over(number: int, frame: FrameType | None) -> None:
+    if Deadline._inmost:
+        raise Late(f"no answer within {span(Deadline._inmost._seconds)}")
+
+
+def _arm(least: float) -> None:
+    """Have the alarm of the innermost deadline come, but not within so many seconds."""
+    left = Deadline.left()
+    signal.setitimer(signal.ITIMER_REAL, 0 if math.isinf(left) else max(left, least))
 
 
 _UNITS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "hr": 3600, "d": 86400, "day": 86400, "ms": 0.001}

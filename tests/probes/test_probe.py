@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,34 @@ def test_a_probe_starts_by_itself_and_tells_how_it_is_used(name: str, tmp_path: 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"usage: {name} ")
     assert not (installed / "__pycache__").exists()
+
+
+def test_who_is_late_at_the_end_of_all_has_a_moment_to_say_of_what() -> None:
+    said = []
+    with pytest.raises(probe.Unknown, match="the second: no answer within"), probe.Deadline(0.1):
+        for name in ("the first", "the second"):
+            try:
+                with probe.Deadline(probe.Deadline.left()):
+                    while True:
+                        pass
+            except probe.Unknown as error:
+                said.append(f"{name}: {error}")
+                end = time.monotonic() + 0.05
+                while time.monotonic() < end:  # putting it together takes a while on a busy machine
+                    pass
+        raise probe.Unknown("; ".join(said))
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_nothing_goes_on_for_ever_after_it_was_late() -> None:
+    with pytest.raises(probe.Late), probe.Deadline(0.05):
+        try:
+            with probe.Deadline(1):
+                while True:
+                    pass
+        except probe.Late:
+            while True:
+                pass
 
 
 @pytest.mark.parametrize("name", NAMES)
