@@ -1,0 +1,214 @@
+"""Which of the jobs that wait are ready, and which are asked for next: the best of those that could start soon.
+
+A few jobs are ready (``core/ready.py``); of the others it is only known in which lanes they are, and how early the
+first of each may be (``core/lanes.py``). What could not start soon would be in the way, so it is neither ready nor
+asked for until that may have changed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from taskgated.core import strict
+from taskgated.core.capacity import Capacities, Capacity, QueuePlaces
+from taskgated.core.fair import Fair
+from taskgated.core.fetch import Fetch
+from taskgated.core.job import Job
+from taskgated.core.lanes import Unseen
+from taskgated.core.order import Lane, Rank
+from taskgated.core.ready import ReadyQueue
+from taskgated.core.rooms import Rooms
+
+MOST = 1000
+"""Jobs that are asked for at once, at most."""
+
+
+class Candidates:
+    """``lanes``: those that have jobs which may run, each with the rank of the first. ``left`` hears of each job that
+    leaves the ready queue to be asked for again."""
+
+    def __init__(
+        self,
+        capacities: Capacities,
+        rooms: Rooms,
+        fair: Fair,
+        lanes: Mapping[Lane, Rank],
+        left: Callable[[Job], None],
+    ) -> None:
+        self._capacities = capacities
+        self._rooms = rooms
+        self._fair = fair
+        self._left = left
+        self.ready = ReadyQueue(capacities.policy.ready_queue, capacities.scarce)
+        self.unseen = Unseen(lanes, self._standing)
+
+    # -- what is ready ---------------------------------------------------------------------------
+
+    def take(self, may_start: Callable[[Job], bool]) -> Job | None:
+        """The best ready job that may start, removed; None when none may."""
+        return self.ready.take(may_start, self._fair.standing if self._capacities.policy.fair else None)
+
+    def in_front(self, job: Job) -> int | None:
+        """As ``strict.in_front``."""
+        return strict.in_front(self._capacities.policy, self.ready, self.unseen, job)
+
+    def choose_anew(self) -> None:
+        """The policy is another."""
+        ready = list(self.ready)
+        self.ready = ReadyQueue(self._capacities.policy.ready_queue, self._capacities.scarce)
+        for job in ready:
+            self._left(job)
+            self.unseen.note(job.lane, job.rank)
+        self.unseen.reopen()
+        self.unseen.stand_anew()
+
+    def comes_first(self, job: Job) -> bool:
+        """Whether it comes before all that wait unseen."""
+        first = self.unseen.first
+        heads = [self.unseen.head(lane) for lane in (job.lane, first) if lane is not None]
+        return not any(head is not None and head < job.rank for head in heads)
+
+    def admit(self, job: Job) -> None:
+        """Into the ready queue. What must leave that for it stays queued in the store, and is asked for later."""
+        if strict.kept_before(self._capacities.policy, self.unseen, job.queue, job.rank):
+            self.unseen.note(job.lane, job.rank)
+            return
+        self.ready.put(job)
+        for capacity in self._capacities.scarce(job.lane):
+            self._cut(capacity)
+        self.stand(job.lane)
+        worst = self.ready.worst
+        if worst is not None and len(self.ready) > self.ready.capacity:
+            last = self._last(QueuePlaces(worst.queue)) if worst.queue in self._fair else worst
+            assert last is not None
+            self._put_back(last)
+
+    def drop(self, job: Job) -> None:
+        """It is ready no more, and need not be looked for."""
+        self.ready.drop(job)
+        self.changed(job)
+
+    def trim(self) -> None:
+        """Out of the ready queue what a door does not let start before the next look."""
+        for queue in self.ready.queues:
+            self._cut(QueuePlaces(queue))
+
+    def _cut(self, capacity: Capacity) -> None:
+        """No more are ready than what there is of it lets start."""
+        room = self._rooms.of(capacity)
+        while room is not None and self.ready.takers(capacity) > max(0, room):
+            last = self._last(capacity)
+            assert last is not None
+            self._put_back(last)
+
+    def changed(self, job: Job) -> None:
+        """A job has left the ready queue, or counts no more: others may take its place."""
+        self.stand(job.lane)
+        self.unseen.changed(job.queue, job.owner)
+
+    def _put_back(self, job: Job) -> None:
+        """It leaves the ready queue, and is among the unseen."""
+        self.ready.drop(job)
+        self._left(job)
+        self.changed(job)
+        self.unseen.note(job.lane, job.rank)
+
+    # -- what is asked for -----------------------------------------------------------------------
+
+    def question(self) -> Fetch | None:
+        """Ask for those that could start here soon, for none that could not.
+
+        It is asked when the ready queue is more than half empty, or when there may be better ones than it has. As
+        many of the lanes with the earliest jobs as jobs are wanted surely have the best of all.
+        """
+        most = 0
+        wanted: dict[Lane, int] = {}
+        of_queue = Counter[str]()
+        while (lane := self.unseen.first) is not None:
+            head = self.unseen.head(lane)
+            assert head is not None
+            refill, worst = self.ready.room * 2 > self.ready.capacity, self.ready.worst
+            better = worst is None or self._better(lane, head, worst)
+            if not better and not refill:
+                break
+            most = most or min(MOST, self.ready.capacity if better else self.ready.room)
+            if len(wanted) >= most:
+                break
+            if (room := self._allowed(lane, head)) > 0:
+                wanted[lane] = min(room, self._share(lane.queue, most))
+                self.unseen.ask(lane)
+                of_queue[lane.queue] += 1
+                places = self._rooms.of(QueuePlaces(lane.queue))
+                if places is not None and of_queue[lane.queue] >= places:
+                    self.unseen.close_queue(lane.queue)  # until the answer is there
+        if not wanted:
+            return None
+        return Fetch(wanted, frozenset(job for lane in wanted for job in self.ready.ids(lane)), most)
+
+    def _allowed(self, lane: Lane, head: Rank) -> int:
+        """How many jobs of a lane, the first of that rank, may become ready, if need be in place of worse ones: what
+        could not start soon would be in the way. A lane, or queue, that has none is closed until that may change."""
+        most = self.ready.capacity
+        if strict.kept_before(self._capacities.policy, self.unseen, lane.queue, head):
+            self.unseen.close_queue(lane.queue)
+            return 0
+        for capacity in self._capacities.scarce(lane):
+            room = self._rooms.of(capacity)
+            if room is None:
+                continue
+            full = self.ready.takers(capacity) >= room
+            if room <= 0 or (full and not self._goes_before(lane, head, self._last(capacity))):
+                if isinstance(capacity, QueuePlaces):
+                    self.unseen.close_queue(lane.queue)
+                else:
+                    self.unseen.close(lane)
+                    for job in strict.behind(self._capacities.policy, self.ready, lane.queue, head):
+                        self._put_back(job)
+                return 0
+            most = min(most, room)
+        return most
+
+    def stand(self, lane: Lane) -> None:
+        """More of that lane are ready, or fewer, or it has used more."""
+        if lane.queue in self._fair:
+            self.unseen.stand(lane)
+
+    def _standing(self, lane: Lane) -> float:
+        """Of the next job of a lane that is not ready yet."""
+        return self._fair.standing(lane, self.ready.count(lane)) if lane.queue in self._fair else 0.0
+
+    def _last(self, capacity: Capacity) -> Job | None:
+        """Of the ready jobs that take of it, the one that comes last."""
+        if isinstance(capacity, QueuePlaces) and capacity.queue in self._fair:
+            return self.ready.last_of(capacity.queue, self._fair.standing)
+        return self.ready.worst_taker(capacity)
+
+    def _goes_before(self, lane: Lane, head: Rank, last: Job | None) -> bool:
+        """Whether the next job of a lane, with that rank, has its turn before one that is ready."""
+        if last is None:
+            return True
+        if lane.queue in self._fair and lane.queue == last.queue and lane != last.lane:
+            place = self._fair.standing(last.lane, self.ready.count(last.lane) - 1)
+            return (self._standing(lane), head) < (place, last.rank)
+        return head < last.rank
+
+    def _better(self, lane: Lane, head: Rank, worst: Job) -> bool:
+        """Whether it would be ready in place of another. ``worst``: the ready job with the last rank."""
+        mine = self._last(QueuePlaces(lane.queue)) if lane.queue in self._fair else None
+        if mine is not None and self._goes_before(lane, head, mine):
+            return True
+        return head < worst.rank and (mine is None or worst.queue != lane.queue)
+
+    def _share(self, queue: str, most: int) -> int:
+        """How many jobs to ask for of each lane of a queue."""
+        return -(-most // self.unseen.count(queue)) if queue in self._fair else most
+
+    def sanity_check(self) -> None:
+        """Every invariant that must hold between two events; for tests."""
+        self.ready.sanity_check()
+        self.unseen.sanity_check()
+        for job in self.ready:
+            for capacity in self._capacities.scarce(job.lane):
+                room = self._rooms.of(capacity)
+                assert room is None or self.ready.takers(capacity) <= room, "ready, but cannot start soon"
