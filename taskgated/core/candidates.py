@@ -26,7 +26,7 @@ MOST = 1000
 
 class Candidates:
     """``lanes``: those that have jobs which may run, each with the rank of the first. ``left`` hears of each job that
-    leaves the ready queue to be asked for again."""
+    is to be asked for again, as it leaves the ready queue or does not come into it."""
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class Candidates:
     def admit(self, job: Job) -> None:
         """Into the ready queue. What must leave that for it stays queued in the store, and is asked for later."""
         if strict.kept_before(self._capacities.policy, self.unseen, job.queue, job.rank):
+            self._left(job)
             self.unseen.note(job.lane, job.rank)
             return
         self.ready.put(job)

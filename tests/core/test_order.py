@@ -10,7 +10,7 @@ from taskgated.core.attempts import Start
 from taskgated.core.capacity import Policy
 from taskgated.core.fetch import Fetch
 from taskgated.core.gate import Gate
-from taskgated.core.job import Job, Outcome, Result, Spec
+from taskgated.core.job import Job, Locks, Outcome, Result, Spec
 from taskgated.core.order import ABSOLUTE, Lane, per_point, turn
 from taskgated.core.state import State
 from tests.core.test_fair import Scene
@@ -118,3 +118,23 @@ def test_without_ageing_priority_is_absolute(low: int, high: int, early: int, la
 def test_a_turn_is_a_number_that_every_store_can_hold(ageing: float) -> None:
     assert 0 < per_point(ageing) <= ABSOLUTE
     assert abs(turn(2**60, 100, per_point(ageing))) < 2**63
+
+
+def test_a_job_that_is_behind_one_that_is_kept_may_come_to_lack_what_it_needs() -> None:
+    """It is not ready, so it need not leave the ready queue for that."""
+    gate = Gate(Policy(4, 4, user_limit=1, strict=("q",)), {}, lambda: 0.5)
+    for worker in range(3):
+        gate.worker_idle(f"w{worker}")
+    first, kept = jobs([(1, 50, 1), (2, 50, 1)], 60.0)
+    lock = Spec(locks=Locks(("a",)))
+    behind, other = (
+        Job(id_, queue, 50, State.QUEUED, lock, id_, id_ * MINUTE) for id_, queue in ((3, "q"), (4, "r"))
+    )
+    begun = [
+        action.job.id
+        for job in (first, kept, behind, other)
+        for action in gate.offered([job])
+        if isinstance(action, Start)
+    ]
+    assert begun == [1, 4]
+    gate.sanity_check()
