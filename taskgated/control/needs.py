@@ -69,6 +69,9 @@ class Work(Protocol):
     def limits(self) -> Mapping[str, int]:
         """Of the queues that have one, what it is now."""
 
+    def tokens(self) -> Mapping[str, int]:
+        """How many there are of each kind now."""
+
     def closed(self) -> Sequence[tuple[str | None, Reason]]:
         """The queues of which nothing may start now, and why; None: all."""
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from taskgated import __version__
 from taskgated.control.asking import Asking
 from taskgated.control.needs import Busy, ByHand, Configuration, Files, Hand, Health, Probe, Work
+from taskgated.control.never import never
 from taskgated.control.reasons import shown
 from taskgated.core.state import State
 from taskgated.host.clock import rfc3339
 from taskgated.protocol.replies import ShownFiles, ShownOverride, ShownProbe, ShownQueue, ShownWorker, StatusReply
 from taskgated.protocol.varlink import Call
 from taskgated.store.answer import Answer
-from taskgated.store.contract import Backlog
+from taskgated.store.contract import Backlog, Questions
+from taskgated.store.waiting import Beyond
+
+_Known = tuple[Backlog, Sequence[Beyond]]
 
 _UNKNOWN = Backlog({}, {}, 0, {}, None, 0.0)
 
@@ -30,13 +34,19 @@ class Status:
     def __call__(self, call: Call) -> None:
         call.allow()
         always = list(self._configuration().queues)
-        self._asking.ask(call, lambda store: store.backlog(always), lambda answer: self._tell(call, answer))
+        tokens = self._work.tokens()
 
-    def _tell(self, call: Call, answer: Answer[Backlog]) -> None:
+        def ask(store: Questions) -> _Known:
+            return store.backlog(always), store.beyond(tokens)
+
+        self._asking.ask(call, ask, lambda answer: self._tell(call, answer))
+
+    def _tell(self, call: Call, answer: Answer[_Known]) -> None:
         # This is the question that must be answered when nothing else can be.
-        backlog = answer.get() if answer.error is None else _UNKNOWN
+        backlog, beyond = answer.get() if answer.error is None else (_UNKNOWN, ())
         unknown = [] if answer.error is None else [f"what waits cannot be read: {answer.error}"]
         config = self._configuration()
+        closed = self._work.closed()
         limits = {name: queue.limit for name, queue in config.queues.items()} | dict(self._work.limits())
         reply = StatusReply(
             ready=self._health.ready() and not unknown,
@@ -52,9 +62,10 @@ class Status:
             problems=self._health.problems() + unknown,
             notes=config.notes() + self._health.notes(),
             files=[_files(files) for files in self._health.files()],
-            closed=[{"queue": queue, **shown(reason)} for queue, reason in self._work.closed()],
+            closed=[{"queue": queue, **shown(reason)} for queue, reason in closed],
             overrides=[_override(one) for one in self._hand.all()],
             probes=[_probe(probe) for probe in self._work.probes()],
+            never=[*never(beyond, closed, backlog)],
         )
         call.reply(reply)
 

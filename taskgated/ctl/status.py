@@ -9,7 +9,7 @@ from taskgated.ctl.client import Client
 from taskgated.ctl.columns import moment, table
 from taskgated.ctl.terminal import answer
 from taskgated.ctl.verb import Exit, Verb, no_arguments
-from taskgated.protocol.replies import STATUS, ShownFiles, ShownProbe, StatusReply
+from taskgated.protocol.replies import STATUS, ShownFiles, ShownNever, ShownProbe, StatusReply
 
 
 class Options(Protocol):
@@ -39,6 +39,7 @@ def _lines(reply: StatusReply) -> list[str]:
         for one in reply.get("overrides") or ()
     ]
     lines += [f"  closed: {one['text']}" for one in reply.get("closed") or ()]
+    lines += [f"  never: {line}" for one in reply.get("never") or () for line in _never(one)]
     workers = [(w["pid"], w["state"], w["job"]) for w in reply["workers"]]
     lines += ["", *table(("WORKER", "STATE", "JOB"), workers)]
     queues = [(q["name"], q["limit"], q["queued"], q["running"], q["failed"]) for q in reply["queues"]]
@@ -48,6 +49,14 @@ def _lines(reply: StatusReply) -> list[str]:
     if probes := reply.get("probes"):
         lines += ["", *table(("PROBE", "STATE", "ASKED", "SAID"), [_probe(probe) for probe in probes])]
     return lines
+
+
+def _never(one: ShownNever) -> Iterator[str]:
+    """Queued jobs that cannot start as it is, and some of them."""
+    yield one["text"]
+    yield from (f"job {job['id']}: {job['text']}" for job in one["some"])
+    if one["some"] and (rest := one["jobs"] - len(one["some"])):
+        yield f"and {'at least ' * one['more']}{rest} more"
 
 
 def _probe(probe: ShownProbe) -> tuple[object, ...]:

@@ -61,6 +61,9 @@ class Survey:
             limits[queue] = min(limit, limits.get(queue, limit))
         return limits
 
+    def tokens(self) -> Mapping[str, int]:
+        return self._gate.capacities.policy.tokens
+
     def closed(self) -> Sequence[tuple[str | None, Reason]]:
         self._doorkeeper.look()
         return [(queue, reason) for queue, reason in self._gate.doors.shut() if not _passing(reason)]

@@ -107,6 +107,24 @@ class ShownClosed(TypedDict):
     text: str
 
 
+class ShownNeverJob(TypedDict):
+    """``NeverJob`` of the interface."""
+
+    id: int
+    text: str
+
+
+class ShownNever(TypedDict):
+    """``Never`` of the interface."""
+
+    kind: str
+    of: str | None
+    jobs: int
+    more: bool
+    text: str
+    some: list[ShownNeverJob]
+
+
 class ShownOverride(TypedDict):
     """``Override`` of the interface."""
 
@@ -161,6 +179,7 @@ class StatusReply(TypedDict):
     overrides: NotRequired[list[ShownOverride] | None]
     closed: NotRequired[list[ShownClosed] | None]
     probes: NotRequired[list[ShownProbe] | None]
+    never: NotRequired[list[ShownNever] | None]
 
 
 class ListReply(TypedDict):

@@ -18,6 +18,10 @@ RECALLED = 200
 """Jobs that come back for one capacity at once, at most."""
 FIRSTS = 500
 """Capacities of which the first who waits is told at once, at most."""
+BEYOND_COUNTED = 10_000
+"""Jobs that ask for more of a token than there is, which are counted, at most."""
+BEYOND_SHOWN = 5
+"""Of which so many are told of."""
 REFITTED = 200
 """Lines of which it is decided at once anew how many are out, at most."""
 
@@ -71,8 +75,23 @@ class Recalled:
     first: Sequence[First]
 
 
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """Queued jobs that take more of a token than its ``total``, and so never start: how many they are, of whom
+    ``BEYOND_COUNTED`` are counted, and ``some`` of them, each with how much it takes."""
+
+    token: str
+    total: int
+    jobs: int
+    some: Mapping[int, int]
+
+
 class WaitingQuestions(Protocol):
     """A part of ``contract.Questions``."""
+
+    def beyond(self, tokens: Mapping[str, int]) -> Sequence[Beyond]:
+        """Of each token of which queued jobs take more than there are (``tokens``; none of what is not in it): these.
+        What else is queued makes it no slower."""
 
     def waiting(self, after: str = "") -> Sequence[str]:
         """Names of capacities behind ``after``, in order, for which jobs wait: the next ``FIRSTS``."""

@@ -473,6 +473,26 @@ def test_the_check_works_beside_a_running_daemon(gate: GateEnv) -> None:
     assert sorted(os.listdir(gate.layout.state)) == before
 
 
+def test_which_tokens_jobs_take_is_noted_anew(make_gate: MakeGate) -> None:
+    """What is derived from the jobs is made from them."""
+    gate = make_gate("workers: 1\ntokens: {yarn: 2}\n")
+    gate.ctl("pause")
+    gate.drop("a.yaml", "- {command: 'true', tokens: {yarn: 2}}\n" * 2)
+    until(lambda: len(gate.jobs()) == 2, "they are taken in")
+    gate.ctl("tokens", "yarn", "1")
+    before = gate.status()["never"]
+    assert before[0]["jobs"] == 2 and gate.stop() == 0
+    edit(gate, "UPDATE demands SET job = 9 WHERE job = 1")
+    found = check_store(gate)
+    assert found.returncode == os.EX_DATAERR
+    for job in (1, 9):
+        assert f"job {job}: which tokens it takes is not noted as it is\n" in found.stdout
+    assert follow(found.stdout) == 0
+    assert check_store(gate).returncode == os.EX_OK
+    gate.start()
+    assert gate.status()["never"] == before
+
+
 def test_there_is_nothing_to_check(make_gate: MakeGate) -> None:
     gate = make_gate("workers: 1\n", start=False)
     found = check_store(gate)

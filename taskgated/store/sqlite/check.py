@@ -52,6 +52,9 @@ Files in the spool wait meanwhile; jobs that run go on, and their outcomes are k
 _RECOUNT = (
     '"REINDEX; DELETE FROM counts; INSERT INTO counts '
     "SELECT queue, state, owner, count(*) FROM jobs GROUP BY queue, state, owner; "
+    "DELETE FROM demands; INSERT INTO demands SELECT j.key, j.value, jobs.id "
+    "FROM jobs, json_each(iif(json_valid(spec), spec, '{}'), '$.tokens') j "
+    "WHERE state = 'queued' AND line IS NOT NULL AND j.type = 'integer'; "
     "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(id), 0) FROM jobs) WHERE typeof(seq) != 'integer'\""
 )
 
@@ -182,6 +185,8 @@ class _Check:
         self._db.execute("BEGIN")
         for queue, state, counted, there in self._guarded(self._sql["check_counts"]):
             self._bad_derived(f"queue {queue}: {counted} jobs are counted as {state}, there are {there}")
+        for (job,) in self._guarded(self._sql["check_demands"]):
+            self._bad_derived(f"job {job}: which tokens it takes is not noted as it is")
         for job, state in self._guarded(self._sql["check_running"]):
             under_way = "no attempt is under way" if state == State.RUNNING else "an attempt is under way"
             self._bad_row(f"job {job}: it is {state}, and {under_way}")

@@ -40,6 +40,7 @@ from taskgated.store.sqlite.rows import (
 )
 from taskgated.store.sqlite.statements import Statements
 from taskgated.store.turns import Found
+from taskgated.store.waiting import Beyond
 
 
 class SqliteQuestions:
@@ -93,6 +94,18 @@ class SqliteQuestions:
 
     def waiting(self, after: str = "") -> Sequence[str]:
         return [str(name) for (name,) in self._sql.rows("waiting", after=after, limit=waiting.FIRSTS)]
+
+    def beyond(self, tokens: Mapping[str, int]) -> Sequence[Beyond]:
+        found: list[Beyond] = []
+        for (token,) in self._sql.rows("tokens_demanded"):
+            total = tokens.get(token, 0)
+            (jobs,) = self._sql.only("demands_beyond", token=token, total=total, limit=waiting.BEYOND_COUNTED)
+            if jobs:
+                some: dict[int, int] = dict(
+                    self._sql.rows("some_beyond", token=token, total=total, limit=waiting.BEYOND_SHOWN)
+                )
+                found.append(Beyond(str(token), total, jobs, some))
+        return found
 
     # -- how much there is ------------------------------------------------------------------------
 

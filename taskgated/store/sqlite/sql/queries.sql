@@ -182,6 +182,23 @@ WITH RECURSIVE found (what) AS (
 )
 SELECT what FROM found WHERE what LIKE '%:%' LIMIT :limit;
 
+-- name: tokens_demanded
+-- The tokens that queued jobs take. Each step leads to the next one by the index.
+WITH RECURSIVE found (token) AS (
+    SELECT min(token) FROM demands
+    UNION
+    SELECT (SELECT min(token) FROM demands WHERE token > f.token) FROM found f WHERE f.token IS NOT NULL
+)
+SELECT token FROM found WHERE token IS NOT NULL;
+
+-- name: demands_beyond
+-- How many queued jobs take more of a token than that, so many at most.
+SELECT count(*) FROM (SELECT 1 FROM demands WHERE token = :token AND amount > :total LIMIT :limit);
+
+-- name: some_beyond
+-- Some of them, those that take least first.
+SELECT job, amount FROM demands WHERE token = :token AND amount > :total ORDER BY amount, job LIMIT :limit;
+
 -- name: last_id
 -- The highest id that was given.
 SELECT seq FROM sqlite_sequence WHERE name = 'jobs';
@@ -563,6 +580,16 @@ SELECT queue, state, sum(counted), sum(there) FROM (
     SELECT queue, state, owner, jobs AS counted, 0 AS there FROM counts
     UNION ALL SELECT queue, state, owner, 0, count(*) FROM jobs NOT INDEXED GROUP BY queue, state, owner
 ) GROUP BY queue, state, owner HAVING sum(counted) != sum(there);
+
+-- name: check_demands
+-- Jobs of which it is not noted which tokens they take, or wrongly.
+WITH taken (token, amount, job) AS (
+    SELECT j.key, j.value, jobs.id
+    FROM jobs NOT INDEXED, json_each(iif(json_valid(spec), spec, '{}'), '$.tokens') j
+    WHERE state = 'queued' AND line IS NOT NULL AND j.type = 'integer'
+)
+SELECT job FROM (SELECT * FROM taken EXCEPT SELECT * FROM demands)
+UNION SELECT job FROM (SELECT * FROM demands EXCEPT SELECT * FROM taken);
 
 -- name: check_running
 -- Jobs that run without an attempt under way, and the other way round.
