@@ -103,8 +103,13 @@ class Parking:
         waiter = Waiter(job.id, job.rank, job.lane, amount)
         self._to_park[job.id] = (capacity.name, amount)
         self._told[job.id] = capacity, waiter
-        if amount <= capacity.total(self._capacities.policy):
-            self._promises.parked(capacity, waiter, needs_of(job), again=job.waited)
+        if amount <= self._total(capacity):
+            needs = needs_of(job)
+            again = job.waited and all(needed <= self._total(of) for of, needed in needs)
+            self._promises.parked(capacity, waiter, needs, again=again)
+
+    def _total(self, capacity: Named) -> int:
+        return capacity.total(self._capacities.policy)
 
     def _forget_back(self, job: Job) -> None:
         for capacity, _ in needs_of(job):
@@ -149,6 +154,7 @@ class Parking:
         """The policy is another, or what is open: all that is awaited is looked at."""
         self._in_vain.clear()
         self._stirred = True
+        self._look.update(dict.fromkeys(self._promises.void(self._total)))
         self._look.update(dict.fromkeys(self._promises.awaited))
 
     def parked(self, jobs: Iterable[int]) -> None:
@@ -210,7 +216,7 @@ class Parking:
 
     def _room(self, capacity: Named) -> Asked | None:
         """What to ask for; None: it would be in vain."""
-        total = capacity.total(self._capacities.policy)
+        total = self._total(capacity)
         free = max(0, self._capacities.free(capacity) - sum(self._back.get(capacity, {}).values()))
         first = self._promises.first(capacity)
         if first is None or capacity in self._unknown:

@@ -7,7 +7,8 @@ promised while the lane of who waits is closed or full, nor to a job that needs 
 
 A job that needs several may find the second taken whenever the first is free. The best of the jobs to which that has
 happened, the *senior*, is promised all that it needs by name, until it starts. As promised things are taken by nobody
-who comes later, and each is given back by who has it now, it starts in the end; then there is another senior.
+who comes later, and each is given back by who has it now, it starts in the end; then there is another senior. A job
+that could not start at all, as it needs more of something than there is, is not the senior.
 """
 
 from __future__ import annotations
@@ -61,6 +62,13 @@ class Promises:
         promised = list(self._senior[1])
         self._senior = None
         return promised
+
+    def void(self, total: Callable[[Named], int]) -> list[Named]:
+        """There may be less of something: if the senior needs more than there is, it is that no more. Returns what
+        was promised to it then."""
+        if self._senior is None or all(needed <= total(capacity) for capacity, needed in self._senior[1].items()):
+            return []
+        return self.settled(self._senior[0].id)
 
     # -- what follows ----------------------------------------------------------------------------
 

@@ -155,3 +155,36 @@ def test_how_many_tokens_there_are_is_set_by_hand(gate: GateEnv) -> None:
     assert max(len(names) for names in overlaps(record)) > 1, "those that waited run together"
     done = gate.ctl("tokens", "nothing", "1")
     assert done.returncode == 1 and b"there are no tokens nothing in the configuration" in done.stderr
+
+
+@pytest.mark.parametrize("less", [{"token": "yarn", "total": 2}, None])
+def test_nothing_is_promised_to_one_that_has_come_to_need_more_than_there_is(
+    gate: GateEnv, less: dict[str, object] | None
+) -> None:
+    """It waited for tokens, and then for a lock, so that all it needs was promised to it."""
+    wait = f"until test -e {gate.scratch}/$TASKGATE_JOB_NAME; do sleep 0.05; done"
+    gate.drop("a.json", json.dumps({"name": "lock", "command": wait, "locks": {"exclusive": ["x"]}}))
+    gate.drop("b.json", json.dumps({"name": "tokens", "command": wait, "tokens": {"yarn": 3}}))
+    gate.until_running("lock")
+    gate.until_running("tokens")
+    big = {"name": "big", "command": "true", "tokens": {"yarn": 3}, "locks": {"exclusive": ["x"]}}
+    gate.drop("c.json", json.dumps(big))
+
+    def waits_for() -> str:
+        job = gate.job("big")
+        return "" if job is None else str([reason["kind"] for reason in gate.call("Why", id=job["id"])["reasons"]])
+
+    until(lambda: waits_for() == "['token', 'lock']", "it waits for tokens")
+    (gate.scratch / "tokens").touch()
+    until(lambda: waits_for() == "['lock']", "it waits for the lock")
+    gate.drop("d.json", json.dumps([{"name": "small", "command": "true", "tokens": {"yarn": 1}}]))
+    until(lambda: gate.job("small"), "it is there, and the tokens are promised to another")
+    if less is not None:
+        gate.call("Tokens", **less)
+    else:
+        gate.configure(CONFIG.replace("yarn: 3", "yarn: 2"))
+        gate.call("Reload")
+    (gate.scratch / "lock").touch()
+    gate.drop("e.json", json.dumps({"name": "after", "command": "true", "locks": {"exclusive": ["x"]}}))
+    gate.until_over(4)
+    assert waits_for() == "['token']"
