@@ -121,7 +121,7 @@ class Adding:
         job = self._insert(job, addition, since, reason, line)
         coming.ids.append(job.id)
         if spec.key and not reason:
-            self._replace(job, coming)
+            self._replace(job, coming, incoming)
         if other is not None:
             coming.skipped[job.id] = other
         elif reason:
@@ -189,7 +189,7 @@ class Adding:
         decided = coalesce(how, self._rivals(job, State.QUEUED), self._rivals(job, State.RUNNING))
         return decided.other if isinstance(decided, Skip) else None
 
-    def _replace(self, job: Job, coming: _Coming) -> None:
+    def _replace(self, job: Job, coming: _Coming, incoming: Incoming) -> None:
         """Those of which it takes the place go."""
         if job.spec.on_conflict is not OnConflict.REPLACE:
             return
@@ -207,6 +207,7 @@ class Adding:
                 continue
             claim, line = row
             coming.replaced[other] = job.id
+            incoming.replaced(other)
             if (kept := text_or_none(claim)) is not None:
                 coming.let_go.append(kept)
             for lane, rank in earliest(self._lines.next(line)).items():

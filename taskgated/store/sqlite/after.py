@@ -74,6 +74,11 @@ class Incoming:
         self._addition = addition
         self._named: dict[bytes, _Other | None] = {}
         self._parts: dict[int, _Other] = {}
+        self._replaced: set[int] = set()
+
+    def replaced(self, job: int) -> None:
+        """That one is over since, for one of these jobs; others of the file may wait for it all the same."""
+        self._replaced.add(job)
 
     def waits(self, spec: Spec) -> list[Wait]:
         """What a job has to wait for that is not there yet itself."""
@@ -123,7 +128,8 @@ class Incoming:
                 lost=wait.lost,
             )
             if other is not None:
-                look_at(self._sql, other)
+                over = other.id in self._replaced
+                look_at(self._sql, other._replace(state=State.CANCELLED) if over else other)
         self._parts[part] = _Other(job.id, job.state, job.array == job.id)
         if part in self._addition.awaited:
             self._sql.run("awaited", claim=self._addition.claim, part=part, job=job.id)

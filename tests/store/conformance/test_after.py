@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from taskgated.core.after import Condition, Fate, Waited, When, fate
 from taskgated.core.array import Array
-from taskgated.core.job import Outcome, Result, Spec
+from taskgated.core.job import OnConflict, Outcome, Result, Spec
 from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
@@ -73,6 +73,26 @@ def elements(count: int, at_most: int | None = None, **values: object) -> list[S
 
 
 # -- one after the other ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["part", "name", "id"])
+@pytest.mark.parametrize(("when", "fate_"), [(OVER, State.QUEUED), (When.SUCCEEDED, State.CANCELLED)])
+@pytest.mark.parametrize("itself", [True, False])
+def test_one_of_its_file_that_was_replaced_by_another_of_that_is_over(
+    store: Store, how: str, when: When, fate_: State, itself: bool
+) -> None:
+    """``itself``: the one that waits for it takes its place."""
+    (first,) = add(store, spec(name="first", key="k"), claim="b") if how != "part" else (1,)
+    before = [spec(name="first", key="k")] if how == "part" else []
+    condition = {"part": part(0, when), "name": Condition("first", when), "id": Condition(first, when)}[how]
+    replaces: dict[str, Any] = {"key": "k", "on_conflict": OnConflict.REPLACE}
+    behind = [waiting(condition, **replaces)] if itself else [spec(**replaces), waiting(condition)]
+    if how == "name":  # it is known before
+        behind.insert(0, waiting(condition))
+    jobs = store.add([in_file(*before, *behind, claim="c")]).jobs
+    resolve(store)
+    assert states(store, [first, jobs[-1]]) == [State.CANCELLED, fate_]
+    assert (jobs[-1] in ready(store)) is (fate_ is State.QUEUED)
 
 
 def test_it_is_no_job_that_may_start_until_the_other_has_succeeded(store: Store) -> None:
