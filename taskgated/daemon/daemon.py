@@ -183,7 +183,8 @@ class Daemon:
         """What takes files in, and what forgets jobs."""
         self._news = News(self._loop, self._journal)
         sink = Sink(self._in_force, self._store, self._reader, self._conductor, self._news)
-        self._intake = Intake(self._layout, self._in_force.now, sink, self._news.tell)
+        most = self._limits.most
+        self._intake = Intake(self._layout, most(self._in_force.now), sink, self._news.tell)
         self._conductor.let_go.add(self._intake.let_go)
 
         def look_for_room() -> None:
@@ -192,8 +193,9 @@ class Daemon:
 
         def reload(config: Config) -> None:
             look_for_room()
-            self._intake.reload(config)
+            self._intake.reload(most(config))
 
+        self._limits.changed.add(lambda _: self._intake.reload(most(self._in_force.now)))
         self._conductor.progressed.add(look_for_room)
         self._news.heard.add(look_for_room)
         self._in_force.changed.add(reload)

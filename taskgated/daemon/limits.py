@@ -48,6 +48,12 @@ class Limits:
             self._overrides.set([], gone, said, ignore)
         return self._over()
 
+    def most(self, config: Config) -> Config:
+        """The same with as many tokens as there may ever be of each kind: what is set by hand holds today, and what
+        is configured may tomorrow. A job that takes more never fits."""
+        by_hand = {one.of: one.value or 0 for one in self._overrides.of(TOKENS)}
+        return replace(config, tokens={name: max(n, by_hand.get(name, 0)) for name, n in config.tokens.items()})
+
     def set(self, queue: str | None, limit: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
         """None: what is configured holds again; so it does where that is the same."""
         before = self._overrides.get(LIMIT, queue)

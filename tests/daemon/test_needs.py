@@ -188,3 +188,18 @@ def test_nothing_is_promised_to_one_that_has_come_to_need_more_than_there_is(
     gate.drop("e.json", json.dumps({"name": "after", "command": "true", "locks": {"exclusive": ["x"]}}))
     gate.until_over(4)
     assert waits_for() == "['token']"
+
+
+def test_what_the_operator_has_made_possible_is_taken(gate: GateEnv) -> None:
+    """Tokens that are set by hand are there; what may come again is possible as well."""
+    gate.ctl("tokens", "yarn", "5")
+    gate.drop("a.yaml", "{command: 'true', tokens: {yarn: 5}}\n")
+    gate.until_over(1)
+    gate.ctl("tokens", "yarn", "2")
+    gate.drop("b.yaml", "{command: 'true', tokens: {yarn: 3}}\n")
+    until(lambda: len(gate.jobs()) == 2, "it may start when the configuration holds again")
+    assert [one["jobs"] for one in gate.status()["never"]] == [1]
+    gate.drop("c.yaml", "{command: 'true', tokens: {yarn: 4}}\n")
+    until((gate.layout.rejected / "c.yaml").exists, "it never may")
+    gate.ctl("tokens", "yarn", "--reset")
+    gate.until_over(2)
