@@ -97,3 +97,14 @@ def test_a_queue_whose_windows_are_over_for_good_counts_its_jobs(make_gate: Make
     gate.configure(config(etl="windows: {opens: '10:00', closes: '09:59'}"))
     gate.call("Reload")
     assert never(gate) == []
+
+
+def test_so_does_one_for_which_the_machine_is_too_small(make_gate: MakeGate) -> None:
+    gate = make_gate(config(etl="machine: {memory: 900T}"))
+    gate.drop("a.yaml", "command: 'true'\n", queue="etl")
+    (found,) = until(lambda: never(gate), "the machine is looked at")
+    assert (found["kind"], found["of"], found["jobs"]) == ("machine", "etl", 1)
+    assert found["text"].startswith("1 queued job of queue etl never starts: the machine has ")
+    gate.configure(config(etl="machine: {memory: 1M}"))
+    gate.call("Reload")
+    gate.until_over(1)
