@@ -238,11 +238,19 @@ class Config:
             for what, limit in self._limits().items()
             if limit > self.workers
         ]
-        return too_much + [
-            f"queue {queue.name}: none of its windows opens any more, so none of its jobs starts"
-            for queue in self.queues.values()
-            if queue.windows and look(queue.windows, wall(), ZONES).shut_for_good
+        named = {queue.probe for queue in self.queues.values()}
+        unasked = [
+            f"probe {name}: no queue names it, so it is never asked" for name in self.probes if name not in named
         ]
+        return (
+            too_much
+            + unasked
+            + [
+                f"queue {queue.name}: none of its windows opens any more, so none of its jobs starts"
+                for queue in self.queues.values()
+                if queue.windows and look(queue.windows, wall(), ZONES).shut_for_good
+            ]
+        )
 
     def lifted(self, before: Config) -> list[str]:
         """Limits that held until now, and that nothing says any more."""
@@ -256,7 +264,8 @@ class Config:
         """All limits that it says, each with what it is, in words."""
         limits = {"the limit of all jobs": self.limit, "the user_limit": self.user_limit}
         for queue in self.queues.values():
-            limits[f"queue {queue.name}: its limit"] = (queue.auto.max or self.workers) if queue.auto else queue.limit
+            most = max(queue.auto.min, queue.auto.max or self.workers) if queue.auto else queue.limit
+            limits[f"queue {queue.name}: its limit"] = most
             limits[f"queue {queue.name}: its user_limit"] = queue.user_limit
         for name, user in self.users.items():
             limits[f"users: {name}: the limit"] = user.limit

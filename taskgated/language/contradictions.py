@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from taskgated.core.job import Retry, Spec
 from taskgated.core.retry import TIMEOUT
+from taskgated.host.clock import MICROSECONDS, wall
 from taskgated.language.declare import Values, below
 from taskgated.language.nodes import Entries, Node
 from taskgated.language.units import format_duration
@@ -41,11 +42,21 @@ def contradictions(values: Values, *, job: bool = True) -> Iterator[Contradictio
     """Of a job with all that holds for it; not ``job``: of defaults, to which a job may add something."""
     if wrong := _too_early(values):
         yield Contradiction((("warn",), ("timeout",)), wrong)
-    deadline, delay = values.get("deadline"), values.get("delay")
-    if isinstance(deadline, float) and isinstance(delay, float) and delay >= deadline:
-        message = f"{_length(deadline)} after its submission, which is not after its delay of {_length(delay)}"
-        yield Contradiction((("deadline",), ("delay",)), message)
+    for key in ("deadline", "expires"):
+        yield from _too_late(values, key, job=job)
     yield from _of_retry(values, job=job)
+
+
+def _too_late(values: Values, key: str, *, job: bool) -> Iterator[Contradiction]:
+    """It would be over before it may start. A time of day is compared with now: what fits now fits later as well."""
+    until, delay, not_before = values.get(key), values.get("delay"), values.get("not_before")
+    if not isinstance(until, float):
+        return
+    after = f"{_length(until)} after its submission"
+    if isinstance(delay, float) and delay >= until:
+        yield Contradiction(((key,), ("delay",)), f"{after}, which is not after its delay of {_length(delay)}")
+    if job and isinstance(not_before, int) and wall() + int(until * MICROSECONDS) <= not_before:
+        yield Contradiction(((key,), ("not_before",)), f"{after}, which is not after its not_before")
 
 
 def _too_early(values: Values) -> str:
