@@ -75,10 +75,7 @@ class Waiters:
         self._store.submit(lambda store: store.park(jobs), done, early=True)
 
     def recall(self, action: Recall) -> None:
-        rooms = {
-            name: Room(room.free, room.total, () if room.dismiss is None else (room.dismiss.id,))
-            for name, room in action.rooms.items()
-        }
+        wanted = rooms(action)
 
         def done(answer: Answer[Recalled]) -> None:
             if answer.error is not None:
@@ -86,10 +83,9 @@ class Waiters:
                 self._do(self._gate.recalled([], action, {}))
                 return
             recalled = answer.get()
-            back = {first.waits: Back(first.back, _waiter(first)) for first in recalled.first}
-            self._do(self._gate.recalled(self._readable(recalled.jobs), action, back))
+            self._do(self._gate.recalled(self._readable(recalled.jobs), action, answered(recalled)))
 
-        self._store.submit(lambda store: store.recall(rooms), done, early=True)
+        self._store.submit(lambda store: store.recall(wanted), done, early=True)
 
     def _failed(self, text: str) -> None:
         self._journal.event(Event.INTERNAL_ERROR, text, Priority.ERROR)
@@ -127,6 +123,19 @@ class Waiters:
             self.sweep()
         else:
             self._loop.after(SWEEP, self._again)
+
+
+def rooms(asked: Recall) -> dict[str, Room]:
+    """What the gate asks, as the store is asked."""
+    return {
+        name: Room(room.free, room.total, () if room.dismiss is None else (room.dismiss.id,))
+        for name, room in asked.rooms.items()
+    }
+
+
+def answered(recalled: Recalled) -> dict[str, Back]:
+    """What the store says, as the gate is told, beside the jobs."""
+    return {first.waits: Back(first.back, _waiter(first)) for first in recalled.first}
 
 
 def _waiter(first: First) -> Waiter | None:
