@@ -87,7 +87,7 @@ class Gate:
             else:
                 self._unseen.queue_changed(queue)
         if changed:
-            self.parking.look_again()
+            self.parking.opened()
         return self._pump()
 
     def look_again(self, lanes: Mapping[Lane, Rank]) -> list[Action]:
@@ -256,5 +256,6 @@ class Gate:
     def sanity_check(self) -> None:
         """Every invariant that must hold between two events; for tests."""
         self._candidates.sanity_check()
+        self.parking.sanity_check()
         assert not any(j.id in self.attempts for j in self.ready)
         assert not self.attempts.sanity_check() & self._idle.keys(), "a busy worker counts as idle"

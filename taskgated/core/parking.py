@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from taskgated.core.capacity import Capacities
 from taskgated.core.job import Job
-from taskgated.core.named import Named, named, needs_of
+from taskgated.core.named import Named, Retries, named, needs_of
 from taskgated.core.order import Lane
 from taskgated.core.promises import Waiter
 
@@ -67,6 +67,7 @@ class Parking:
         self._to_park: dict[int, tuple[str, int]] = {}
         self._told: dict[int, tuple[Named, Waiter]] = {}  # sent to wait; the store has not answered
         self._back: dict[Named, dict[int, int]] = {}  # came back and have not started: what they need
+        self._loose: dict[Named, None] = {}  # awaited, and some of it may be free
         self._look: dict[Named, None] = {}  # there may be room for those that wait
         self._asked: set[Named] = set()
         self._unknown: set[Named] = set()  # who is first for it has to be asked
@@ -107,9 +108,18 @@ class Parking:
             needs = needs_of(job)
             again = job.waited and all(needed <= self._total(of) for of, needed in needs)
             self._promises.parked(capacity, waiter, needs, again=again)
+            self._weigh(capacity)
 
     def _total(self, capacity: Named) -> int:
         return capacity.total(self._capacities.policy)
+
+    def _weigh(self, capacity: Named) -> None:
+        """See whether it is loose. How many retries may start is said by doors, and may be more at any time."""
+        free = isinstance(capacity, Retries) or self._capacities.free(capacity) > 0
+        if free and self._promises.first(capacity) is not None:
+            self._loose[capacity] = None
+        else:
+            self._loose.pop(capacity, None)
 
     def _forget_back(self, job: Job) -> None:
         for capacity, _ in needs_of(job):
@@ -123,14 +133,18 @@ class Parking:
 
     def started(self, job: Job) -> None:
         """What is awaited by others of its queue or user may not be promised to them any more."""
+        needs = needs_of(job)
+        for capacity, _ in needs:
+            self._weigh(capacity)
         self._look.update(dict.fromkeys(self._promises.settled(job.id)))
-        self._look.update(dict.fromkeys(self._promises.of_lane(job.queue, job.owner)))
-        self._stirred = self._stirred or bool(needs_of(job))
+        self._look.update(dict.fromkeys(self._promises.of_lane(job.queue, job.owner, self._loose)))
+        self._stirred = self._stirred or bool(needs)
         self.left(job)
 
     def freed(self, job: Job) -> None:
         """What it had is free."""
         for capacity, _ in needs_of(job):
+            self._weigh(capacity)
             self.changed(capacity)
 
     def changed(self, capacity: Named) -> None:
@@ -144,18 +158,23 @@ class Parking:
         self._look.update(dict.fromkeys(self._promises.settled(job)))
         if (ready := self._ready.get(job)) is not None:
             self.left(ready)
-        for capacity in self._promises.awaited:
-            first = self._promises.first(capacity)
-            if first is not None and first.id == job:
-                self._unknown.add(capacity)
-                self._look[capacity] = None
+        for capacity in self._promises.first_for(job):
+            self._unknown.add(capacity)
+            self._look[capacity] = None
 
     def look_again(self) -> None:
-        """The policy is another, or what is open: all that is awaited is looked at."""
+        """The policy is another: all that is awaited is looked at."""
+        self._look.update(dict.fromkeys(self._promises.void(self._total)))
+        for capacity in self._promises.awaited:
+            self._weigh(capacity)
+            self._look[capacity] = None
+        self.opened()
+
+    def opened(self) -> None:
+        """Other lanes than before may be open: what is promised may be another's now, or nobody's."""
         self._in_vain.clear()
         self._stirred = True
-        self._look.update(dict.fromkeys(self._promises.void(self._total)))
-        self._look.update(dict.fromkeys(self._promises.awaited))
+        self._look.update(self._loose)
 
     def parked(self, jobs: Iterable[int]) -> None:
         """The store has noted what these wait for."""
@@ -179,13 +198,17 @@ class Parking:
             for capacity, amount in needs_of(job):
                 if capacity.name in asked.rooms:
                     self._back.setdefault(capacity, {})[job.id] = amount
+        told: dict[Named, list[Waiter]] = {}
+        for capacity, waiter in self._told.values():
+            told.setdefault(capacity, []).append(waiter)
         for name, room in asked.rooms.items():
             capacity = _known(name)
             self._asked.discard(capacity)
             back = answer.get(name, Back(0, None))
-            waiting = [waiter for of, waiter in self._told.values() if of == capacity]
-            first = min([*waiting, *([back.first] if back.first else [])], key=lambda one: one.rank, default=None)
+            waiting = [*told.get(capacity, ()), *([back.first] if back.first else [])]
+            first = min(waiting, key=lambda one: one.rank, default=None)
             self._promises.first_is(capacity, first)
+            self._weigh(capacity)
             self._stirred = True
             self._in_vain.pop(capacity, None)
             if first is not None and not back.number and room.dismiss is None:
@@ -228,6 +251,11 @@ class Parking:
         if not self._open(first.lane):
             return Asked(free, total, first)
         return Asked(free, total) if first.needed <= free or first.needed > total else None
+
+    def sanity_check(self) -> None:
+        """Every invariant that must hold between two events; for tests."""
+        unseen = [one for one in self._promises.awaited if one not in self._loose and self._capacities.free(one) > 0]
+        assert not unseen, f"of {unseen} there is some, and nobody looks"
 
 
 def _known(name: str) -> Named:

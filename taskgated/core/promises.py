@@ -36,6 +36,7 @@ class Promises:
     def __init__(self, open: Callable[[Lane], bool] = lambda lane: True) -> None:
         self.open = open
         self._first: dict[Named, Waiter] = {}
+        self._first_for: dict[int, dict[Named, None]] = {}  # the same by job
         self._senior: tuple[Waiter, Mapping[Named, int]] | None = None
 
     # -- what happens ----------------------------------------------------------------------------
@@ -44,16 +45,19 @@ class Promises:
         """A job waits for that; ``again``: it has waited for something else before."""
         first = self._first.get(capacity)
         if first is None or waiter.rank < first.rank:
-            self._first[capacity] = waiter
+            self.first_is(capacity, waiter)
         if again and (self._senior is None or waiter.rank < self._senior[0].rank):
             self._senior = waiter, dict(needs)
 
     def first_is(self, capacity: Named, waiter: Waiter | None) -> None:
         """The best of those that wait for it now."""
-        if waiter is None:
-            self._first.pop(capacity, None)
-        else:
+        if (before := self._first.pop(capacity, None)) is not None:
+            del self._first_for[before.id][capacity]
+            if not self._first_for[before.id]:
+                del self._first_for[before.id]
+        if waiter is not None:
             self._first[capacity] = waiter
+            self._first_for.setdefault(waiter.id, {})[capacity] = None
 
     def settled(self, job: int) -> list[Named]:
         """That job has started, or will not. Returns what was promised to it, if it was the senior."""
@@ -75,13 +79,19 @@ class Promises:
     def first(self, capacity: Named) -> Waiter | None:
         return self._first.get(capacity)
 
-    def of_lane(self, queue: str, owner: int) -> list[Named]:
-        """What is promised to jobs of that queue, or of that user."""
+    def first_for(self, job: int) -> list[Named]:
+        """Of what that job is the first that waits."""
+        return list(self._first_for.get(job, ()))
+
+    def of_lane(self, queue: str, owner: int, among: Iterable[Named]) -> list[Named]:
+        """Which of these are promised to jobs of that queue, or of that user; and what is to the senior, if it is
+        such a job."""
 
         def concerned(waiter: Waiter) -> bool:
             return queue == waiter.lane.queue or owner == waiter.lane.owner
 
-        found = [capacity for capacity, first in self._first.items() if concerned(first)]
+        firsts = ((capacity, self._first.get(capacity)) for capacity in among)
+        found = [capacity for capacity, first in firsts if first is not None and concerned(first)]
         if self._senior is not None and concerned(self._senior[0]):
             found += self._senior[1]
         return found
@@ -98,7 +108,10 @@ class Promises:
     def put(self, promised: Iterable[tuple[Named, Waiter, bool]]) -> None:
         """These hold, and no others; as ``all`` has them, but for that ``Waiter.needed`` is of that capacity."""
         promised = list(promised)
-        self._first = {capacity: waiter for capacity, waiter, senior in promised if not senior}
+        self._first, self._first_for = {}, {}
+        for capacity, waiter, senior in promised:
+            if not senior:
+                self.first_is(capacity, waiter)
         needs = {capacity: waiter.needed for capacity, waiter, senior in promised if senior}
         seniors = [waiter for _, waiter, senior in promised if senior]
         self._senior = (seniors[0], needs) if seniors else None
