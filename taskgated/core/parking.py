@@ -244,12 +244,14 @@ class Parking:
         first = self._promises.first(capacity)
         if first is None or capacity in self._unknown:
             return Asked(free, total)
-        if first.id in self._told or not free or self._in_vain.get(capacity) == (first.id, free):
+        if first.id in self._told or not free:
             return None  # the store does not know yet that it waits, or there is nothing to have
         if self._promises.before(capacity, first.id, first.rank) is not None:
             return None  # it is for another
         if not self._open(first.lane):
             return Asked(free, total, first)
+        if self._in_vain.get(capacity) == (first.id, free):
+            return None
         return Asked(free, total) if first.needed <= free or first.needed > total else None
 
     def sanity_check(self) -> None:

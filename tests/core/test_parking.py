@@ -83,7 +83,7 @@ def test_what_is_held_by_others_is_not_looked_at(scene: Scene, event: str) -> No
 
 
 @pytest.mark.parametrize("event", ["a start", "a door"])
-@pytest.mark.parametrize("known", ["as it was sent to wait"])
+@pytest.mark.parametrize("known", ["as it was sent to wait", "from the store"])
 def test_what_is_free_and_promised_goes_to_another_when_the_lane_is_full(
     scene: Scene, known: str, event: str
 ) -> None:
