@@ -48,6 +48,8 @@ class Dependants:
             self._conductor.let_go.tell(resolved.let_go, True)
         for lane, rank in resolved.best.items():
             self._conductor.do(self._gate.queued(lane, rank))
+        if resolved.timed:
+            self._conductor.wake_at(0)
         if resolved.over:
             self._conductor.progressed.tell()
         if resolved.more:

@@ -34,12 +34,13 @@ class Cancelled:
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """What came of the end of others: lanes that have more jobs now (with the rank of the first), jobs that were
-    cancelled, and kept files to let go. ``more``: there is more to be resolved."""
+    cancelled, and kept files to let go. ``more``: there is more to be resolved; ``timed``: some are not due yet."""
 
     best: Mapping[Lane, Rank]
     over: Sequence[Cancelled]
     let_go: Sequence[str]
     more: bool
+    timed: bool = False
 
 
 class Awaiting(Protocol):

@@ -1,7 +1,7 @@
 """What a store knows of jobs that wait until what they require is there (``Spec.requires``).
 
 Such a job is due at the next look (``Clock.LOOK``), and is among the jobs that may run only when a look has found
-that it is there. Before each further attempt that is due after a pause it is looked again.
+that it is there. Before each further attempt it is looked again. While a job waits for others it is not looked for.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from taskgated.core.coalesce import Skip, coalesce
-from taskgated.core.job import Job, OnConflict, Spec
+from taskgated.core.job import Clock, Job, OnConflict, Spec
 from taskgated.core.lifecycle import Verb, step
 from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
@@ -114,6 +114,8 @@ class Adding:
         if reason:
             job = replace(job, state=step(State.QUEUED, Verb.CANCEL))
         elif waits:
+            if job.due_clock is Clock.LOOK:  # when it waits for no other any more
+                job = replace(job, due=None, due_clock=Clock.STEADY)
             line, job = self._lines.of(job), replace(job, parked=True, waits=FOR_OTHERS)
         else:
             line, parked = self._lines.joins(job)

@@ -56,13 +56,15 @@ class Wait:
 
 @dataclass(slots=True)
 class _Piece:
-    """What came of a part of the work. ``left``: so many conditions may still be resolved."""
+    """What came of a part of the work. ``left``: so many conditions may still be resolved; ``timed``: what waits for
+    no other any more is not due yet."""
 
     left: int
     free: list[Row] = field(default_factory=list)
     lines: set[int] = field(default_factory=set)
     over: list[Cancelled] = field(default_factory=list)
     let_go: list[str] = field(default_factory=list)
+    timed: bool = False
 
 
 class Incoming:
@@ -209,7 +211,7 @@ class Resolving:
         for line in done.lines:
             done.free += self._lines.joined(line)
         more = bool(self._sql.only("unresolved", steady=self._clock.now())[0])
-        return Resolved(earliest(done.free), done.over, done.let_go, more)
+        return Resolved(earliest(done.free), done.over, done.let_go, more, done.timed)
 
     # -- what is found ---------------------------------------------------------------------------
 
@@ -286,10 +288,11 @@ class Resolving:
 
     def _free(self, job: int, done: _Piece) -> None:
         """It waits for nobody any more, and is one of its line from now on, if it has one."""
-        row = self._sql.one("free", id=job)
+        row = self._sql.one("free", id=job, steady=self._clock.now())
         if row is None:
             return
         *ranked, line, state, due = row
+        done.timed = done.timed or due is not None
         if line is not None:
             done.lines.add(line)
         elif state == State.QUEUED and due is None:

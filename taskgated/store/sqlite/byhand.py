@@ -41,13 +41,15 @@ class SqliteByHand(Places):
         if place.array is not None and self._sql.one("array_cancelled", array=place.array):
             raise IllegalTransition(f"job {job} is of array {place.array}, which is being cancelled")
         since = self.uptime.now()
-        expires, deadline = ends(self.show(job, limit=0).job.spec, self.clock.now())
+        steady = self.clock.now()
+        expires, deadline = ends(self.show(job, limit=0).job.spec, steady)
         self._sql.run(
             "retry",
             id=job,
             before=place.state,
             state=state,
             since=since,
+            steady=steady,
             per_point=self._per_point(),
             expires=expires,
             deadline=deadline,

@@ -165,6 +165,7 @@ class SqliteStore(SqliteByHand):
             since=self.uptime.now() if state.final else None,
             due=due,
             due_clock=None if due is None else Clock.STEADY,
+            look=self.clock.now() if state is State.QUEUED and due is None else None,
             failures=verdict.failures,
             crashes=verdict.crashes,
             exit_code=outcome.exit_code,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from taskgated.core.after import Condition
 from taskgated.core.job import Clock, Outcome, Requires, Result, Retry
-from taskgated.core.lifecycle import judge
+from taskgated.core.lifecycle import Verb, Verdict, judge
 from taskgated.core.state import State
 from taskgated.host.clock import MICROSECONDS, wall
 from taskgated.store import contract
 from taskgated.store.contract import Store
-from tests.store.jobs import add, fetch, spec
+from tests.store.jobs import add, fetch, run, spec
 
 REQUIRES = Requires(("test", "-e", "/x"))
 
@@ -89,6 +90,40 @@ def test_a_further_attempt_is_looked_for_again(store: Store) -> None:
     store.finish(outcome, judge(running, outcome, cancelled=False, crashed=False, chance=0.5))
     store.wake(wall())
     assert (due(store), ready(store)) == ([job], [])
+
+
+@pytest.mark.parametrize("key", ["", "k"])
+def test_so_it_is_when_it_is_put_back_or_runs_again_by_hand(store: Store, key: str) -> None:
+    (job,) = add(store, spec(requires=REQUIRES, key=key))
+    for attempt, again in enumerate(("put back", "by hand"), 1):
+        assert (due(store), ready(store)) == ([job], []), again
+        store.looked(job, None)
+        store.wake(wall())
+        store.start(job, attempt, "w")
+        verdict = Verdict(Verb.REQUEUE if again == "put back" else Verb.FAIL)
+        store.finish(Outcome(job, attempt, Result.KILLED), verdict)
+    store.retry(job)
+    assert (due(store), ready(store)) == ([job], [])
+    store.looked(job, None)
+    store.wake(wall())
+    assert (due(store), ready(store)) == ([], [job])
+
+
+@pytest.mark.parametrize("key", ["", "k"])
+@pytest.mark.parametrize("delay", [0.0, 0.000001])
+def test_while_it_waits_for_another_job_it_is_not_looked_for(store: Store, delay: float, key: str) -> None:
+    other, job = add(store, spec(name="x"), spec(after=(Condition("x"),), requires=REQUIRES, delay=delay, key=key))
+    woken = store.wake(wall())
+    assert (due(store), woken.next_look) == ([], None)
+    run(store, other)
+    resolved = store.resolve()
+    assert resolved.timed and not resolved.best
+    store.wake(wall())
+    assert (due(store), ready(store)) == ([job], [])
+    assert not store.show(job).job.parked, "it is behind no line until it is due"
+    store.looked(job, None)
+    store.wake(wall())
+    assert ready(store) == [job]
 
 
 def test_one_that_does_not_wait_for_a_look_is_left_alone(store: Store) -> None:

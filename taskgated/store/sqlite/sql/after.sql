@@ -130,8 +130,12 @@ UPDATE watched SET again = 1 WHERE array = (SELECT array FROM claims WHERE claim
 DELETE FROM watched WHERE array = :array;
 
 -- name: free
--- A job waits for no other any more, and is behind its line now, if it has one.
-UPDATE jobs SET parked = (line IS NOT NULL), waits = NULL
+-- A job waits for no other any more, and is behind its line now, if it has one and is due. If it requires something, it
+-- is time to look for that.
+UPDATE jobs SET waits = NULL,
+       parked = (line IS NOT NULL AND due IS NULL
+                 AND NOT (json_valid(spec) AND json_type(spec, '$.requires') IS NOT NULL)),
+       due = iif(due IS NULL AND json_valid(spec) AND json_type(spec, '$.requires') IS NOT NULL, :steady, due)
 WHERE id = :id AND parked = 1 AND waits = '' AND state IN ('queued', 'held')
 RETURNING {rank}, line, state, due;
 

@@ -291,9 +291,11 @@ WHERE id = :id AND state = 'queued' AND attempt = :attempt - 1 AND parked = 0 AN
 INSERT INTO attempts (job, number, worker, started) VALUES (:id, :attempt, :worker, :at);
 
 -- name: finish
--- The attempt under way ended. Its start is ours, unless the clock was stepped since.
+-- The attempt under way ended. Its start is ours, unless the clock was stepped since. Of a job that may run again at once
+-- it is looked anew whether what it requires is there.
 UPDATE jobs SET state = :state, ending = NULL, finished = :finished, since = coalesce(:since, since),
-       due = :due, due_clock = :due_clock,
+       due = iif(:look IS NOT NULL AND json_valid(spec) AND json_type(spec, '$.requires') IS NOT NULL, :look, :due),
+       due_clock = :due_clock,
        started = CASE WHEN abs(:started - started) > 1000000 THEN :started ELSE started END,
        failures = :failures, crashes = :crashes, exit_code = :exit_code, signal = :signal, result = :result,
        reason = :reason
@@ -315,10 +317,13 @@ UPDATE jobs SET state = :state, finished = :finished, reason = :reason, since = 
 WHERE id = :id AND state = :before;
 
 -- name: retry
--- A job that is over is as if it had never been tried, but for its number of attempts. It may run at once.
-UPDATE jobs SET state = :state, failures = 0, crashes = 0, finished = NULL, due = NULL, due_clock = NULL,
+-- A job that is over is as if it had never been tried, but for its number of attempts. It may run at once, unless it
+-- requires something: then it is time to look for that.
+UPDATE jobs SET state = :state, failures = 0, crashes = 0, finished = NULL, due_clock = NULL,
+       due = iif(json_valid(spec) AND json_type(spec, '$.requires') IS NOT NULL, :steady, NULL),
        expires = :expires, deadline = :deadline, reason = :reason, since = :since, turn = :since - priority * :per_point,
-       parked = iif(line IS NULL, 0, 1), waits = NULL, output_removed = NULL
+       parked = iif(line IS NULL OR (json_valid(spec) AND json_type(spec, '$.requires') IS NOT NULL), 0, 1),
+       waits = NULL, output_removed = NULL
 WHERE id = :id AND state = :before;
 
 -- name: change_queue
@@ -354,8 +359,9 @@ SELECT {rank} FROM jobs WHERE id = :id;
 UPDATE jobs SET ending = 'cancel' WHERE id = :id AND state = 'running';
 
 -- name: come_to_look
--- Jobs whose time has come, and which require something: it is time to look whether that is there. (Due at 0: it is.)
-UPDATE jobs SET due = :steady, due_clock = NULL
+-- Jobs whose time has come, and which require something: it is time to look whether that is there, unless they wait for
+-- others. (Due at 0: it is there.)
+UPDATE jobs SET due = iif(waits = '', NULL, :steady), due_clock = NULL
 WHERE id IN (
     SELECT id FROM jobs INDEXED BY jobs_due
     WHERE state = 'queued' AND due_clock = :clock AND due IS NOT NULL AND due > 0 AND due <= :now
