@@ -116,7 +116,7 @@ def worded(reason: Reason) -> str:
             then = "and none of them opens any more" if opens is None else f"which opens on {local(opens)}"
             return f"it is outside the windows of queue {queue}, {then}"
         case MachineUnread():
-            return "how busy the machine is is being looked at"
+            return "how busy the machine is has not been looked at lately"
         case MachineTight(queue, figures):
             return f"the machine has no room for queue {queue}: {'; '.join(map(_tight, figures))}"
         case LoadToCome(queue, load, coming, bound):

@@ -160,7 +160,7 @@ class CanaryFirst:
 @dataclass(frozen=True, slots=True)
 class ProbeUnasked:
     """The probe of its queue has said nothing that still holds. ``stuck``: processes of its last look that cannot be
-    killed, in words; "": it is about to be asked, or is being asked."""
+    killed, in words; "": it is being asked, or will be as soon as a job waits for nothing else of its own."""
 
     kind: ClassVar[Kind] = Kind.PROBE
     probe: str
@@ -272,7 +272,7 @@ class AboutToStart:
 
 @dataclass(frozen=True, slots=True)
 class MachineUnread:
-    """How the machine is has not been looked at lately, and is now."""
+    """How the machine is has not been looked at lately; it is as soon as a job waits for nothing else of its own."""
 
     kind: ClassVar[Kind] = Kind.MACHINE
     queue: str

@@ -154,7 +154,7 @@ def sample(cls: type[Any]) -> Any:
             "window",
             "it is outside the windows of queue etl, and none of them opens any more",
         ),
-        (MachineUnread("etl"), "machine", "how busy the machine is is being looked at"),
+        (MachineUnread("etl"), "machine", "how busy the machine is has not been looked at lately"),
         (
             MachineTight("etl", TIGHT),
             "machine",
