@@ -126,13 +126,10 @@ class Candidates:
         most = 0
         wanted: dict[Lane, int] = {}
         of_queue = Counter[str]()
-        while (lane := self.unseen.first) is not None:
-            head = self.unseen.head(lane)
-            assert head is not None
-            refill, worst = self.ready.room * 2 > self.ready.capacity, self.ready.worst
-            better = worst is None or self._better(lane, head, worst)
-            if not better and not refill:
-                break
+        aside: list[str] = []
+        while (lane := self._next(aside)) is not None:
+            head = self._head(lane)
+            better = self._better(lane, head)
             most = most or min(MOST, self.ready.capacity if better else self.ready.room)
             if len(wanted) >= most:
                 break
@@ -143,9 +140,34 @@ class Candidates:
                 places = self._rooms.of(QueuePlaces(lane.queue))
                 if places is not None and of_queue[lane.queue] >= places:
                     self.unseen.close_queue(lane.queue)  # until the answer is there
+        for queue in aside:
+            self.unseen.queue_changed(queue)
         if not wanted:
             return None
         return Fetch(wanted, frozenset(job for lane in wanted for job in self.ready.ids(lane)), most)
+
+    def _next(self, aside: list[str]) -> Lane | None:
+        """The lane to ask for next, if any is: the earliest, or one whose next job has its turn before a ready one.
+        The earliest job of a fair queue need not be its next; where that one is no better than what is ready, the
+        queue is put ``aside``, for others may be."""
+        refill = self.ready.room * 2 > self.ready.capacity
+        while (lane := self.unseen.first) is not None:
+            if refill or self._better(lane, self._head(lane)):
+                return lane
+            if lane.queue not in self._fair:
+                break
+            self.unseen.close_queue(lane.queue)
+            aside.append(lane.queue)
+        for queue in self.ready.queues if self._capacities.policy.fair else ():
+            lane = self.unseen.first_of(queue) if queue in self._fair else None
+            if lane is not None and self._better(lane, self._head(lane)):
+                return lane
+        return None
+
+    def _head(self, lane: Lane) -> Rank:
+        head = self.unseen.head(lane)
+        assert head is not None
+        return head
 
     def _allowed(self, lane: Lane, head: Rank) -> int:
         """How many jobs of a lane, the first of that rank, may become ready, if need be in place of worse ones: what
@@ -194,8 +216,10 @@ class Candidates:
             return (self._standing(lane), head) < (place, last.rank)
         return head < last.rank
 
-    def _better(self, lane: Lane, head: Rank, worst: Job) -> bool:
-        """Whether it would be ready in place of another. ``worst``: the ready job with the last rank."""
+    def _better(self, lane: Lane, head: Rank) -> bool:
+        """Whether its next job, of that rank, would be ready in place of another."""
+        if (worst := self.ready.worst) is None:
+            return True
         mine = self._last(QueuePlaces(lane.queue)) if lane.queue in self._fair else None
         if mine is not None and self._goes_before(lane, head, mine):
             return True

@@ -41,6 +41,10 @@ class Unseen:
         queue = self._queues.first
         return None if queue is None else self._lanes[queue].first
 
+    def first_of(self, queue: str) -> Lane | None:
+        """The open lane of a queue that comes first there; None if it is closed, or has none."""
+        return self._lanes[queue].first if queue in self._queues else None
+
     def head(self, lane: Lane) -> Rank | None:
         """How early its first job may be; None if it has none."""
         return self._heads.get(lane)

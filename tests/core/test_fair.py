@@ -132,6 +132,45 @@ def test_between_queues_each_job_has_its_own_turn() -> None:
     assert order.index(9) < order.index(2), "it came before that"
 
 
+def used(gate: Gate, owner: int) -> None:
+    """That user has used much of the queue."""
+    for id_ in range(1000, 1020):
+        gate.fair.begun(job(id_, owner))
+        gate.fair.ended(job(id_, owner), over(job(id_, owner), 1.0))
+
+
+def full(gate: Gate, *jobs: Job) -> None:
+    """These are ready, and no more have a place."""
+    gate.queued(jobs[0].lane, jobs[0].rank)
+    assert gate.fetched(jobs, {}) == [] and len(gate.ready) == gate.ready.capacity
+
+
+@pytest.mark.parametrize("queue", ["a", "z"])
+def test_an_early_job_that_is_not_the_next_of_its_queue_hides_none_of_another(queue: str) -> None:
+    gate = Gate(Policy(1, 4, fair=("q",)), {}, lambda: 0.5)
+    used(gate, 2)
+    full(gate, *[job(id_, 1) for id_ in (10, 11, 12, 13)])
+    assert gate.queued(job(1, 2).lane, job(1, 2).rank) == []
+    (asked,) = gate.queued(Lane(queue, 9), job(5, 9, queue).rank)
+    assert isinstance(asked, Fetch) and set(asked.wanted) == {Lane(queue, 9)}
+    gate.fetched([job(5, 9, queue)], {})
+    assert 5 in gate.ready and len(gate.ready) == 4
+    gate.sanity_check()
+
+
+def test_who_has_the_next_turn_is_asked_for_also_if_others_came_before() -> None:
+    """In another queue, where there is nothing better than what is ready."""
+    gate = Gate(Policy(1, 3, fair=("q",)), {}, lambda: 0.5)
+    used(gate, 1)
+    full(gate, job(1, 1), job(2, 9, "a"), job(3, 9, "a"))
+    assert gate.queued(Lane("a", 9), job(4, 9, "a").rank) == []
+    (asked,) = gate.queued(job(5, 2).lane, job(5, 2).rank)
+    assert isinstance(asked, Fetch) and set(asked.wanted) == {Lane("q", 2)}
+    gate.fetched([job(5, 2)], {})
+    assert [one.id for one in gate.ready] == [2, 3, 5], "it has the place of one of its queue"
+    gate.sanity_check()
+
+
 class TestUse:
     def fair(self, **policy: object) -> Fair:
         self.now = 0
