@@ -108,7 +108,15 @@ class NoSuchId:
     given: bool
 
 
-Unmet = EndedOtherwise | NeverCame | NoSuchId
+@dataclass(frozen=True, slots=True)
+class WaitsForIt:
+    """The other one waits for the array of this one, so that neither would ever start."""
+
+    job: int
+    name: str
+
+
+Unmet = EndedOtherwise | NeverCame | NoSuchId | WaitsForIt
 
 
 # -- jobs of one file ------------------------------------------------------------------------------

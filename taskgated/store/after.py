@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from taskgated.core.after import EndedOtherwise, NeverCame, NoSuchId, Unmet, Waited, When
+from taskgated.core.after import EndedOtherwise, NeverCame, NoSuchId, Unmet, Waited, WaitsForIt, When
 from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
 
@@ -78,3 +78,6 @@ def unmet(why: Unmet) -> str:
         case NoSuchId(job, given):
             known = "of which nothing is known any more" if given else "and there is none"
             return f"it was to run after job {job}, {known}"
+        case WaitsForIt(job, name):
+            what = f"job {job}" + f" ({name})" * bool(name)
+            return f"it was to run after {what}, which waits for the array of this one itself"

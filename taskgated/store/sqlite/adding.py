@@ -110,7 +110,7 @@ class Adding:
         elif spec.key and (other := self._rival(job)) is not None:
             reason = skipped_for(other)
         line = None
-        waits = incoming.waits(spec) if spec.after and not reason else []
+        waits = incoming.waits(spec, job.array) if spec.after and not reason else []
         if reason:
             job = replace(job, state=step(State.QUEUED, Verb.CANCEL))
         elif waits:

@@ -6,10 +6,20 @@ another one is over. ``core/after.py`` says what follows from an end; that there
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from taskgated.core.after import Condition, EndedOtherwise, Fate, NeverCame, NoSuchId, Unmet, When, together
+from taskgated.core.after import (
+    Condition,
+    EndedOtherwise,
+    Fate,
+    NeverCame,
+    NoSuchId,
+    Unmet,
+    WaitsForIt,
+    When,
+    together,
+)
 from taskgated.core.after import fate as fate_of
 from taskgated.core.job import Job, Spec
 from taskgated.core.lifecycle import Verb, step
@@ -25,6 +35,7 @@ from taskgated.text import to_bytes, to_text
 
 FOR_OTHERS = ""
 """What a job is parked for that has conditions: the name of no capacity, and not its line either."""
+LAST_ID = 2**63 - 1
 CIRCLE = 100_000
 """Jobs behind a new one that are looked at, at most, to see whether it waits for one that would wait for it."""
 
@@ -40,7 +51,7 @@ class _Other(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Wait:
     """A condition as it is noted: a job that is there, or one of that name that may come until ``patience``, or one
-    that is ``lost``."""
+    that is ``lost``; where that one is there all the same, it waits for this one itself."""
 
     place: int
     when: When
@@ -74,7 +85,8 @@ class Incoming:
         self._sql = sql
         self._clock = clock
         self._addition = addition
-        self._named: dict[bytes, _Other | None] = {}
+        self._named: dict[tuple[bytes, int | None, float], Wait] = {}
+        self._circles: dict[tuple[int, int], bool] = {}
         self._parts: dict[int, _Other] = {}
         self._replaced: set[int] = set()
 
@@ -82,27 +94,55 @@ class Incoming:
         """That one is over since, for one of these jobs; others of the file may wait for it all the same."""
         self._replaced.add(job)
 
-    def waits(self, spec: Spec) -> list[Wait]:
-        """What a job has to wait for that is not there yet itself."""
-        return [self._wait(place, condition, spec) for place, condition in enumerate(spec.after)]
+    def waits(self, spec: Spec, array: int | None) -> list[Wait]:
+        """What a job has to wait for that is not there yet itself. ``array``: that of which it is, if the first of
+        that is there."""
+        return [self._wait(place, condition, spec, array) for place, condition in enumerate(spec.after)]
 
-    def _wait(self, place: int, condition: Condition, spec: Spec) -> Wait:
+    def _wait(self, place: int, condition: Condition, spec: Spec, array: int | None) -> Wait:
         if condition.part is not None:
             other = self._part(condition.part)
             return Wait(place, condition.when, other, lost="forgotten" if other is None else None)
         if isinstance(condition.job, int):
-            if (other := _known(self._sql.one("job_of_id", id=condition.job))) is not None:
-                return Wait(place, condition.when, other)
+            other = _known(self._sql.one("job_of_id", id=condition.job))
+            if other is not None and (array is None or other.id < array):
+                return self._around(Wait(place, condition.when, other), array)
             (last,) = self._sql.one("last_id") or (0,)
-            return Wait(place, condition.when, lost="never given" if condition.job > last else "forgotten")
-        name = to_bytes(condition.job)
-        if name not in self._named:
-            row = self._sql.one("newest_of_name", owner=self._addition.owner, name=name)
-            self._named[name] = _known(row)
-        if (other := self._named[name]) is not None:
-            return Wait(place, condition.when, other)
-        patience = self._clock.now() + int(spec.after_timeout * MICROSECONDS)
-        return Wait(place, condition.when, name=name, patience=patience)
+            given = condition.job <= (last if array is None else array)
+            return Wait(place, condition.when, lost="forgotten" if given else "never given")
+        named = to_bytes(condition.job), array, spec.after_timeout
+        if named not in self._named:
+            self._named[named] = self._of_name(place, *named)
+        return replace(self._named[named], place=place, when=condition.when)
+
+    def _of_name(self, place: int, name: bytes, array: int | None, patient: float) -> Wait:
+        """A job of an array waits for what the first of it waits for, also if it comes in a later piece: the newest
+        of that name then, or the next that came. (How that one must end is not said here.)"""
+        owner, patience = self._addition.owner, self._clock.now() + int(patient * MICROSECONDS)
+        unknown = Wait(place, When.OVER, name=name, patience=patience)
+        if array is None:
+            row = self._sql.one("newest_of_name", owner=owner, name=name, before=LAST_ID)
+            return unknown if row is None else Wait(place, When.OVER, _other(row))
+        if (known := self._sql.one("condition_at", job=array, place=place)) is not None:
+            other, still_unknown, until = known
+            if still_unknown is not None:
+                return replace(unknown, patience=until)
+            row = self._sql.one("job_of_id", id=other)
+        else:
+            row = self._sql.one("newest_of_name", owner=owner, name=name, before=array)
+            row = self._sql.one("next_of_name", owner=owner, name=name, array=array) if row is None else row
+        return unknown if row is None else self._around(Wait(place, When.OVER, _other(row)), array)
+
+    def _around(self, wait: Wait, array: int | None) -> Wait:
+        """What waits for the whole array itself is lost: neither would ever start."""
+        other = wait.other
+        if array is None or other is None:
+            return wait
+        known = self._circles.get((other.id, array))
+        if known is None:
+            row = self._sql.only("waits_for_array", other=other.id, whole=int(other.whole), array=array, most=CIRCLE)
+            known = self._circles[other.id, array] = bool(row[0])
+        return replace(wait, lost="never given") if known else wait
 
     def _part(self, part: int) -> _Other | None:
         """None: it was over so long ago that it is forgotten."""
@@ -170,7 +210,7 @@ def by_name(sql: Statements, owner: int, names: Collection[str]) -> None:
         key = to_bytes(name)
         if sql.one("condition_by_name", owner=owner, name=key) is None:
             continue
-        row = sql.one("newest_of_name", owner=owner, name=key)
+        row = sql.one("newest_of_name", owner=owner, name=key, before=LAST_ID)
         if row is not None:
             other = _other(row)
             came = sql.run(
@@ -179,7 +219,6 @@ def by_name(sql: Statements, owner: int, names: Collection[str]) -> None:
                 name=key,
                 other=other.id,
                 whole=int(other.whole),
-                array=other.id if other.whole else None,
                 most=CIRCLE,
             )
             if came:
@@ -217,11 +256,13 @@ class Resolving:
 
     def _lost(self, done: _Piece) -> None:
         """What will not come, or has not come in time."""
-        for job, place, lost in self._sql.rows("lost_conditions", steady=self._clock.now(), limit=done.left):
+        for job, place, lost, other in self._sql.rows("lost_conditions", steady=self._clock.now(), limit=done.left):
             done.left -= 1
-            self._cancel(job, self._why_lost(job, place, lost), done)
+            self._cancel(job, self._why_lost(job, place, lost, other), done)
 
-    def _why_lost(self, job: int, place: int, lost: object) -> Unmet:
+    def _why_lost(self, job: int, place: int, lost: object, other: object) -> Unmet:
+        if isinstance(other, int):
+            return WaitsForIt(other, _text((self._sql.one("end_of", id=other) or (None, None))[1]))
         word, seconds = self._sql.only("condition_word", id=job, place=place)
         name = str(word)
         if lost is not None:

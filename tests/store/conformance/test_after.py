@@ -331,13 +331,13 @@ def test_a_name_that_all_of_it_have_means_all_of_it_and_one_of_its_own_only_that
     alike = add(store, *elements(3, name="load"), claim="1")
     each = add(store, *elements(3, name="part-{index}"), claim="2")
     whole, single, by_id = add(store, waiting("load"), waiting("part-2"), waiting(each[2]), claim="3")
+    run(store, alike[2])
     run(store, alike[0])
     run(store, each[1])
     run(store, each[2])
     resolve(store)
     assert ready(store)[-2:] == [single, by_id]
-    for job in alike[1:]:
-        run(store, job)
+    run(store, alike[1])
     resolve(store)
     assert ready(store)[-3:] == [whole, single, by_id]
 
@@ -417,6 +417,73 @@ def test_an_array_may_wait_for_one_that_comes_in_several_pieces(store: Store) ->
     resolve(store)
     assert ready(store) == ids[5:]
     store.forget_claims(["c"])
+
+
+def later(store: Store, specs: Sequence[Spec], first: int, claim: str = "c") -> list[int]:
+    """The next piece of a file."""
+    return list(store.add([in_file(*specs, claim=claim, first=first)]).jobs)
+
+
+def others(store: Store, jobs: Sequence[int]) -> list[int | None]:
+    return [waited.job for job in jobs for waited in store.waits_for(job)]
+
+
+def test_one_that_waits_for_a_whole_array_is_not_the_one_that_jobs_of_it_wait_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = add(store, *elements(3, name="load", after=(Condition("x"),), after_timeout=60.0))
+    (x,) = add(store, waiting(array[0], name="x"), claim="d")
+    assert others(store, array) == [None] * 3 and others(store, [x]) == array[:1]
+    passes(61.0, monkeypatch)
+    resolve(store)
+    assert states(store, [*array, x]) == [State.CANCELLED] * 4
+
+
+def test_a_later_piece_of_an_array_waits_for_what_the_first_does(store: Store) -> None:
+    """Whatever has come since by that name, or was the next when there was none."""
+    (old,) = add(store, spec(name="x"), claim="x")
+    specs = elements(6, after=(Condition("x"), Condition("y"), Condition(old)))
+    ids = later(store, specs[:2], 0)
+    add(store, spec(name="x"), claim="new")
+    ids += later(store, specs[2:3], 2)
+    (y,) = add(store, spec(name="y"), claim="y")
+    add(store, spec(name="y"), claim="y2")
+    ids += later(store, specs[3:5], 3)
+    assert others(store, ids) == [old, y, old] * 5
+    run(store, old)
+    run(store, y)
+    resolve(store)
+    run(store, ids[0])
+    ids += later(store, specs[5:], 5)
+    resolve(store)
+    assert not others(store, ids) and set(ids[1:]) <= set(ready(store))
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_a_later_piece_of_an_array_closes_no_circle(store: Store, around: bool) -> None:
+    """The one that it would wait for came in between, and waits for all of the array."""
+    specs = elements(4, name="load-{index}", after=(Condition("x"),))
+    (first, second) = later(store, specs[:2], 0)
+    for job in (first, second):
+        store.cancel(job)
+    (x,) = add(store, waiting("between" if around else first, name="x"), claim="d")
+    if around:
+        (between,) = add(store, waiting(first, name="between"), claim="e")
+        assert others(store, [x, between]) == [between, first]
+    rest = later(store, specs[2:], 2)
+    resolve(store)
+    why = f"it was to run after job {x} (x), which waits for the array of this one itself"
+    assert [reason(store, job) for job in rest] == [why] * 2
+    assert states(store, [x]) == [State.CANCELLED], "the array was cancelled"
+
+
+def test_an_id_that_was_none_when_an_array_came_is_none_for_the_rest_of_it(store: Store) -> None:
+    specs = elements(4, after=(Condition(3),))
+    ids = later(store, specs[:2], 0)
+    (three,) = add(store, waiting(ids[0]), claim="d")
+    ids += later(store, specs[2:], 2)
+    resolve(store)
+    assert three == 3 and {reason(store, job) for job in ids} == {"it was to run after job 3, and there is none"}
 
 
 # -- beside all else -------------------------------------------------------------------------------

@@ -18,8 +18,34 @@ DELETE FROM awaited WHERE claim = :claim;
 SELECT id, state, array FROM jobs WHERE id = :id;
 
 -- name: newest_of_name
--- The same of the newest job of a name.
-SELECT id, state, array FROM jobs INDEXED BY jobs_name WHERE owner = :owner AND name = :name ORDER BY id DESC LIMIT 1;
+-- The same of the newest job of a name with an id below that; of an array that is called so, its first.
+SELECT j.id, j.state, j.array FROM (
+    SELECT id, array FROM jobs INDEXED BY jobs_name
+    WHERE owner = :owner AND name = :name AND id < :before ORDER BY id DESC LIMIT 1
+) n CROSS JOIN jobs j ON j.id = iif((SELECT name FROM jobs WHERE id = n.array) = :name, n.array, n.id);
+
+-- name: next_of_name
+-- The same of the first that came behind the first of an array, and is none of that.
+SELECT j.id, j.state, j.array FROM (
+    SELECT id, array FROM jobs INDEXED BY jobs_name
+    WHERE owner = :owner AND name = :name AND id > :array AND array IS NOT :array ORDER BY id LIMIT 1
+) n CROSS JOIN jobs j ON j.id = iif((SELECT name FROM jobs WHERE id = n.array) = :name, n.array, n.id);
+
+-- name: condition_at
+-- What a job still waits for by that condition.
+SELECT other, name, patience FROM conditions WHERE job = :job AND place = :place AND lost IS NULL;
+
+-- name: waits_for_array
+-- Whether a job, or an array, waits for that array, however far around; see condition_name_came.
+WITH RECURSIVE behind (id, whole) AS (
+    SELECT :other, :whole
+    UNION
+    SELECT c.other, c.whole FROM behind b CROSS JOIN conditions c ON c.job IN (
+        b.id, iif(b.whole, (SELECT witness FROM watched WHERE array = b.id), NULL),
+        iif(b.whole, (SELECT max(id) FROM jobs INDEXED BY jobs_array WHERE array = b.id), NULL)
+    ) WHERE c.other IS NOT NULL LIMIT :most
+)
+SELECT EXISTS (SELECT 1 FROM behind WHERE id = :array AND whole);
 
 -- name: condition
 -- What a new job has to wait for.
@@ -35,16 +61,20 @@ SELECT EXISTS (SELECT 1 FROM conditions INDEXED BY conditions_name WHERE name IS
 SELECT 1 FROM conditions INDEXED BY conditions_name WHERE owner = :owner AND name = :name LIMIT 1;
 
 -- name: condition_name_came
--- A job of that name came; those that wait for it are not those that it waits for, however far around.
+-- A job of that name came; those that wait for it are not those that it waits for, however far around, nor of an array that
+-- it waits for. Jobs of an array wait for the same: the first, the last, and one that is not over, stand for all of it.
+WITH RECURSIVE behind (id, whole) AS (
+    SELECT :other, :whole
+    UNION
+    SELECT c.other, c.whole FROM behind b CROSS JOIN conditions c ON c.job IN (
+        b.id, iif(b.whole, (SELECT witness FROM watched WHERE array = b.id), NULL),
+        iif(b.whole, (SELECT max(id) FROM jobs INDEXED BY jobs_array WHERE array = b.id), NULL)
+    ) WHERE c.other IS NOT NULL LIMIT :most
+)
 UPDATE conditions SET other = :other, whole = :whole, owner = NULL, name = NULL, patience = NULL
 WHERE owner = :owner AND name = :name
-  AND job NOT IN (
-    WITH RECURSIVE behind (id) AS (
-        SELECT :other UNION SELECT other FROM behind CROSS JOIN conditions ON conditions.job = behind.id
-        WHERE other IS NOT NULL LIMIT :most
-    ) SELECT id FROM behind
-  )
-  AND (:array IS NULL OR (SELECT array FROM jobs WHERE jobs.id = conditions.job) IS NOT :array);
+  AND job NOT IN (SELECT id FROM behind)
+  AND coalesce((SELECT array FROM jobs WHERE jobs.id = conditions.job), 0) NOT IN (SELECT id FROM behind WHERE whole);
 
 -- name: condition_word
 -- How a job names another one that it waits for, and how long it waits for one to come.
@@ -67,9 +97,9 @@ WHERE other = :other AND whole = :whole LIMIT :limit;
 
 -- name: lost_conditions
 -- Some of those who wait for what will not come.
-SELECT job, place, lost FROM conditions INDEXED BY conditions_lost WHERE lost IS NOT NULL
+SELECT job, place, lost, other FROM conditions INDEXED BY conditions_lost WHERE lost IS NOT NULL
 UNION ALL
-SELECT job, place, lost FROM conditions INDEXED BY conditions_patience WHERE patience IS NOT NULL AND patience <= :steady
+SELECT job, place, lost, other FROM conditions INDEXED BY conditions_patience WHERE patience IS NOT NULL AND patience <= :steady
 LIMIT :limit;
 
 -- name: next_patience
