@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from taskgated.control.needs import ByHand
-from taskgated.daemon.limits import LIMIT, TOKENS, Limits
-from taskgated.daemon.overrides import Override, Overrides
-from taskgated.daemon.pauses import PAUSE, Pauses
+from taskgated.daemon.limits import Limits
+from taskgated.daemon.overrides import LIMIT, PAUSE, TOKENS, Override, Overrides
+from taskgated.daemon.pauses import Pauses
 from taskgated.store.answer import Answer
 from taskgated.text import counted
 
@@ -36,7 +36,12 @@ class Hand:
         self._limits.set_tokens(token, total, by, done)
 
     def all(self) -> Sequence[ByHand]:
-        return [ByHand(one.kind, one.of, one.value, one.at, one.by, _text(one)) for one in self._overrides.all()]
+        return [ByHand(one.kind, one.of, one.value, one.at, one.by, _said(one)) for one in self._overrides.all()]
+
+
+def _said(override: Override) -> str:
+    lost = ", as what was set cannot be read: set it again, or take it back" * override.lost
+    return f"{_text(override)}{lost}"
 
 
 def _text(override: Override) -> str:

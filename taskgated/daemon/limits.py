@@ -11,14 +11,11 @@ from dataclasses import replace
 
 from taskgated.core.capacity import Policy
 from taskgated.daemon.members import Members
-from taskgated.daemon.overrides import Override, Overrides
+from taskgated.daemon.overrides import LIMIT, TOKENS, Override, Overrides
 from taskgated.host.listeners import Listeners
 from taskgated.language.config import Config
 from taskgated.store.answer import Answer
 from taskgated.store.client import ignore
-
-LIMIT = "limit"
-TOKENS = "tokens"
 
 
 class Limits:

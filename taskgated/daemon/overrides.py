@@ -3,11 +3,15 @@
 An override has a name, ``KIND`` or ``KIND:OF`` (``pause``, ``pause:etl``), and the store keeps with it a JSON object
 that says when it was set (``at``, microseconds of the wall clock), ``by`` whom (uid), and to which ``value``, if its
 being there does not say all. It is in force once the store has it.
+
+Of what cannot be read it is known at least that somebody has set something. The least that this can be holds then,
+for the gate's own user, until it is set again or taken back.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -18,17 +22,24 @@ from taskgated.host.listeners import Listeners
 from taskgated.store.answer import Answer
 from taskgated.store.client import StoreClient
 
+PAUSE = "pause"
+LIMIT = "limit"
+TOKENS = "tokens"
+LEAST: Mapping[str, int | None] = {PAUSE: None, LIMIT: 1, TOKENS: 0}
+"""The kinds, and the lowest value that each can have; None: it has none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Override:
     """One that is in force. ``of``: the queue, or whatever it is about; None: all. ``value``: what it sets, if that
-    is not said by its being there."""
+    is not said by its being there. ``lost``: what was set cannot be read."""
 
     kind: str
     of: str | None
     at: int
     by: int
     value: int | None = None
+    lost: bool = False
 
     @classmethod
     def now(cls, kind: str, of: str | None, by: int, value: int | None = None) -> Override:
@@ -44,17 +55,21 @@ class Override:
 
     @classmethod
     def read(cls, name: str, text: str) -> Override | None:
-        """None of what is not as ``text`` has it: somebody else wrote it, or the database is damaged."""
-        kind, colon, of = name.partition(":")
+        """What is not as ``text`` has it, as somebody else wrote it, or the database is damaged, is ``lost``; None:
+        nor is it known what that may have been."""
+        kind, colon, rest = name.partition(":")
+        of = rest if colon else None
         try:
             known = json.loads(text)
         except (ValueError, RecursionError):
-            return None
+            known = None
+        least = LEAST.get(kind)
         match known:
             case {"at": int(at), "by": int(by)}:
                 value = known.get("value")
-                return cls(kind, of if colon else None, at, by, value if isinstance(value, int) else None)
-        return None
+                if least is None or (isinstance(value, int) and value >= least):
+                    return cls(kind, of, at, by, value if isinstance(value, int) else None)
+        return cls(kind, of, wall(), os.geteuid(), least, lost=True) if kind in LEAST else None
 
 
 class Overrides:
@@ -66,11 +81,13 @@ class Overrides:
         self.changed = Listeners[()]()
         self._all: dict[str, Override] = {}
         for name, text in before.items():
-            if (override := Override.read(name, text)) is None:
-                what = f"what was set by hand as {name!r} cannot be read, and does not hold any more"
-                journal.event(Event.INTERNAL_ERROR, what, Priority.ERROR)
-            else:
+            override = Override.read(name, text)
+            if override is not None:
                 self._all[name] = override
+            if override is None or override.lost:
+                holds = "does not hold any more" if override is None else "holds as the least that it can be"
+                what = f"what was set by hand as {name!r} cannot be read, and {holds}"
+                journal.event(Event.INTERNAL_ERROR, what, Priority.ERROR)
 
     def get(self, kind: str, of: str | None = None) -> Override | None:
         return self._all.get(kind if of is None else f"{kind}:{of}")

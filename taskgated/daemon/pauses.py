@@ -12,10 +12,8 @@ from taskgated.core.doors import EVERY, Shut
 from taskgated.core.kinds import Kind
 from taskgated.core.reasons import AllPaused, Paused
 from taskgated.daemon.doorkeeper import Look, Moment
-from taskgated.daemon.overrides import Override, Overrides
+from taskgated.daemon.overrides import PAUSE, Override, Overrides
 from taskgated.store.answer import Answer
-
-PAUSE = "pause"
 
 
 class Pauses:
@@ -36,7 +34,8 @@ class Pauses:
 
     def pause(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None:
         """None named: all. Those that are paused stay so, since when they were. ``done`` is called when it is so."""
-        new = [Override.now(PAUSE, queue, by) for queue in _each(queues) if self._overrides.get(PAUSE, queue) is None]
+        before = {queue: self._overrides.get(PAUSE, queue) for queue in _each(queues)}
+        new = [Override.now(PAUSE, queue, by) for queue, known in before.items() if known is None or known.lost]
         self._overrides.set(new, [], f"paused by uid {by}: {_named(new)}", done)
 
     def resume(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None:

@@ -28,6 +28,11 @@ _ROWS = """\
 To do: nothing for the gate's sake. When the turn of such a job comes it fails, with that reason. If a later version
 has written it, install that version again; else drop the job's file again, if it is still wanted.
 """
+_BY_HAND = """\
+To do: see "by hand" in taskgatectl status. What cannot be read holds as the least that it can be: a pause, the lowest
+limit, no tokens. Set it again, or take it back: taskgatectl resume, or --reset of limit or tokens. What a policy of a
+queue remembers begins anew.
+"""
 _DERIVED = """\
 To do: indexes, the last id and counts can be made anew from the jobs (sqlite3 is in the package of that name):
     systemctl stop taskgated
@@ -109,7 +114,7 @@ class _Check:
         self._db = db
         self._say = say
         self._sql = statements()
-        self._pages = self._rows = self._derived = 0  # what is wrong, of each kind
+        self._pages = self._rows = self._derived = self._by_hand = 0  # what is wrong, of each kind
 
     def run(self) -> int:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -123,7 +128,13 @@ class _Check:
         self._attempts()
         self._relations()
         self._facts()
-        for number, advice in ((self._pages, _PAGES), (self._derived, _DERIVED), (self._rows, _ROWS)):
+        found = (
+            (self._pages, _PAGES),
+            (self._derived, _DERIVED),
+            (self._rows, _ROWS),
+            (self._by_hand, _BY_HAND),
+        )
+        for number, advice in found:
             if number:
                 self._say(_advice(advice, self._path))
                 return os.EX_DATAERR
@@ -201,6 +212,14 @@ class _Check:
                 json_of(value)
             except (TypeError, ValueError, RecursionError):
                 self._bad_page(f"{key!r} in the table meta cannot be read")
+        for what, name, value in self._guarded(self._sql["check_settings"]):
+            try:
+                known = json_of(value)
+            except (TypeError, ValueError, RecursionError):
+                known = None
+            if not isinstance(known, dict):
+                self._by_hand += 1
+                self._tell(self._by_hand, f"{what} {name!r} cannot be read")
         for (last,) in self._guarded(self._sql["last_id"]):
             if type(last) is not int:
                 self._bad_derived(f"the last id in sqlite_sequence is {last!r}")

@@ -602,6 +602,11 @@ UNION SELECT job FROM (SELECT * FROM demands EXCEPT SELECT * FROM taken);
 SELECT id, state FROM jobs NOT INDEXED
 WHERE (state = 'running') != EXISTS (SELECT 1 FROM attempts WHERE job = jobs.id AND finished IS NULL);
 
+-- name: check_settings
+-- What operators have set by hand, and what policies remember.
+SELECT 'what was set by hand as', name, value FROM overrides
+UNION ALL SELECT 'what is remembered as', key, value FROM memory;
+
 -- name: check_facts
 -- All facts about the database itself.
 SELECT key, value FROM meta;
