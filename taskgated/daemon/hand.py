@@ -30,10 +30,10 @@ class Hand:
         return self._pauses.paused()
 
     def limit(self, queue: str | None, limit: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
-        self._limits.set(queue, limit, by, done)
+        self._limits.set(LIMIT, queue, limit, by, done)
 
     def tokens(self, token: str, total: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
-        self._limits.set_tokens(token, total, by, done)
+        self._limits.set(TOKENS, token, total, by, done)
 
     def all(self) -> Sequence[ByHand]:
         return [ByHand(one.kind, one.of, one.value, one.at, one.by, _said(one)) for one in self._overrides.all()]

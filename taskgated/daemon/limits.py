@@ -35,13 +35,10 @@ class Limits:
         """What the gate decides by, now that this configuration comes into force. What it says as well need not be
         set by hand any more."""
         self._config, self._configured = config, self._members.policy(config)
-        gone = [one for one in self._overrides.of(LIMIT) if one.value == _configured(config, one.of)]
+        known = [*self._overrides.of(LIMIT), *self._overrides.of(TOKENS)]
+        gone = [one for one in known if not _needed(one, config)]
         if gone:
-            said = f"configured as they were set by hand: limits of {', '.join(_named(one.of) for one in gone)}"
-            self._overrides.set([], gone, said, ignore)
-        gone = [one for one in self._overrides.of(TOKENS) if config.tokens.get(one.of or "", one.value) == one.value]
-        if gone:  # also of a kind that is not there any more
-            said = f"configured as they were set by hand: tokens {', '.join(one.of or '' for one in gone)}"
+            said = f"configured as they were set by hand: {', '.join(_named(one.kind, one.of) for one in gone)}"
             self._overrides.set([], gone, said, ignore)
         return self._over()
 
@@ -51,25 +48,17 @@ class Limits:
         by_hand = {one.of: one.value or 0 for one in self._overrides.of(TOKENS)}
         return replace(config, tokens={name: max(n, by_hand.get(name, 0)) for name, n in config.tokens.items()})
 
-    def set(self, queue: str | None, limit: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
+    def set(
+        self, kind: str, of: str | None, value: int | None, by: int, done: Callable[[Answer[None]], None]
+    ) -> None:
         """None: what is configured holds again; so it does where that is the same."""
-        before = self._overrides.get(LIMIT, queue)
-        if limit is None or limit == _configured(self._config, queue):
+        before = self._overrides.get(kind, of)
+        if value is None or value == _configured(self._config, kind, of):
             gone = [] if before is None else [before]
-            self._overrides.set([], gone, f"limit of {_named(queue)}: as configured again, by uid {by}", done)
+            self._overrides.set([], gone, f"{_named(kind, of)}: as configured again, by uid {by}", done)
         else:
-            new = Override.now(LIMIT, queue, by, limit)
-            self._overrides.set([new], [], f"limit of {_named(queue)}: {limit}, by uid {by}", done)
-
-    def set_tokens(self, token: str, total: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
-        """As ``set``, of tokens."""
-        before = self._overrides.get(TOKENS, token)
-        if total is None or total == self._config.tokens.get(token):
-            gone = [] if before is None else [before]
-            self._overrides.set([], gone, f"tokens {token}: as configured again, by uid {by}", done)
-        else:
-            new = Override.now(TOKENS, token, by, total)
-            self._overrides.set([new], [], f"tokens {token}: {total}, by uid {by}", done)
+            new = Override.now(kind, of, by, value)
+            self._overrides.set([new], [], f"{_named(kind, of)}: {value}, by uid {by}", done)
 
     def _known_better(self, policy: Policy) -> None:
         self._configured = policy
@@ -88,9 +77,20 @@ class Limits:
         )
 
 
-def _configured(config: Config, queue: str | None) -> int | None:
-    return config.limit if queue is None else config.queue(queue).limit
+def _configured(config: Config, kind: str, of: str | None) -> int | None:
+    """What holds where nothing is set by hand; None: there is no bound, or no such token."""
+    if kind == TOKENS:
+        return config.tokens.get(of or "")
+    return config.limit if of is None else config.queue(of).limit
 
 
-def _named(queue: str | None) -> str:
-    return "all queues together" if queue is None else f"queue {queue}"
+def _needed(override: Override, config: Config) -> bool:
+    """Whether it says anything beside that configuration. Of tokens that are not there any more it says nothing."""
+    configured = _configured(config, override.kind, override.of)
+    return override.value != configured and not (override.kind == TOKENS and configured is None)
+
+
+def _named(kind: str, of: str | None) -> str:
+    if kind == TOKENS:
+        return f"tokens {of}"
+    return "limit of all queues together" if of is None else f"limit of queue {of}"

@@ -85,7 +85,7 @@ def test_it_outlives_the_daemon_and_ends_when_the_configuration_agrees(
     gate.configure("workers: 3\nqueues: {etl: {limit: 2}}\n")
     gate.call("Reload")
     until(lambda: running(gate) == 2, "it is the configuration that counts")
-    assert "configured as they were set by hand: limits of queue etl" in gate.log()
+    assert "configured as they were set by hand: limit of queue etl" in gate.log()
     (gate.scratch / "go").touch()
     gate.until_over(4)
 
