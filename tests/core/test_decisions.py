@@ -340,7 +340,10 @@ class FakeStore:
     def next_of(self, gone: Job) -> Job | None:
         """One of a line may be out no more: the next comes out."""
         behind = next((j for j in self.of_line(gone) if j.parked and j.waits is None), None)
-        if behind is None or self.out(gone) >= self.most(gone):
+        if behind is None:
+            return None
+        later = [j for j in self.of_line(gone) if j.state is State.QUEUED and j.rank > behind.rank]
+        if self.out(gone) >= self.most(gone) and not any(not j.parked or j.waits is not None for j in later):
             return None
         self.jobs[behind.id] = came = replace(behind, parked=False)
         return came

@@ -53,6 +53,34 @@ def test_a_better_one_comes_out_at_once(store: Store) -> None:
     assert ready(store) == [better, first]
 
 
+@pytest.mark.parametrize("how", ["back off", "release", "move"])
+@pytest.mark.parametrize("short", [False, True])
+def test_who_comes_again_goes_before_those_that_came_later(
+    store: Store, how: str, monkeypatch: pytest.MonkeyPatch, *, short: bool
+) -> None:
+    first, second, third = add(store, *[spec(**ALONE)] * 3)
+    match how:
+        case "back off":
+            run(store, first, verdict=RETRY, result=Result.FAILED, exit_code=1)
+        case "release":
+            store.hold(first)
+        case "move":
+            store.move(first, "etl")
+    assert ready(store) == [second]
+    if short:
+        store.park([Parking(second, LOCK, 1_000_000)])
+    match how:
+        case "back off":
+            passes(70, monkeypatch)
+            store.wake(wall())
+        case "release":
+            store.release(first)
+        case "move":
+            store.move(first, "default")
+    assert ready(store) == ([first] if short else [first, second])
+    assert store.show(third).job.parked
+
+
 @pytest.mark.parametrize("how", ["cancel", "hold", "back off", "expire"])
 def test_whatever_becomes_of_who_is_out_the_next_comes(
     store: Store, how: str, monkeypatch: pytest.MonkeyPatch

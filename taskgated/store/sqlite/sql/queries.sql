@@ -120,19 +120,27 @@ SELECT count(*), max(iif(state = 'queued', turn, NULL)) FROM (
 );
 
 -- name: line_next
--- The best of those that are parked behind a line comes out, if there is a place.
+-- The best of those that are parked behind a line comes out, if there is a place, or one is out that comes after it.
 UPDATE jobs SET parked = 0
 WHERE id = (
     SELECT id FROM jobs INDEXED BY jobs_line
     WHERE line = :line AND parked = 1 AND waits IS NULL AND due IS NULL AND state IN ('queued', 'running')
     ORDER BY turn, id LIMIT 1
-) AND state = 'queued' AND coalesce((SELECT most FROM lines WHERE line = :line), 1) > (
+) AND state = 'queued' AND (coalesce((SELECT most FROM lines WHERE line = :line), 1) > (
     SELECT count(*) FROM jobs INDEXED BY jobs_line
     WHERE line = :line AND parked = 0 AND due IS NULL AND state IN ('queued', 'running')
 ) + (
     SELECT count(*) FROM jobs INDEXED BY jobs_line
     WHERE line = :line AND parked = 1 AND waits > '' AND due IS NULL AND state IN ('queued', 'running')
-)
+) OR EXISTS (
+    SELECT 1 FROM jobs o INDEXED BY jobs_line
+    WHERE o.line = :line AND o.parked = 0 AND o.due IS NULL AND o.state IN ('queued', 'running')
+      AND o.state = 'queued' AND (o.turn, o.id) > (jobs.turn, jobs.id)
+) OR EXISTS (
+    SELECT 1 FROM jobs o INDEXED BY jobs_line
+    WHERE o.line = :line AND o.parked = 1 AND o.waits > '' AND o.due IS NULL AND o.state IN ('queued', 'running')
+      AND o.state = 'queued' AND (o.turn, o.id) > (jobs.turn, jobs.id)
+))
 RETURNING {rank};
 
 -- name: line_forget
