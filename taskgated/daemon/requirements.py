@@ -2,7 +2,7 @@
 
 Jobs that wait for that are in the store, each with the time of its next look; here is only what is under way, never
 more than ``AT_ONCE``. So a job that waits costs no process between looks, and no memory, and ten thousand of them are
-looked after in turn, those first whose time came first.
+looked after in turn, those first whose time came first; and so are their users.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from taskgated.store.requirements import Due
 
 AT_ONCE = 8
 """Looks that are under way at once, at most. One that cannot be killed is under way as long as it lives."""
+OF_ONE_USER = 4
+"""The same of the jobs of one user, so that looks that take long, or never end, are no matter of others."""
 REMEMBERED = 1000
 """Jobs of which it is known here what their last look said."""
 AGAIN = 1.0
@@ -78,7 +80,11 @@ class Requirements:
             return []
         jobs = ", ".join(f"job {job}: process {self._looks.stuck(key_of_job(job))}" for job in stuck)
         left = AT_ONCE - len(stuck)
-        others = f"{left} looks at once are left for others" if left else "no other job's requires is looked for"
+        others = (
+            f"{left} looks at once are left, of {OF_ONE_USER} of one user"
+            if left
+            else "no other job's requires is looked for"
+        )
         return [f"what looks for requires cannot be killed ({jobs}); until it is gone, {others}"]
 
     # -- when ------------------------------------------------------------------------------------
@@ -101,7 +107,7 @@ class Requirements:
             return
         self._asking, self._stale = True, False
         known = list(self._under_way)
-        self._store.ask(lambda store: store.looks(known, free), self._found, early=True)
+        self._store.ask(lambda store: store.looks(known, free, OF_ONE_USER), self._found, early=True)
 
     def _found(self, reply: Reply[Due]) -> None:
         self._asking = False

@@ -26,6 +26,7 @@ from taskgated.language.types import (
     LONGEST_PATH,
     argv,
     at_least,
+    at_most,
     boolean,
     choice,
     command,
@@ -80,11 +81,13 @@ WARN = keys_of(
     Key("to", choice(*Receiver), "what gets it: the main process, or all of its process group"),
 )
 
+LONGEST_LOOK = 600.0
+"""Seconds: only so many looks are made at once, and the next in line waits for the end of one."""
 REQUIRES = keys_of(
     Requires,
     Key("command", command, "a list: program and arguments, no shell; or text for the job's shell", ""),
     Key("every", at_least(1, duration), "how long after a look that says no it is looked again"),
-    Key("timeout", positive(duration), "how long a look may take"),
+    Key("timeout", at_most(LONGEST_LOOK, positive(duration)), "how long a look may take, 10min at most"),
 )
 
 LOCK_NAME = r"[^\s,]{1,200}"

@@ -179,6 +179,18 @@ def at_least(low: float, type_: Type[float]) -> Type[float]:
     return Type(read, type_.schema, type_.write)
 
 
+def at_most(high: float, type_: Type[float]) -> Type[float]:
+    """A duration that is no longer than so many seconds."""
+
+    def read(node: Node, check: Check) -> float:
+        value = type_.read(node, check)
+        if value > high:
+            raise Mismatch(f"must be at most {units.format_duration(high)}")
+        return value
+
+    return Type(read, type_.schema, type_.write)
+
+
 def long_text(what: str) -> Type[str]:
     """Any text that is not empty."""
 

@@ -15,7 +15,7 @@ from taskgated.core.job import Job
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Jobs for which it is time to look, those first that have waited for it the longest; of one that is
+    """Jobs for which it is time to look, of each user those first that have waited for it the longest; of one that is
     ``unreadable`` there is what could be read. ``next``: when (steady) it is time for the next of those for which it
     is not yet."""
 
@@ -26,8 +26,9 @@ class Due:
 class Looking(Protocol):
     """What can be asked; see ``contract.Questions``."""
 
-    def looks(self, known: Collection[int], limit: int) -> Due:
-        """At most ``limit`` queued jobs, without those that the caller knows."""
+    def looks(self, known: Collection[int], limit: int, of_one: int) -> Due:
+        """At most ``limit`` queued jobs, without those that the caller knows, and of one user at most ``of_one``
+        together with these. Users of whom it knows the fewest come first."""
 
 
 class Looked(Protocol):

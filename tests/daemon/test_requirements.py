@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from taskgated.daemon.requirements import AT_ONCE
+from taskgated.daemon.requirements import AT_ONCE, OF_ONE_USER
 from tests.env.gate import GateEnv
 from tests.env.hung_mount import hung_mount
 from tests.env.processes import named
@@ -127,6 +127,19 @@ def test_many_are_looked_after_in_turn_and_few_at_once(make_gate: MakeGate) -> N
     assert {job["state"] for job in gate.jobs()} == {"queued"}
     go.touch()
     gate.until_over(count)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_looks_of_one_user_that_take_long_are_no_matter_of_others(make_gate: MakeGate) -> None:
+    gate = make_gate("workers: 1\n")
+    file = gate.root / "long"
+    file.write_text("command: 'true'\narray: {to: 50}\nrequires: {command: sleep 1000, timeout: 10min}\n")
+    os.chown(file, 65534, 65534)
+    os.rename(file, gate.layout.spool / "long.yaml")
+    until(lambda: len(probers(gate)) == OF_ONE_USER, "it is looked for as many of them as may be")
+    add(gate, "good", "{command: [/bin/true]}")
+    over(gate, "good")
+    assert len(probers(gate)) == OF_ONE_USER
 
 
 def test_between_looks_there_is_no_process(make_gate: MakeGate) -> None:

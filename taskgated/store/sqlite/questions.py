@@ -38,7 +38,7 @@ from taskgated.store.sqlite.rows import (
     text_or_none,
     waited,
 )
-from taskgated.store.sqlite.statements import Statements
+from taskgated.store.sqlite.statements import Row, Statements
 from taskgated.store.turns import Found
 from taskgated.store.waiting import Beyond
 
@@ -72,11 +72,15 @@ class SqliteQuestions:
     def lanes(self) -> Mapping[Lane, Rank]:
         return earliest(self._sql.each("lanes"))
 
-    def looks(self, known: Collection[int], limit: int) -> Due:
-        steady = self.clock.now()
-        rows = self._sql.rows("looks", steady=steady, known=json.dumps(list(known)), limit=limit)
+    def looks(self, known: Collection[int], limit: int, of_one: int) -> Due:
+        steady, under = self.clock.now(), json.dumps(list(known))
+        found: list[Row] = []
+        for owner, under_way, _ in self._sql.rows("looking_users", steady=steady, known=under):
+            most = min(of_one - under_way, limit - len(found))
+            if most > 0:
+                found += self._sql.rows("looks", steady=steady, known=under, owner=owner, limit=most)
         following = moment(self._sql.only("next_look", after=steady)[0])
-        return Due([job_or_part(row, State.QUEUED) for row in rows], following)
+        return Due([job_or_part(row, State.QUEUED) for row in found], following)
 
     def before_it(self, job: int) -> int:
         row = self._sql.one("rank", id=job)

@@ -10,14 +10,14 @@ from taskgated.core.lifecycle import Verb, Verdict, judge
 from taskgated.core.state import State
 from taskgated.host.clock import MICROSECONDS, wall
 from taskgated.store import contract
-from taskgated.store.contract import Store
+from taskgated.store.contract import Addition, Store
 from tests.store.jobs import add, fetch, run, spec
 
 REQUIRES = Requires(("test", "-e", "/x"))
 
 
 def due(store: Store, *known: int, limit: int = 9) -> list[int]:
-    return [job.id for job in store.looks(known, limit).jobs]
+    return [job.id for job in store.looks(known, limit, limit).jobs]
 
 
 def ready(store: Store) -> list[int]:
@@ -28,7 +28,7 @@ def test_it_waits_for_a_look_from_the_start_and_runs_when_that_says_so(store: St
     with_it, without = add(store, spec(requires=REQUIRES), spec())
     assert (due(store), ready(store)) == ([with_it], [without])
     assert store.show(with_it).job.due_clock is Clock.LOOK
-    assert store.looks([], 9).jobs[0].spec.requires == REQUIRES
+    assert store.looks([], 9, 9).jobs[0].spec.requires == REQUIRES
     assert store.wake(wall()).next_look is not None
     assert ready(store) == [without]
     store.looked(with_it, None)
@@ -43,7 +43,7 @@ def test_a_look_that_says_no_is_made_again_later(store: Store) -> None:
     (job,) = add(store, spec(requires=REQUIRES))
     store.looked(job, 1000)
     assert due(store) == []
-    after = store.looks([], 9).next
+    after = store.looks([], 9, 9).next
     assert after is not None and abs(after - store.clock.now() - 1000 * MICROSECONDS) < 10 * MICROSECONDS
     assert store.wake(wall()).next_look == after
     store.looked(job, 0)
@@ -55,6 +55,25 @@ def test_those_first_that_have_waited_the_longest_and_none_that_is_known(store: 
     store.looked(jobs[0], 0)
     assert due(store, limit=2) == [jobs[1], jobs[2]]
     assert due(store, jobs[1], jobs[3]) == [jobs[2], jobs[0]]
+
+
+def test_each_user_has_a_turn_however_many_jobs_another_has(store: Store) -> None:
+    def came(owner: int, number: int) -> list[int]:
+        jobs = Addition(f"of {owner}", 0, [spec(requires=REQUIRES)] * number, "x.yaml", owner)
+        return list(store.add([jobs]).jobs)
+
+    first, second, third = came(7, 9), came(8, 2), came(9, 3)
+
+    def looks(*known: int) -> list[int]:
+        return [job.id for job in store.looks(known, 6 - len(known), 3).jobs]
+
+    assert looks() == [*first[:3], *second, third[0]]
+    assert looks(*first[:3]) == [*second, third[0]]
+    assert looks(*first[:3], *second) == [third[0]]
+    assert looks(*second) == [*first[:3], third[0]]
+    assert looks(first[0], third[0]) == [*second, *first[1:3]]
+    store.looked(second[0], 1000)
+    assert looks(*first[:3]) == [second[1], *third[:2]]
 
 
 def test_its_delay_comes_first(store: Store) -> None:

@@ -377,10 +377,27 @@ WHERE id IN (
     ORDER BY due LIMIT :limit
 );
 
+-- name: looking_users
+-- Users with jobs for which it is time to look, and for how many it is being looked; first those with the fewest, and
+-- of these the one whose first job has waited the longest.
+WITH RECURSIVE users (owner) AS (
+    SELECT min(owner) FROM jobs INDEXED BY jobs_looks WHERE state = 'queued' AND due_clock IS NULL AND due IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(owner) FROM jobs INDEXED BY jobs_looks
+            WHERE state = 'queued' AND due_clock IS NULL AND due IS NOT NULL AND owner > users.owner)
+    FROM users WHERE owner IS NOT NULL
+)
+SELECT owner,
+       (SELECT count(*) FROM json_each(:known) known CROSS JOIN jobs ON jobs.id = known.value
+        WHERE jobs.owner = users.owner) AS under_way,
+       (SELECT min(due) FROM jobs INDEXED BY jobs_looks
+        WHERE state = 'queued' AND due_clock IS NULL AND due IS NOT NULL AND jobs.owner = users.owner) AS first
+FROM users WHERE owner IS NOT NULL AND first <= :steady ORDER BY under_way, first;
+
 -- name: looks
--- Jobs for which it is time to look.
-SELECT {job} FROM jobs INDEXED BY jobs_due
-WHERE state = 'queued' AND due_clock IS NULL AND due IS NOT NULL AND due <= :steady
+-- Jobs of a user for which it is time to look.
+SELECT {job} FROM jobs INDEXED BY jobs_looks
+WHERE state = 'queued' AND due_clock IS NULL AND due IS NOT NULL AND due <= :steady AND owner = :owner
   AND id NOT IN (SELECT value FROM json_each(:known))
 ORDER BY due LIMIT :limit;
 
