@@ -133,9 +133,13 @@ class Known:
 
 def read(exit_code: int | None, first_line: str, words: str) -> Answer:
     """What a command says by how it ended: ``exit_code`` None is any other end. A number alone on the first line of
-    what it wrote is the allowance."""
+    what it wrote is the allowance; one below 0, as of who has taken more than there is, lets none start."""
     if exit_code == 0:
-        number = first_line.strip()
-        allowed = int(number) if number.isascii() and number.isdigit() and len(number) <= 9 else None
-        return Answer(Says.OPEN, allowed, words)
+        line = first_line.strip()
+        number = line.removeprefix("-")
+        if not (number.isascii() and number.isdigit()):
+            return Answer(Says.OPEN, None, words)
+        if line != number:
+            return Answer(Says.OPEN, 0, words)
+        return Answer(Says.OPEN, int(number) if len(number) <= 9 else None, words)
     return Answer(Says.CLOSED if exit_code == 1 else Says.ERROR, None, words)

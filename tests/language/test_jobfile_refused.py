@@ -216,7 +216,7 @@ REFUSALS: list[tuple[str, str]] = [
     ("command: x\nrequires: {every: 1s}\n", "x.yaml:2:11: 'command' is missing"),
     ("command: x\nrequires: {command: []}\n", "x.yaml:2:21: command: is empty"),
     ("command: x\nrequires: {command: [y], every: 10ms}\n", "x.yaml:2:33: every: must be at least 1s"),
-    ("command: x\nrequires: {command: [y], timeout: 11min}\n", "x.yaml:2:33: timeout: must be at most 10min"),
+    ("command: x\nrequires: {command: [y], timeout: 11min}\n", "x.yaml:2:35: timeout: must be at most 10min"),
     ("command: x\nrequires: {command: [y], timeout: 0}\n", "x.yaml:2:35: timeout: must be more than nothing"),
     ("command: x\nname: n\narray: {to: 2}\nrequires: {command: [y, '{line}']}\n",
      "x.yaml:3:8: array: {line} stands for nothing: its array has no lines; write {{line}} for just that"),
