@@ -39,7 +39,7 @@ class List:
 
         def tell(answer: Answer[tuple[Page, int | None]]) -> None:
             (page, coming), viewer = answer.get(), Viewer(call, self._configuration().access)
-            jobs = [viewer.job(record) for record in page.records]
+            jobs = [viewer.job(record, page.after.get(record.id, ())) for record in page.records]
             call.reply(ListReply(jobs=jobs, next=page.next, coming=coming))
 
         self._asking.ask(call, ask, tell, kind=LISTINGS)

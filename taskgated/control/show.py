@@ -42,7 +42,7 @@ class Show:
             details, record = at.details, at.details.record
             first = details.attempts[0].number if details.attempts else before
             reply = ShowReply(
-                job=viewer.job(record),
+                job=viewer.job(record, details.after),
                 attempts=[viewer.attempt(self._layout, record, attempt) for attempt in details.attempts],
                 earlier=first if 1 < first <= record.attempt else None,
                 spec=viewer.spec(details),

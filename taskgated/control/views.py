@@ -7,14 +7,16 @@ may quote both, are for those whom ``access.see`` means; all others are given ``
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from taskgated.attempts import outputs
+from taskgated.core.after import Waited
 from taskgated.core.state import State
-from taskgated.host.clock import rfc3339
+from taskgated.host.clock import MICROSECONDS, rfc3339
 from taskgated.host.paths import Layout
 from taskgated.language.config import Access
-from taskgated.protocol.replies import ShownAttempt, ShownJob
+from taskgated.protocol.replies import ShownAttempt, ShownCondition, ShownJob
 from taskgated.protocol.strict import name_bytes
 from taskgated.protocol.varlink import Call
 from taskgated.store.arrays import Group
@@ -41,7 +43,8 @@ class Viewer:
     def _may(self, whom: str, record: Record | Group) -> bool:
         return self.call.privileged or whom == "members" or record.owner == self.call.uid
 
-    def job(self, record: Record) -> ShownJob:
+    def job(self, record: Record, after: Iterable[Waited] | None = None) -> ShownJob:
+        """``after``: what it still waits for of other jobs; None: that was not asked for."""
         # While a job is not over, and of one that was cancelled, it is the gate that speaks, in words of its own.
         quotes = record.state is State.FAILED and record.reason and not self.sees(record)
         return {
@@ -64,6 +67,7 @@ class Viewer:
             "finished": rfc3339(record.finished),
             "due": rfc3339(record.due),
             "array": record.array,
+            "after": None if after is None else [_condition(one) for one in after],
         }
 
     def attempt(self, layout: Layout, record: Record, attempt: Attempt) -> ShownAttempt:
@@ -90,3 +94,14 @@ class Viewer:
     def unreadable(self, details: Details) -> str | None:
         """Why there is no spec, though it may be shown: what the database has of it cannot be read."""
         return details.job.unreadable or None if self.sees(details.record) else None
+
+
+def _condition(one: Waited) -> ShownCondition:
+    return {
+        "job": one.job,
+        "name": one.name,
+        "when": one.when,
+        "state": one.state,
+        "array": one.array,
+        "left": None if one.left is None else one.left / MICROSECONDS,
+    }

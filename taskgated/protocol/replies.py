@@ -29,6 +29,17 @@ BAD_CONFIGURATION = "BadConfiguration"
 # -- what replies are made of --------------------------------------------------------------------
 
 
+class ShownCondition(TypedDict):
+    """``Condition`` of the interface."""
+
+    job: int | None
+    name: str
+    when: str
+    state: str | None
+    array: bool
+    left: float | None
+
+
 class ShownJob(TypedDict):
     """``Job`` of the interface."""
 
@@ -51,6 +62,7 @@ class ShownJob(TypedDict):
     finished: str | None
     due: str | None
     array: NotRequired[int | None]
+    after: NotRequired[list[ShownCondition] | None]
 
 
 class ShownAttempt(TypedDict):

@@ -19,6 +19,8 @@ RESOLVED = 500
 """Conditions that are resolved at once, at most; others have their turn in between."""
 SHOWN = 20
 """Conditions of a job that are told of, at most."""
+LISTED = 5
+"""The same of each job in a listing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,8 @@ class Resolved:
 class Awaiting(Protocol):
     """What can be asked; see ``contract.Questions``."""
 
-    def waits_for(self, job: int) -> Sequence[Waited]:
-        """The conditions of a job that are not met yet, ``SHOWN`` of them; none of a job that there is not."""
+    def waits_for(self, job: int, limit: int = SHOWN) -> Sequence[Waited]:
+        """The conditions of a job that are not met yet, so many of them; none of a job that there is not."""
 
     def unresolved(self) -> bool:
         """Whether there is anything for ``resolve``; costs the same at any number of jobs. It is so from the moment

@@ -220,10 +220,12 @@ WOKEN = 1000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A piece of a listing. ``next``: where to go on, also if nothing was found here; None: there is no more."""
+    """A piece of a listing. ``next``: where to go on, also if nothing was found here; None: there is no more.
+    ``after``: what those that wait for others wait for, as ``waits_for`` has it, ``LISTED`` of each at most."""
 
     records: Sequence[Record]
     next: int | None
+    after: Mapping[int, Sequence[Waited]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,3 +182,29 @@ def test_a_daemon_that_is_killed_again_and_again_leaves_nobody_waiting(make_gate
     for job in jobs:
         if job["name"] in places:
             assert all(places[other] < places[job["name"]] for other in job.get("after", []))
+
+
+def test_what_a_job_still_waits_for_is_told_by_list_and_show_as_data(make_gate: Callable[..., GateEnv]) -> None:
+    gate = make_gate("workers: 1\n")
+    gate.ctl("pause")
+    first = {"name": "first", "command": "true"}
+    array = {"name": "array", "command": "true", "array": {"to": 2}}
+    after = ["first", {"job": "array", "when": "over"}, *({"job": f"n{n}", "when": "failed"} for n in range(9))]
+    gate.drop("a.json", file_of([first, array, {"name": "last", "command": "true", "after": after}]))
+    until(lambda: len(gate.jobs()) == 4, "they are taken in")
+    jobs = {job["name"]: job for job in gate.ctl_json("list")}
+    known = [
+        {"job": 1, "name": "first", "when": "succeeded", "state": "queued", "array": False, "left": None},
+        {"job": 2, "name": "array", "when": "over", "state": "queued", "array": True, "left": None},
+    ]
+    last = jobs["last"]
+    assert last["after"][:2] == known and len(last["after"]) == 5, "some of them, as there may be many in a listing"
+    missing = last["after"][2]
+    assert 86_000 < missing.pop("left") <= 86_400
+    assert missing == {"job": None, "name": "n0", "when": "failed", "state": None, "array": False}
+    assert jobs["first"]["after"] == []
+    shown = gate.ctl_json("show", str(last["id"]))["job"]["after"]
+    assert shown[:2] == known and [one["name"] for one in shown[2:]] == [f"n{n}" for n in range(9)]
+    gate.ctl("cancel", "1")
+    over = until(lambda: gate.job("last") if (gate.job("last") or {})["state"] == "cancelled" else None, "it is over")
+    assert over["after"] == []

@@ -13,6 +13,7 @@ from taskgated.core.state import State
 from taskgated.errors import NoSuchArray, NoSuchJob, StoreError
 from taskgated.host.clock import MICROSECONDS, boot_id
 from taskgated.store import after, byhand, contract, waiting
+from taskgated.store.after import LISTED
 from taskgated.store.arrays import Group
 from taskgated.store.contract import (
     Backlog,
@@ -162,9 +163,9 @@ class SqliteQuestions:
 
     # -- what waits for others ----------------------------------------------------------------------
 
-    def waits_for(self, job: int) -> Sequence[Waited]:
+    def waits_for(self, job: int, limit: int = after.SHOWN) -> Sequence[Waited]:
         now = self.clock.now()
-        return [waited(row, now) for row in self._sql.rows("waits_for", id=job, limit=after.SHOWN)]
+        return [waited(row, now) for row in self._sql.rows("waits_for", id=job, limit=limit)]
 
     def unresolved(self) -> bool:
         return bool(self._sql.only("unresolved", steady=self.clock.now())[0])
@@ -228,7 +229,10 @@ class SqliteQuestions:
             **({} if only.array is None else {"index": only.index}),
         )
         seen = rows[-1][0] if len(rows) == limit else until
-        return Page([record_of(row) for row in rows], seen if seen < last else None)
+        records = [record_of(row) for row in rows]
+        waiting_ = [record.id for record in records if record.state in (State.QUEUED, State.HELD)]
+        conditions = {job: found for job in waiting_ if (found := self.waits_for(job, LISTED))}
+        return Page(records, seen if seen < last else None, conditions)
 
     def array(self, array: int) -> Group:
         (coming,) = self._sql.only("array_coming", array=array)
