@@ -102,13 +102,19 @@ class Lines:
             free, number = room.free, 0
             while True:
                 row = self._sql.one("first_waiting", waits=name, total=room.total)
+                if row is not None and not _sound(row):
+                    self._come_back(row[0], back)
+                    continue
                 found = First(name, number) if row is None else First(name, number, *row)
                 if found.job is None or found.needs > free or number == waiting.RECALLED:
                     break
-                back.append(job_or_part(self._sql.only("come_back", id=found.job), State.QUEUED))
+                self._come_back(found.job, back)
                 free, number = free - found.needs, number + 1
             first.append(found)
         return Recalled(back, first)
+
+    def _come_back(self, job: object, back: list[Job]) -> None:
+        back.append(job_or_part(self._sql.only("come_back", id=job), State.QUEUED))
 
     def refit(self, totals: Totals, after: int) -> int | None:
         self.totals = totals
@@ -117,3 +123,10 @@ class Lines:
             self._fit(line)
             self._fill(line)
         return lines[-1] if len(lines) == waiting.REFITTED else None
+
+
+def _sound(row: Row) -> bool:
+    """Whether what ``first_waiting`` has found can be compared with others. If not, the job comes back, to be seen as
+    one that cannot be read."""
+    _, turn, queue, owner, needs = row
+    return type(turn) is type(owner) is type(needs) is int and type(queue) is str

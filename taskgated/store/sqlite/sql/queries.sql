@@ -165,9 +165,9 @@ UPDATE jobs SET parked = 1, waits = :waits, needs = :needs
 WHERE id = :id AND state = 'queued' AND parked = 0 AND due IS NULL;
 
 -- name: first_waiting
--- The best of those that wait for something and can ever have it.
+-- The best of those that wait for something and can ever have it; of what is damaged, nobody knows.
 SELECT id, turn, queue, owner, needs FROM jobs INDEXED BY jobs_waiting
-WHERE waits = :waits AND state = 'queued' AND needs <= :total ORDER BY turn, id LIMIT 1;
+WHERE waits = :waits AND state = 'queued' AND (needs <= :total OR typeof(needs) != 'integer') ORDER BY turn, id LIMIT 1;
 
 -- name: come_back
 -- It is there.
