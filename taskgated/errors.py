@@ -117,12 +117,28 @@ class StoreClosed(StoreError):
     """The daemon stops, and has closed its store."""
 
 
-class DiskTrouble(StoreError):
+class StoreTrouble(StoreError):
+    """The store cannot be used now; that may pass. What was asked for has not happened."""
+
+
+class DiskTrouble(StoreTrouble):
     """The disk refuses what the store or a start needs; that may pass."""
+
+
+class InDoubt(StoreError):
+    """Nobody knows whether what was to be made durable is. The store does, once it can be asked again."""
+
+
+class Lost(StoreError):
+    """What was written before may be lost, and nobody can say which of it."""
 
 
 class Damaged(StoreError):
     """The database is not what was written: no waiting mends that."""
+
+
+class NotYours(StoreError):
+    """Somebody else has taken over what this process did here. It is final: nothing is tried again."""
 
 
 class Impossible(StoreError):

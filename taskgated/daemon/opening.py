@@ -34,7 +34,7 @@ class Opened:
 
 
 def open_store(layout: Layout, start: Start, journal: Journal) -> Opened:
-    """Raises ``StoreError``; trouble of the disk when that has lasted for too long."""
+    """Raises ``StoreError``; ``StoreTrouble`` when that has lasted for too long."""
     store = start.insist(lambda: _open(layout, start, journal))
     with as_when_opened(layout.database):
         last_id, lanes, queued, before = store.last_id(), store.lanes(), store.queued(), store.before()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from taskgated.errors import DiskTrouble
+from taskgated.errors import StoreTrouble
 from taskgated.events import Event
 from taskgated.host.journal import Journal, Priority
 from taskgated.host.systemd import Systemd
@@ -40,15 +40,16 @@ class Start:
         """The manager was told that the start is over. (``READY=1``; whether the gate is ready says its status.)"""
 
     def insist(self, attempt: Callable[[], T]) -> T:
-        """What ``attempt`` returns when the disk lets it; raises its ``DiskTrouble`` when that takes too long."""
+        """What ``attempt`` returns when nothing is in its way; raises its ``StoreTrouble`` when that takes too
+        long."""
         while True:
             try:
                 return attempt()
-            except DiskTrouble as error:
+            except StoreTrouble as error:
                 self._systemd.extend(10 * AGAIN)
                 if self.late:
                     text = f"{error}; given up after {PATIENCE:.0f} s, for the service manager to start it again"
-                    raise DiskTrouble(text) from None
+                    raise StoreTrouble(text) from None
                 if not self._told:
                     self._told = True
                     text = f"{error}; it is tried every second"

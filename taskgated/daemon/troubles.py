@@ -48,7 +48,7 @@ def spells(
             return ""
         if store.damage:
             return f"nothing can be written any more: {store.damage}"
-        return "the store's thread has ended: the disk failed to sync"
+        return f"the store's thread has ended: {store.ended}"
 
     def store_fails(trouble: str) -> None:
         text = f"the store cannot write: {trouble}; nothing is lost, it is tried every second"

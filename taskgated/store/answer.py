@@ -67,5 +67,9 @@ class Question(Generic[S, T]):
     def fail(self, error: TaskgateError) -> None:
         self._answer = Answer.failed(error)
 
+    @property
+    def failed(self) -> bool:
+        return self._answer.error is not None
+
     def tell(self) -> None:
         self._told(self._answer)

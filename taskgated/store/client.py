@@ -21,6 +21,7 @@ from taskgated.host.listeners import Listeners
 from taskgated.store.after import Resolved
 from taskgated.store.answer import Answer
 from taskgated.store.contract import Questions, Store
+from taskgated.store.groups import ALONE
 from taskgated.store.thread import AnyRequest, Request, StoreThread
 
 T = TypeVar("T")
@@ -38,12 +39,12 @@ class StoreClient:
     after ``wake`` was called. On other threads: ``call`` and ``question`` wait for the answer.
 
     ``queued``: how many jobs are queued at the start. ``resolved`` is told, by ``deliver``, what came of the end of
-    jobs that others wait for.
+    jobs that others wait for. ``who``: as of ``Groups.begin``.
     """
 
-    def __init__(self, store: Store, wake: Callable[[], None], queued: int = 0) -> None:
+    def __init__(self, store: Store, wake: Callable[[], None], queued: int = 0, who: str = ALONE) -> None:
         self.resolved = Listeners[Answer[Resolved]]()
-        self._thread = StoreThread(store, wake, queued, self._later(self.resolved.tell))
+        self._thread = StoreThread(store, wake, queued, self._later(self.resolved.tell), who)
         self._submitted: list[AnyRequest] = []  # not handed over yet
         self._answered: deque[Callable[[], None]] = deque()
         self._seen = 0
@@ -132,8 +133,14 @@ class StoreClient:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread is there; it ends by itself when the database is damaged, or a sync has failed."""
+        """Whether the thread is there; it ends by itself when the database is damaged, is not ours any more, or has
+        lost what was written."""
         return self._thread.alive
+
+    @property
+    def ended(self) -> str:
+        """Why the thread has ended by itself; empty if it has not."""
+        return self._thread.ended
 
     def responsive(self) -> bool:
         """Whether the thread did anything since this was last asked; for a watchdog.

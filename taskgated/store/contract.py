@@ -1,9 +1,9 @@
 """What every store does, in verbs of the domain: ``Questions`` change nothing, the other verbs are those of
 ``Store``.
 
-A verb is one transition that the state machine allows, or an error that changed nothing. ``begin`` and
-``commit`` bracket verbs that arrived together: after ``commit`` returned, all of them are on stable storage.
-Outside of a store's own folder nothing knows which one it is, nor sees a row.
+A verb is one transition that the state machine allows, or an error that changed nothing. Verbs that arrive together
+are a group (``groups``), which happens as a whole, and is on stable storage after its ``commit``. Outside of the
+folder of a store nothing knows which one it is, nor sees a row.
 
 Times are microseconds since the epoch, and of three clocks, all of the host on which the store is:
 - the wall clock, for what people read, and for jobs that are due at a date; it may be stepped;
@@ -11,11 +11,16 @@ Times are microseconds since the epoch, and of three clocks, all of the host on 
   all daemons of one boot, and no step of the wall clock moves it;
 - ``Store.uptime``, in which ages are counted; the store carries it on from boot to boot.
 
-Every verb and every question may raise these, and no other error of what is below the store:
+Every verb and every question may raise these, and no other error of what is below the store. Their kinds say what
+there is to be done, which is the same whether the store is a file or a server:
 
-- ``DiskTrouble``: its disk refuses; that may pass. The group can be rolled back, and done again.
+- ``StoreTrouble``: it cannot be used now, and that may pass (``DiskTrouble``: it is its disk that refuses). The group
+  can be rolled back, and done again.
 - ``Damaged``: the database is not what was written.
 - ``Impossible``: that value, or that verb, never can be done. The group is half done, and has to be rolled back.
+- ``NotYours``: somebody else has taken over what this process did here, as a second host that held this one for dead.
+  It is final. To try again would be to take back what the other decides now; so the process ends, and a new one
+  begins with what it finds.
 
 What else a verb raises is said of it. ``IllegalTransition`` and ``NoSuchJob`` mean that nothing was changed.
 """
@@ -35,6 +40,7 @@ from taskgated.host.clock import MICROSECONDS, Steady, Uptime
 from taskgated.store.after import Awaiting, Resolving
 from taskgated.store.arrays import Group, Swept
 from taskgated.store.byhand import ByHand, Standing
+from taskgated.store.groups import Groups
 from taskgated.store.memory import Remembered, Remembering
 from taskgated.store.overrides import Overridden, Overriding
 from taskgated.store.requirements import Looked, Looking
@@ -256,7 +262,7 @@ class Questions(Next, Looking, Standing, Awaiting, Overridden, Remembered, Waiti
     """What can be asked of a store. Nothing here changes anything, or waits for what changes something elsewhere: a
     view that is opened for reading alone has these, and no more. It sees what was committed.
 
-    One view, or store, is used by one thread at a time. A group (``Store.begin``) may hold questions: they see what
+    One view, or store, is used by one thread at a time. A group (``Groups.begin``) may hold questions: they see what
     the verbs before them did.
     """
 
@@ -327,25 +333,11 @@ class Questions(Next, Looking, Standing, Awaiting, Overridden, Remembered, Waiti
         """Nothing is asked any more."""
 
 
-class Store(Questions, Looked, Reorder, ByHand, Resolving, Overriding, Remembering, WaitingVerbs, Protocol):
+class Store(Questions, Groups, Looked, Reorder, ByHand, Resolving, Overriding, Remembering, WaitingVerbs, Protocol):
     """One database, to be changed. Every verb here writes; it belongs into a group."""
 
     clock: Steady
     uptime: Uptime
-
-    def begin(self, *, early: bool = False) -> None:
-        """Start a group of verbs. ``early``: its ``commit`` shall not wait for the disk, ``sync`` will."""
-
-    def commit(self) -> None:
-        """All verbs since ``begin`` are on stable storage when this returns; or, of an ``early`` group, they
-        are written: no crash of this process undoes them, only a power cut before ``sync`` returned."""
-
-    def sync(self) -> None:
-        """The early groups are on stable storage now. Raises ``OSError``: then nobody knows, and the only
-        way on is to open the store again."""
-
-    def rollback(self) -> None:
-        """None of the verbs since ``begin`` happened."""
 
     def add(self, additions: Sequence[Addition]) -> Added:
         """New jobs, in order of arrival. Those of an array are known by the id of its first; of one that has an

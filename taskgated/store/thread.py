@@ -5,12 +5,15 @@ disk makes the groups larger, not the main loop slower, and nothing is answered 
 
 What the store raises (see ``contract``) decides what becomes of a group:
 
-- ``DiskTrouble``: the group is rolled back, and tried again every second until the disk takes it. Meanwhile its
+- ``StoreTrouble``: the group is rolled back, and tried again every second until the store takes it. Meanwhile its
   requests wait, and ``trouble`` says why.
+- ``InDoubt``, of a commit or a sync: the same group is begun again, under its number. If it was committed, the
+  answers in hand are given; else all of it is done again.
 - ``Impossible``, and what no verb should raise: the request is answered with an error. The transaction is half done,
   so it is rolled back, and the rest of the group is done again without that request.
 - ``Damaged``: ``damage`` says what was found. A question is answered with that error, for others may still have an
   answer. Where something was to be written the thread ends, because what it writes next could be lost.
+- ``NotYours`` and ``Lost``: the thread ends, for a new process to begin with what is there. ``ended`` says why.
 - Any other error of ours (``IllegalTransition``, ``NoSuchJob``): the verb has changed nothing. Its request is
   answered with the error, and the group goes on.
 
@@ -26,17 +29,18 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
-from taskgated.errors import Damaged, Impossible, StoreClosed, StoreError, TaskgateError
+from taskgated.errors import Damaged, Impossible, Lost, NotYours, StoreClosed, StoreError, TaskgateError
 from taskgated.store.after import Resolved
 from taskgated.store.answer import Answer, AnyQuestion, Question
 from taskgated.store.contract import Store
+from taskgated.store.groups import ALONE
 
 T = TypeVar("T")
 
 GROUP = 500
 """Verbs in one transaction, about: bounds the time that the first of them waits."""
 RETRY = 1.0
-"""Seconds between attempts to write a group that the disk refused."""
+"""Seconds between attempts to write a group that the store refused."""
 
 
 class AnyRequest(AnyQuestion[Store], Protocol):
@@ -50,6 +54,9 @@ class AnyRequest(AnyQuestion[Store], Protocol):
 
     @property
     def hopeless(self) -> bool: ...
+
+    @property
+    def failed(self) -> bool: ...
 
     def give_up(self, error: TaskgateError) -> None: ...
 
@@ -94,12 +101,31 @@ class _Resolve(Request[Resolved]):
     """What the thread asks for itself."""
 
 
+class _Group:
+    """Requests that share a transaction. ``number``: as of ``Groups.begin``."""
+
+    __slots__ = ("answered", "early", "number", "queued", "requests", "told", "writes")
+
+    def __init__(self, requests: list[AnyRequest], number: int) -> None:
+        self.requests = requests
+        self.number = number
+        self.early = [request for request in requests if request.early]
+        # Questions alone need no transaction, and no lock: an idle daemon leaves its database alone.
+        self.writes = any(request.changes for request in requests)
+        self.answered = False
+        """Each request has its answer, of a transaction that was to be committed."""
+        self.queued = 0
+        """How many jobs are queued after it."""
+        self.told: list[bool] | None = None
+        """Of the early ones, whether each has failed, once they were told."""
+
+
 class _GivenUp(Exception):
     """A request of the group will never be done; the transaction is half done."""
 
 
 class _Broken(Exception):
-    """Nothing can be written into this database any more."""
+    """Nothing can be written into this database any more; why."""
 
 
 class StoreThread:
@@ -113,6 +139,8 @@ class StoreThread:
     right.
 
     ``resolved`` is called on that thread with what came of the end of jobs that others wait for, once it is durable.
+
+    ``who``: as of ``Groups.begin``; the thread numbers its groups from 1.
     """
 
     def __init__(
@@ -121,18 +149,23 @@ class StoreThread:
         wake: Callable[[], None],
         queued: int = 0,
         resolved: Callable[[Answer[Resolved]], None] = lambda answer: None,
+        who: str = ALONE,
     ) -> None:
         self._store = store
+        self._who = who
+        self._number = 0  # of the last group
         self._wake = wake
         self._resolved = resolved
         self._requests: SimpleQueue[list[AnyRequest] | None] = SimpleQueue()
         self._stopping = False
-        self._ended = False
+        self._over = False
+        self.ended = ""
+        """Why the thread has ended by itself."""
         self.queued = queued
         self.trouble = ""
         self.damage = ""
         self.progress = 1
-        """Turns of the thread, counting the futile ones while the disk refuses."""
+        """Turns of the thread, counting the futile ones while the store refuses."""
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
     def start(self) -> None:
@@ -147,7 +180,7 @@ class StoreThread:
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive() and not self._ended
+        return self._thread.is_alive() and not self._over
 
     @property
     def idle(self) -> bool:
@@ -169,10 +202,13 @@ class StoreThread:
     def _run(self) -> None:
         try:
             self._serve()
-        except _Broken:
-            pass  # ``damage`` says why
+        except _Broken as broken:
+            self.ended = str(broken)
+        except BaseException as error:
+            self.ended = repr(error)
+            raise
         finally:
-            self._ended = True
+            self._over = True
             self._wake()  # the daemon cannot go on without this thread, and shall know at once
 
     def _serve(self) -> None:
@@ -184,34 +220,55 @@ class StoreThread:
                     self._requests.put(None)  # for the next turn, which will be the last
                     break
                 group += more
-            self._do(group)
+            self._number += 1
+            self._do(_Group(group, self._number))
         self._store.close()
 
-    def _do(self, group: list[AnyRequest]) -> None:
-        early = [request for request in group if request.early]
-        while True:
+    def _do(self, group: _Group) -> None:
+        self.progress += 1
+        while not self._done(group):
             self.progress += 1
-            try:
-                written = self._try(group, early=bool(early))
-                break
-            except _GivenUp:
-                self._roll_back()
-            except StoreError as error:
-                self._roll_back()
-                if isinstance(error, Damaged):
-                    self.damage = str(error)
-                    raise _Broken from error
-                self.trouble = str(error)
-                self._wake()
-                time.sleep(RETRY)
         self.trouble = ""
-        if early:
-            self._answer(early)
-        if early and written:
-            # A sync that fails has lost what nobody can name (fsync(2), "errors"): this thread ends here, the
-            # daemon with it, and the next one reads what is really there.
-            self._store.sync()
-        self._answer([request for request in group if not request.early])
+        self._answer([request for request in group.requests if not request.early])
+
+    def _done(self, group: _Group) -> bool:
+        """Whether the group was done, and is on stable storage; else it is to be done again."""
+        try:
+            self._commit(group)
+            self._tell_early(group)
+            if group.early and group.writes:
+                # One that fails has lost what nobody can name: this thread ends here, the daemon with it, and the
+                # next one reads what is really there.
+                self._store.sync()
+            return True
+        except _GivenUp:
+            self._roll_back()
+        except (Damaged, NotYours, Lost) as error:
+            self._roll_back()
+            if isinstance(error, Damaged):
+                self.damage = str(error)
+            raise _Broken(str(error)) from error
+        except Impossible as error:  # of the group, so of each of its requests
+            self._roll_back()
+            for request in group.requests:
+                request.give_up(error)
+            self._tell_early(group)
+            return True
+        except StoreError as error:
+            self._roll_back()  # where it is in doubt, there is nothing to
+            self.trouble = str(error)
+            self._wake()
+            time.sleep(RETRY)
+        return False
+
+    def _tell_early(self, group: _Group) -> None:
+        self.trouble = ""
+        failed = [request.failed for request in group.early]
+        if group.told is None:
+            group.told = failed
+            self._answer(group.early)
+        elif failed != group.told:
+            raise _Broken("it was said that something was done, which was lost since, and cannot be done again")
 
     def _answer(self, requests: list[AnyRequest]) -> None:
         for request in requests:
@@ -220,24 +277,28 @@ class StoreThread:
         for request in requests:
             request.finish()
 
-    def _try(self, group: list[AnyRequest], *, early: bool) -> bool:
-        """Whether anything was written."""
-        # Questions alone need no transaction, and no lock: an idle daemon leaves its database alone.
-        writes = any(request.changes for request in group)
-        if writes:
-            self._store.begin(early=early)
-        for request in group:
+    def _commit(self, group: _Group) -> None:
+        if not group.writes:
+            self._each(group)
+        elif self._store.begin(self._who, group.number, early=bool(group.early)):
+            group.answered = False
+            self._each(group)
+            if self._store.unresolved() and not any(isinstance(request, _Resolve) for request in group.requests):
+                resolve = _Resolve(lambda store: store.resolve(), self._resolved, changes=True)
+                group.requests.append(resolve)  # with all of it, if that has to be done again
+                self._one(resolve)
+            group.queued = self._store.queued()
+            group.answered = True
+            self._store.commit()
+        elif not group.answered:
+            raise _Broken(f"somebody else has committed group {group.number} of {self._who or 'this process'}")
+        if group.writes:
+            self.queued = group.queued
+
+    def _each(self, group: _Group) -> None:
+        for request in group.requests:
             if not request.hopeless:
                 self._one(request)
-        if writes:
-            if self._store.unresolved() and not any(isinstance(request, _Resolve) for request in group):
-                resolve = _Resolve(lambda store: store.resolve(), self._resolved, changes=True)
-                group.append(resolve)  # with all of it, if that has to be done again
-                self._one(resolve)
-            queued = self._store.queued()
-            self._store.commit()
-            self.queued = queued
-        return writes
 
     def _one(self, request: AnyRequest) -> None:
         try:

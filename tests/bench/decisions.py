@@ -94,7 +94,7 @@ class Scene:
 
     def change(self, verb: Callable[[SqliteStore], T]) -> T:
         """Without waiting for a disk: that is a matter of the disk."""
-        self.store.begin(early=True)
+        self.store.begin("", 1, early=True)
         said = verb(self.store)
         self.store.commit()
         return said

@@ -145,9 +145,9 @@ def test_no_descriptor_for_the_log_is_no_lost_sync(tmp_path: Path, monkeypatch: 
         with monkeypatch.context() as short:
             Short(short, "jobs.sqlite-wal")
             with pytest.raises(DiskTrouble, match="Too many"):
-                store.begin(early=True)
+                store.begin("", 1, early=True)
             store.rollback()
-        store.begin(early=True)
+        store.begin("", 1, early=True)
         store.add([Addition("c", 0, [Spec(name="a", command="true")], source="a", owner=0)])
         store.commit()
         with monkeypatch.context() as short:

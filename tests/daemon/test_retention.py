@@ -126,7 +126,7 @@ def test_a_file_is_kept_also_if_the_daemon_dies_right_then(make_gate: Callable[.
     until(gate.jobs, "it is taken in")
     gate.kill()
     store = SqliteStore(gate.layout.database)
-    store.begin()
+    store.begin("", 1)
     store.cancel(1)
     store.commit()
     store.close()

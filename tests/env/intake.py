@@ -59,7 +59,7 @@ class StoreSink:
     @contextmanager
     def _group(self) -> Iterator[SqliteStore]:
         with self._lock:
-            self.store.begin(early=True)  # processes are killed here, not machines
+            self.store.begin("", 1, early=True)  # processes are killed here, not machines
             yield self.store
             self.store.commit()
 

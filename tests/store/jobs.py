@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 import pytest
 
 from taskgated.core.job import Job, Outcome, Result, Spec
 from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.core.order import Lane, Rank
+from taskgated.errors import Impossible
 from taskgated.host import clock
 from taskgated.host.clock import MICROSECONDS
 from taskgated.store.contract import Addition, Questions, Store
+from tests.store.conformance.faults import ByThread
+
+T = TypeVar("T")
 
 SUCCEED = Verdict(Verb.SUCCEED)
 
@@ -42,6 +46,36 @@ def first(store: Questions, job: int) -> dict[Lane, Rank]:
     """What is told when that job is the first of its lane that came."""
     found = store.show(job).job
     return {found.lane: found.rank}
+
+
+def together(store: Store, verbs: Callable[[Store], T]) -> T:
+    """All of it in one group."""
+    if isinstance(store, ByThread):
+        return store.together(verbs)
+    store.begin("", 1)
+    answer = verbs(store)
+    store.commit()
+    return answer
+
+
+class Undone(Exception):
+    """Of a group that is not to be committed."""
+
+
+def undone(store: Store, verbs: Callable[[Store], object]) -> None:
+    """All of it in one group, which is rolled back."""
+
+    def half(store: Store) -> None:
+        verbs(store)
+        raise Undone
+
+    if isinstance(store, ByThread):
+        with pytest.raises(Impossible):
+            store.together(half)
+        return
+    store.begin("", 1)
+    verbs(store)
+    store.rollback()
 
 
 def fetch(store: Questions, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:

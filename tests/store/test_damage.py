@@ -58,7 +58,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small database with jobs in most states."""
     path = tmp_path_factory.mktemp("whole") / "jobs.sqlite"
     store = SqliteStore(path)
-    store.begin()
+    store.begin("", 1)
     specs = [
         Spec(("true",), name=f"job {n}", queue=QUEUES[n % 3], env={"A": "b" * (n % 50)}, priority=n % 100,
              delay=1e6 * (n % 7 == 0), expires=1e7 if n % 5 == 0 else None)

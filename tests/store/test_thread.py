@@ -13,12 +13,14 @@ from taskgated.core.after import Condition
 from taskgated.core.job import Outcome, Result, Spec
 from taskgated.core.lifecycle import LastFailure, Verb, Verdict
 from taskgated.core.state import State
-from taskgated.errors import DiskTrouble, IllegalTransition, Impossible, NoSuchJob
+from taskgated.errors import DiskTrouble, IllegalTransition, Impossible, InDoubt, Lost, NoSuchJob, NotYours
 from taskgated.store.after import Resolved
 from taskgated.store.answer import Answer
 from taskgated.store.client import StoreClient, ignore
 from taskgated.store.contract import Added, Ended, Questions, Store
+from taskgated.store.groups import ALONE
 from taskgated.store.sqlite.store import SqliteStore
+from tests.env.until import until
 from tests.store.jobs import SUCCEED, addition, spec
 
 
@@ -87,6 +89,79 @@ class TestThread:
         threaded.question(counts)
         threaded.deliver()
         assert len(answers) == 1
+
+    @pytest.mark.parametrize("error", [NotYours("another host has the gate"), Lost("the disk failed to sync")])
+    def test_what_is_final_is_not_tried_again(
+        self, thread: tuple[StoreClient, BlockedStore], monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
+        threaded, store = thread
+        tries: list[str] = []
+
+        def refuse(who: str, number: int, *, early: bool = False) -> bool:
+            tries.append(who)
+            raise error
+
+        monkeypatch.setattr(store, "begin", refuse)
+        answers: list[Any] = []
+        threaded.submit(adding("c"), done=answers.append)
+        threaded.flush()
+        until(lambda: not threaded.alive, "the thread ends")
+        threaded.deliver()
+        assert (tries, answers, threaded.ended) == ([ALONE], [], str(error))
+        assert not threaded.damage, "nothing is wrong with the database"
+
+    def test_no_answer_is_given_of_a_group_that_somebody_else_has_committed(
+        self, thread: tuple[StoreClient, BlockedStore], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        threaded, store = thread
+        monkeypatch.setattr(store, "begin", lambda who, number, early: False)
+        answers: list[Any] = []
+        threaded.submit(adding("c"), done=answers.append)
+        threaded.flush()
+        until(lambda: not threaded.alive, "the thread ends")
+        threaded.deliver()
+        assert answers == []
+        assert "somebody else has committed group 1" in threaded.ended
+
+    def test_what_no_request_is_to_blame_for_all_of_the_group_are_told(
+        self, thread: tuple[StoreClient, BlockedStore], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        threaded, store = thread
+
+        def refuse() -> None:
+            raise Impossible("that cannot be committed")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "commit", refuse)
+            answers: list[Answer[Any]] = []
+            threaded.submit(adding("c"), done=answers.append, early=True)
+            threaded.submit(adding("d"), done=answers.append)
+            threaded.flush()
+            until(lambda: not threaded.deliver() and len(answers) == 2, "both are told")
+        assert [str(answer.error) for answer in answers] == ["that cannot be committed"] * 2
+        threaded.call(adding("e"))
+        assert threaded.question(counts) == {"default": {State.QUEUED: 1}}, "and others go on"
+
+    def test_what_was_told_and_cannot_be_done_again_ends_it(
+        self, thread: tuple[StoreClient, BlockedStore], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An early start whose sync was in doubt, and that is lost: meanwhile somebody has cancelled the job."""
+        threaded, store = thread
+        monkeypatch.setattr("taskgated.store.thread.RETRY", 0)
+        (job,) = threaded.call(adding("c")).jobs
+
+        def lose() -> None:
+            store._db.execute("UPDATE jobs SET state = 'cancelled'")  # of which the start knew nothing
+            raise InDoubt("no connection")
+
+        monkeypatch.setattr(store, "sync", lose)
+        answers: list[Answer[int]] = []
+        threaded.submit(lambda store: store.start(job, 1, "{}"), done=answers.append, early=True)
+        threaded.flush()
+        until(lambda: not threaded.alive, "the thread ends")
+        threaded.deliver()
+        assert [answer.error for answer in answers] == [None], "it was told once"
+        assert "cannot be done again" in threaded.ended
 
     def test_an_error_reaches_only_who_asked(self, thread: tuple[StoreClient, BlockedStore]) -> None:
         threaded, _ = thread

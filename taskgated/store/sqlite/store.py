@@ -15,7 +15,7 @@ from taskgated.core.job import Clock, Outcome, Result
 from taskgated.core.lifecycle import Verb, Verdict, cancelled_meanwhile, step
 from taskgated.core.order import per_point, turn
 from taskgated.core.state import State
-from taskgated.errors import DiskTrouble, IllegalTransition, StoreError
+from taskgated.errors import DiskTrouble, IllegalTransition, Lost, StoreError
 from taskgated.host.clock import MICROSECONDS, wall
 from taskgated.store import arrays, contract
 from taskgated.store.after import Resolved
@@ -51,6 +51,7 @@ class SqliteStore(SqliteByHand):
             with database.as_when_opened(path):
                 self.tick()
                 self._order = Order.of(self._sql.one("meta_get", key="order"))
+                self._order_before = self._order
                 self._lines = Lines(self._sql)
                 self._adding = Adding(self._sql, self.clock, self.uptime, self._lines, self._turn)
         except StoreError:
@@ -64,7 +65,8 @@ class SqliteStore(SqliteByHand):
 
     # -- groups ----------------------------------------------------------------------------------
 
-    def begin(self, *, early: bool = False) -> None:
+    def begin(self, who: str, number: int, *, early: bool = False) -> bool:
+        self._order_before = self._order
         if early != self._early:
             self._sql.execute(f"PRAGMA synchronous = {'NORMAL' if early else 'FULL'}")
             self._early = early
@@ -74,17 +76,24 @@ class SqliteStore(SqliteByHand):
                 self._wal = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
             except OSError as error:
                 raise DiskTrouble(str(error)) from error
+        return True  # of a file one knows whether it was committed, and there is nobody else
 
     def commit(self) -> None:
         if self.clock.now() - self._kept > KEEP_CLOCK:
             self.tick()
         self._sql.execute("COMMIT")
+        self._order_before = self._order
 
     def sync(self) -> None:
-        # What a commit does at FULL, and leaves out at NORMAL (https://sqlite.org/wal.html): sync the log.
-        os.fdatasync(self._wal)
+        # What a commit does at FULL, and leaves out at NORMAL (https://sqlite.org/wal.html): sync the log. What could
+        # not be synced the kernel may have dropped, and says so once (fsync(2), "errors").
+        try:
+            os.fdatasync(self._wal)
+        except OSError as error:
+            raise Lost(f"the disk failed to sync: {error}") from error
 
     def rollback(self) -> None:
+        self._order = self._order_before
         if self._db.in_transaction:
             self._sql.execute("ROLLBACK")
 

@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from taskgated.store import thread
 from taskgated.store.contract import Store
 from tests.store.conformance.stores import STORES
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in doubt is asked for without a pause."""
+    monkeypatch.setattr(thread, "RETRY", 0)
 
 
 @pytest.fixture(params=STORES)

@@ -23,7 +23,7 @@ from taskgated.store import after, contract
 from taskgated.store.after import Resolved
 from taskgated.store.contract import Addition, Store
 from tests.store.conformance.stores import STORES
-from tests.store.jobs import SUCCEED, add, fetch, passes, run, spec
+from tests.store.jobs import SUCCEED, add, fetch, passes, run, spec, together, undone
 from tests.store.jobs import first as earliest
 
 FAIL = Verdict(Verb.FAIL)
@@ -615,12 +615,8 @@ def test_what_others_wait_for_is_not_forgotten_before_they_know(store: Store) ->
 def test_a_crash_before_what_follows_leaves_it_to_be_done(store: Store, again: bool) -> None:
     """As when the group is undone, or done a second time."""
     first, second = store.add([in_file(spec(), waiting(part(0)))]).jobs
-    store.begin()
-    run(store, first)
-    store.commit()
-    store.begin()
-    store.resolve()
-    store.commit() if again else store.rollback()
+    together(store, lambda store: run(store, first))
+    (together if again else undone)(store, lambda store: store.resolve())
     resolve(store)
     store.resolve()
     assert ready(store) == [second]

@@ -7,21 +7,21 @@ import pytest
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
 from taskgated.store.contract import Store
-from tests.store.jobs import add, spec
+from tests.store.jobs import add, spec, together, undone
 
 
 def test_an_error_changes_nothing_and_stops_nobody(store: Store) -> None:
     (job,) = add(store, spec())
-    store.begin()
-    with pytest.raises(IllegalTransition):
-        store.start(job, 5, "{}")
-    store.hold(job)
-    store.commit()
+
+    def verbs(store: Store) -> None:
+        with pytest.raises(IllegalTransition):
+            store.start(job, 5, "{}")
+        store.hold(job)
+
+    together(store, verbs)
     assert store.show(job).record.state is State.HELD
 
 
 def test_rollback(store: Store) -> None:
-    store.begin()
-    add(store, spec())
-    store.rollback()
+    undone(store, lambda store: add(store, spec()))
     assert store.counts() == {}

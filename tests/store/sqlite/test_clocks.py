@@ -25,7 +25,7 @@ class TestClock:
     def test_a_slow_one_makes_nobody_wait(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store = SqliteStore(tmp_path / "db")
         monkeypatch.setattr("taskgated.store.sqlite.store.KEEP_CLOCK", 0)
-        store.begin()
+        store.begin("", 1)
         add(store, spec(delay=60))
         store.commit()
         store.close()
@@ -49,11 +49,11 @@ class TestClock:
         store = SqliteStore(tmp_path / "db")
         writes: list[int] = []
         monkeypatch.setattr(store, "tick", lambda: writes.append(store.clock.now()))
-        store.begin()
+        store.begin("", 1)
         store.commit()
         assert writes == []
         monkeypatch.setattr("taskgated.store.sqlite.store.KEEP_CLOCK", 0)
-        store.begin()
+        store.begin("", 1)
         store.commit()
         assert len(writes) == 1
         store.close()

@@ -72,7 +72,7 @@ def test_one_running_attempt_a_job_is_physical(tmp_path: Path) -> None:
 
 def test_a_reader_sees_what_is_committed_and_writes_nothing(tmp_path: Path) -> None:
     store, reader = SqliteStore(tmp_path / "db"), SqliteQuestions(tmp_path / "db")
-    store.begin()
+    store.begin("", 1)
     add(store, spec())
     assert reader.list(0, 9, Filter()).records == []
     store.commit()
@@ -100,7 +100,7 @@ def test_every_statement_is_used_and_explained() -> None:
 def test_the_next_job_is_found_by_an_index(tmp_path: Path, backlog: int) -> None:
     """Not by time, which machines share, but by the plan: no scan, no sorting, at any size."""
     store = SqliteStore(tmp_path / "big.sqlite")
-    store.begin()
+    store.begin("", 1)
     store.add([addition("c", *[spec(priority=i % 101) for i in range(backlog)])])
     store.commit()
     db = sqlite3.connect(tmp_path / "big.sqlite")
