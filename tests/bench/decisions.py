@@ -38,7 +38,7 @@ from taskgated.daemon.waiters import answered, rooms
 from taskgated.store.contract import Addition
 from taskgated.store.sqlite.store import SqliteStore
 from taskgated.store.waiting import FIRSTS, Parking
-from tests.bench.backlog import Queued, fill
+from tests.store.sqlite.backlog import Queued, fill
 
 T = TypeVar("T")
 

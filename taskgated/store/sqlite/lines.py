@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from taskgated.core.job import Job
@@ -97,8 +96,8 @@ class Lines:
         back: list[Job] = []
         first = []
         for name, room in rooms.items():
-            if room.dismiss:
-                self._sql.run("dismiss", waits=name, ids=json.dumps(list(room.dismiss)))
+            for job in room.dismiss:
+                self._sql.run("dismiss", waits=name, id=job)
             free, number = room.free, 0
             while True:
                 row = self._sql.one("first_waiting", waits=name, total=room.total)

@@ -174,9 +174,8 @@ WHERE waits = :waits AND state = 'queued' AND (needs <= :total OR typeof(needs) 
 UPDATE jobs SET parked = 0, waits = NULL WHERE id = :id RETURNING {job};
 
 -- name: dismiss
--- These wait for it no more.
-UPDATE jobs SET parked = 0, waits = NULL
-WHERE id IN (SELECT value FROM json_each(:ids)) AND waits = :waits AND state = 'queued';
+-- One waits for it no more.
+UPDATE jobs SET parked = 0, waits = NULL WHERE id = :id AND waits = :waits AND state = 'queued';
 
 -- name: waiting
 -- What jobs wait for by name; "after" and "requires" have no colon.

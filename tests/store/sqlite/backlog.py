@@ -37,8 +37,10 @@ class Queued:
 
 
 def fill(path: Path, jobs: Iterable[Queued]) -> None:
-    """A store with these jobs, the first with id 1."""
-    SqliteStore(path).close()
+    """A store with these jobs, behind those that it has."""
+    store = SqliteStore(path)
+    last = store.last_id()
+    store.close()
     first = turn(0, 50, per_point(60.0)) - 10_000_000
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA synchronous = OFF")
@@ -46,7 +48,7 @@ def fill(path: Path, jobs: Iterable[Queued]) -> None:
         after: list[tuple[int, int]] = []
 
         def rows() -> Iterator[dict[str, object]]:
-            for id_, one in enumerate(jobs, 1):
+            for id_, one in enumerate(jobs, last + 1):
                 job = Job(id_, one.spec.queue, 50, State.QUEUED, one.spec, one.owner, array=one.array)
                 needs = needs_of(job)
                 if one.waits is not None:
