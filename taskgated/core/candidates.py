@@ -53,6 +53,11 @@ class Candidates:
         """As ``strict.in_front``."""
         return strict.in_front(self._capacities.policy, self.ready, self.unseen, job)
 
+    def places(self, rank: Rank) -> int:
+        """How many jobs of that rank could be ready beside those that are, or in place of one of them."""
+        worst = self.ready.worst
+        return self.ready.room or int(worst is not None and rank < worst.rank)
+
     def choose_anew(self) -> None:
         """The policy is another."""
         ready = list(self.ready)

@@ -47,7 +47,7 @@ class Gate:
         self.attempts = Attempts(self.capacities, self.fair, chance, left)
         self._idle: dict[str, None] = {}  # in order: the one idle longest first
         self._fetching = False
-        self.parking = Parking(self.capacities, self._rooms.open)
+        self.parking = Parking(self.capacities, self._rooms.open, self._places)
         self._candidates = Candidates(self.capacities, self._rooms, self.fair, lanes, self.parking.left)
         self._unseen = self._candidates.unseen
         self.draining = False
@@ -237,6 +237,9 @@ class Gate:
         if job.queue in self.doors.unsure or self.in_front(job) is not None:
             return False
         return not reasons(job, self.situation())
+
+    def _places(self, rank: Rank) -> int:
+        return self._candidates.places(rank)
 
     def _trim(self) -> None:
         """Out of the ready queue what a door does not let start before the next look."""

@@ -20,6 +20,8 @@ Rank = tuple[int, int]
 """Turn and id of a job: the lesser goes first."""
 FIRST: Rank = (-(2**63), 0)
 """Before every job."""
+LAST: Rank = (2**63, 0)
+"""Behind every job."""
 
 
 class Lane(NamedTuple):

@@ -7,6 +7,9 @@ has is short. When there is some again, the best of those that wait are asked ba
 gate themselves, so that nobody comes between.
 
 Everything that may be lost on the way is made good by ``seen``: that jobs wait for something can be said at any time.
+
+No more come back than could be ready, so that of a million who share a lock but few have to wait anew for the next
+one who locks it alone.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from dataclasses import dataclass
 from taskgated.core.capacity import Capacities
 from taskgated.core.job import Job
 from taskgated.core.named import Named, Retries, named, needs_of
-from taskgated.core.order import Lane
+from taskgated.core.order import LAST, Lane, Rank
 from taskgated.core.promises import Waiter
 
 
@@ -31,11 +34,12 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Of a capacity so much is ``free``, in ``total`` at best. ``dismiss``: who need not wait for it any more, as its
-    lane could not start it."""
+    """Of a capacity so much is ``free``, in ``total`` at best, and ``most`` jobs may come back. ``dismiss``: who need
+    not wait for it any more, as its lane could not start it."""
 
     free: int
     total: int
+    most: int
     dismiss: Waiter | None = None
 
 
@@ -55,10 +59,12 @@ class Back:
 
 
 class Parking:
-    """``open_``: whether a lane could start a job now, were it not for what its jobs need by name."""
+    """``open_``: whether a lane could start a job now, were it not for what its jobs need by name. ``places``: how
+    many jobs of that rank could be ready beside those that are, or in place of one of them."""
 
-    def __init__(self, capacities: Capacities, open_: Callable[[Lane], bool]) -> None:
+    def __init__(self, capacities: Capacities, open_: Callable[[Lane], bool], places: Callable[[Rank], int]) -> None:
         self._capacities = capacities
+        self._places = places
         self._promises = capacities.promises
         self._promises.open = open_
         self._open = open_
@@ -69,6 +75,7 @@ class Parking:
         self._back: dict[Named, dict[int, int]] = {}  # came back and have not started: what they need
         self._loose: dict[Named, None] = {}  # awaited, and some of it may be free
         self._look: dict[Named, None] = {}  # there may be room for those that wait
+        self._later: dict[Named, None] = {}  # the same, and no more could be ready
         self._asked: set[Named] = set()
         self._unknown: set[Named] = set()  # who is first for it has to be asked
         self._in_vain: dict[Named, tuple[int, int]] = {}  # who was first, and what was free, when none came back
@@ -211,7 +218,7 @@ class Parking:
             self._weigh(capacity)
             self._stirred = True
             self._in_vain.pop(capacity, None)
-            if first is not None and not back.number and room.dismiss is None:
+            if first is not None and not back.number and room.most and room.dismiss is None:
                 self._in_vain[capacity] = first.id, room.free
             elif first is not None:
                 self._look[capacity] = None
@@ -224,35 +231,55 @@ class Parking:
         if self._to_park:
             found.append(Park(self._to_park))
             self._to_park = {}
-        rooms = {}
-        for capacity in list(self._look):
-            if capacity in self._asked:
-                continue  # when the answer is there
-            del self._look[capacity]
-            if (asked := self._room(capacity)) is not None:
+        rooms: dict[str, Asked] = {}
+        coming = 0
+        for capacity in self._looked_at():
+            if (asked := self._room(capacity, coming)) is not None:
                 rooms[capacity.name] = asked
+                coming += asked.most
                 self._asked.add(capacity)
                 self._unknown.discard(capacity)
         if rooms:
             found.append(Recall(rooms))
         return found
 
-    def _room(self, capacity: Named) -> Asked | None:
-        """What to ask for; None: it would be in vain."""
+    def _looked_at(self) -> list[Named]:
+        """Of what there may be some, but for that of which the store has not answered yet: what the best wait for
+        first."""
+        if self._later and self._places(LAST) > 0:
+            self._look.update(self._later)
+            self._later.clear()
+        found = [capacity for capacity in self._look if capacity not in self._asked]
+        for capacity in found:
+            del self._look[capacity]
+        return sorted(found, key=self._rank) if len(found) > 1 else found
+
+    def _rank(self, capacity: Named) -> Rank:
+        first = self._promises.first(capacity)
+        return LAST if first is None else first.rank
+
+    def _room(self, capacity: Named, coming: int) -> Asked | None:
+        """What to ask for; None: it would be in vain. ``coming``: so many jobs may come back for something else."""
         total = self._total(capacity)
         free = max(0, self._capacities.free(capacity) - sum(self._back.get(capacity, {}).values()))
         first = self._promises.first(capacity)
         if first is None or capacity in self._unknown:
-            return Asked(free, total)
+            return Asked(free, total, 0)
         if first.id in self._told or not free:
             return None  # the store does not know yet that it waits, or there is nothing to have
         if self._promises.before(capacity, first.id, first.rank) is not None:
             return None  # it is for another
         if not self._open(first.lane):
-            return Asked(free, total, first)
+            return Asked(free, total, 0, first)
         if self._in_vain.get(capacity) == (first.id, free):
             return None
-        return Asked(free, total) if first.needed <= free or first.needed > total else None
+        if free < first.needed <= total:
+            return None
+        most = self._places(first.rank) - coming
+        if most <= 0:
+            self._later[capacity] = None
+            return None
+        return Asked(free, total, min(most, max(1, free // max(1, first.needed))))
 
     def sanity_check(self) -> None:
         """Every invariant that must hold between two events; for tests."""

@@ -128,7 +128,7 @@ class Waiters:
 def rooms(asked: Recall) -> dict[str, Room]:
     """What the gate asks, as the store is asked."""
     return {
-        name: Room(room.free, room.total, () if room.dismiss is None else (room.dismiss.id,))
+        name: Room(room.free, room.total, () if room.dismiss is None else (room.dismiss.id,), room.most)
         for name, room in asked.rooms.items()
     }
 

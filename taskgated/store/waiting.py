@@ -47,11 +47,12 @@ class Parking:
 @dataclass(frozen=True, slots=True)
 class Room:
     """How much there is of a capacity: ``free`` now, in ``total`` at best. ``dismiss``: jobs that need not wait for
-    it any more, however much they need."""
+    it any more, however much they need. ``most``: how many may come back, ``RECALLED`` of them at most."""
 
     free: int
     total: int
     dismiss: Collection[int] = ()
+    most: int = RECALLED
 
 
 @dataclass(frozen=True, slots=True)

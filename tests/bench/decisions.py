@@ -13,6 +13,8 @@ the host makes a processor slower, and of each the least counts. The cases:
 - ``line``: all are of one line, behind a lock that goes from one to the next.
 - ``handed``: all wait for one lock that goes from one to the next, each in a line of its own.
 - ``locks``: each waits for a lock of its own, and one after the other is freed.
+- ``readers``: all share a lock, each in a line of its own; for each that runs one comes that locks it alone, first of
+  all, so that the others wait for that one.
 - ``keys``: ten jobs have the same key; with a million jobs there are 100,000 keys.
 - ``queue``, ``skip``, ``replace``, ``once_more``: of such keys; what is counted is a new job with ``on_conflict``.
 """
@@ -52,6 +54,8 @@ class Scene:
     """A gate with ``jobs`` queued, of which so many decisions will be wanted. What holds for a case is said by the
     methods; as they are here, nothing limits a job but the workers."""
 
+    workers = WORKERS
+
     def __init__(self, directory: Path, jobs: int, decisions: int) -> None:
         self.jobs, self.decisions = jobs, decisions
         fill(directory / "db", self.backlog())
@@ -66,7 +70,7 @@ class Scene:
         for job in self.holders:
             self.gate.attempts.adopt(job, f"before {job.id}")
         self.sweep()
-        for worker in range(WORKERS):
+        for worker in range(self.workers):
             self.do(self.gate.worker_idle(f"w{worker}"))
         self.at_once = len(self.busy)
 
@@ -207,6 +211,22 @@ class LocksScene(Scene):
         assert len(self.busy) == self.at_once, "who waited for it has started"
 
 
+class ReadersScene(Scene):
+    workers = 1
+
+    def backlog(self) -> Iterator[Queued]:
+        shared = Locks((), ("a",))
+        return (Queued(Spec(command="true", locks=shared, key=f"{n}"), waits=Lock("a")) for n in range(self.jobs))
+
+    def decide(self) -> None:
+        spec = Spec(command="true", locks=ALONE, priority=100)
+        added = self.change(lambda store: store.add([Addition(f"c{self.uptime}", 0, [spec], "x.yaml", 1)]))
+        self.do(self.gate.offered(added.fresh))
+        super().decide()
+        assert self.busy[0][1].spec == spec, "who locks it alone comes first"
+        super().decide()
+
+
 class KeysScene(Scene):
     def backlog(self) -> Iterator[Queued]:
         keys = self.jobs // PER_KEY
@@ -238,6 +258,7 @@ CASES: dict[str, type[Scene]] = {
     "line": LineScene,
     "handed": HandedScene,
     "locks": LocksScene,
+    "readers": ReadersScene,
     "keys": KeysScene,
     **{str(how): adding(how) for how in OnConflict},
 }

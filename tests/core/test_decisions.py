@@ -367,7 +367,7 @@ class FakeStore:
             while found := self._first(name, room.total):
                 needed = _needed(found, name)
                 first = Waiter(found.id, found.rank, found.lane, needed)
-                if needed > free:
+                if needed > free or number == room.most:
                     break
                 back.append(replace(found, parked=False, waits=None))
                 self.jobs[found.id] = back[-1]

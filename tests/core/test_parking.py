@@ -6,7 +6,7 @@ import pytest
 
 from taskgated.core.capacity import Capacities, Policy
 from taskgated.core.job import Job, Locks, Spec
-from taskgated.core.named import Lock, Named, Tokens
+from taskgated.core.named import WHOLE, Lock, Named, Tokens
 from taskgated.core.order import Lane
 from taskgated.core.parking import Asked, Back, Parking, Recall
 from taskgated.core.promises import Waiter
@@ -35,8 +35,9 @@ class Scene:
 
     def __init__(self) -> None:
         self.full: set[Lane] = set()
+        self.places = 16
         self.capacities = Counting(Policy(2 * AWAITED, 16, tokens={"yarn": 3}))
-        self.parking = Parking(self.capacities, lambda lane: lane not in self.full)
+        self.parking = Parking(self.capacities, lambda lane: lane not in self.full, lambda rank: self.places)
         for n in range(AWAITED):
             self.capacities.occupy(job(n, f"lock{n}"))
         waiting = [job(AWAITED + n, f"lock{n}") for n in range(AWAITED)]
@@ -97,7 +98,7 @@ def test_what_is_free_and_promised_goes_to_another_when_the_lane_is_full(
         scene.ends(holders[0])
         scene.parking.seen(["token:yarn"])
         asked = scene.parking.actions()
-        assert asked == [Recall({"token:yarn": Asked(1, 3)})]
+        assert asked == [Recall({"token:yarn": Asked(1, 3, 0)})]
         scene.parking.recalled(asked[0], {"token:yarn": Back(0, waiter)}, [])
     else:
         assert not scene.parking.admits(first)
@@ -110,7 +111,7 @@ def test_what_is_free_and_promised_goes_to_another_when_the_lane_is_full(
         scene.parking.started(job(5010))
     else:
         scene.parking.opened()
-    assert scene.recalled() == {"token:yarn": Asked(1, 3, waiter)}
+    assert scene.recalled() == {"token:yarn": Asked(1, 3, 0, waiter)}
 
 
 def test_what_is_taken_again_is_looked_at_no_more(scene: Scene) -> None:
@@ -128,6 +129,33 @@ def test_what_is_taken_again_is_looked_at_no_more(scene: Scene) -> None:
     scene.capacities.looks = 0
     scene.parking.started(job(5500))
     assert scene.recalled() == {} and scene.capacities.looks == 0
+
+
+def test_no_more_come_back_than_could_be_ready(scene: Scene) -> None:
+    scene.places = 2
+    for n in (9, 7, 8):
+        scene.ends(job(n, f"lock{n}"))
+    asked = scene.recalled()
+    one = Asked(WHOLE, WHOLE, 1)
+    assert asked == {"lock:lock7": one, "lock:lock8": one}, "what the best wait for comes first"
+    scene.places = 0
+    back = [job(AWAITED + n, f"lock{n}") for n in (7, 8)]
+    scene.parking.recalled(Recall(asked), {name: Back(1, None) for name in asked}, back)
+    assert scene.recalled() == {}
+    scene.places = 1
+    assert scene.recalled() == {"lock:lock9": one}
+
+
+def test_who_share_a_lock_come_back_as_many_as_could_be_ready(scene: Scene) -> None:
+    scene.capacities.occupy(job(5000, "shared"))
+    scene.parking.seen(["lock:shared"])
+    asked = scene.parking.actions()
+    assert asked == [Recall({"lock:shared": Asked(0, WHOLE, 0)})]
+    waiter = Waiter(6000, (6000, 6000), Lane("q", 1), 1)
+    scene.parking.recalled(asked[0], {"lock:shared": Back(0, waiter)}, [])
+    assert scene.recalled() == {}
+    scene.ends(job(5000, "shared"))
+    assert scene.recalled() == {"lock:shared": Asked(WHOLE, WHOLE, scene.places)}
 
 
 def test_a_new_policy_has_all_that_is_awaited_looked_at(scene: Scene) -> None:

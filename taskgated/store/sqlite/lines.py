@@ -98,14 +98,14 @@ class Lines:
         for name, room in rooms.items():
             for job in room.dismiss:
                 self._sql.run("dismiss", waits=name, id=job)
-            free, number = room.free, 0
+            free, number, most = room.free, 0, min(room.most, waiting.RECALLED)
             while True:
                 row = self._sql.one("first_waiting", waits=name, total=room.total)
                 if row is not None and not _sound(row):
                     self._come_back(row[0], back)
                     continue
                 found = First(name, number) if row is None else First(name, number, *row)
-                if found.job is None or found.needs > free or number == waiting.RECALLED:
+                if found.job is None or found.needs > free or number >= most:
                     break
                 self._come_back(found.job, back)
                 free, number = free - found.needs, number + 1

@@ -155,6 +155,10 @@ def test_so_many_come_back_at_a_time(store: Store, monkeypatch: pytest.MonkeyPat
     store.park([Parking(job, LOCK, 1) for job in shared])
     found = store.recall({LOCK: Room(10**6, 10**6)})
     assert ([job.id for job in found.jobs], found.first[0].job) == (shared[:3], shared[3])
+    found = store.recall({LOCK: Room(10**6, 10**6, most=2)})
+    assert ([job.id for job in found.jobs], found.first[0].job) == (shared[3:5], shared[5])
+    found = store.recall({LOCK: Room(10**6, 10**6, most=0)})
+    assert ([job.id for job in found.jobs], found.first[0].job) == ([], shared[5])
 
 
 def test_only_who_is_queued_and_out_can_be_sent_to_wait(store: Store) -> None:
