@@ -26,7 +26,7 @@ from taskgated.daemon.alarm import Alarm
 from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.outcomewords import ENDS, describe
 from taskgated.daemon.roster import Roster, Worker
-from taskgated.daemon.waiters import Waiters, unmade
+from taskgated.daemon.waiters import Waiters
 from taskgated.errors import MessageTooLong, StoreError
 from taskgated.events import Event
 from taskgated.host.clock import MICROSECONDS, WALL_CHECK, wall
@@ -35,7 +35,7 @@ from taskgated.host.listeners import Listeners
 from taskgated.host.loop import Loop
 from taskgated.host.paths import Layout
 from taskgated.store.answer import Answer
-from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, PAST_DEADLINE, WHILE_RUNNING, in_words
+from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, PAST_DEADLINE, WHILE_RUNNING, in_words, unmade
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Added, Ended, Record, Store
 from taskgated.store.turns import Found

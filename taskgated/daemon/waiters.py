@@ -6,7 +6,7 @@ gate for what jobs wait at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from taskgated.core.capacity import Policy
 from taskgated.core.gate import Action, Gate
@@ -18,21 +18,11 @@ from taskgated.events import Event
 from taskgated.host.journal import Journal, Priority
 from taskgated.host.loop import Loop
 from taskgated.store.answer import Answer
-from taskgated.store.causes import replaced_by, skipped_for
 from taskgated.store.client import StoreClient
-from taskgated.store.contract import Added
 from taskgated.store.waiting import FIRSTS, First, Parking, Recalled, Room, Totals
 
 SWEEP = 30.0
 """Seconds between looks at what jobs wait for, while any are queued."""
-
-
-def unmade(added: Added) -> Iterator[tuple[int, str]]:
-    """The jobs of an ``add`` that are not taken because of their key, and those that went for one; each with why."""
-    for job, other in added.skipped.items():
-        yield job, skipped_for(other)
-    for job, other in added.replaced.items():
-        yield job, replaced_by(other)
 
 
 class Waiters:

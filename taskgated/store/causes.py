@@ -5,6 +5,8 @@ They stand in databases, and programs have read them: a sentence that has been w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from taskgated.core.job import Interrupted
 from taskgated.core.lifecycle import (
     Cause,
@@ -19,6 +21,7 @@ from taskgated.core.lifecycle import (
     WasInterrupted,
 )
 from taskgated.core.retry import Ending
+from taskgated.store.contract import Added
 
 
 def in_words(cause: Cause | None) -> str:
@@ -70,6 +73,14 @@ def skipped_for(other: int) -> str:
 
 def replaced_by(other: int) -> str:
     return f"replaced by job {other}, which has the same key"
+
+
+def unmade(added: Added) -> Iterator[tuple[int, str]]:
+    """The jobs of an ``add`` that are not taken because of their key, and those that went for one; each with why."""
+    for job, other in added.skipped.items():
+        yield job, skipped_for(other)
+    for job, other in added.replaced.items():
+        yield job, replaced_by(other)
 
 
 EXPIRED = "expired: it did not start in time"
