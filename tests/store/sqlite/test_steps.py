@@ -107,7 +107,7 @@ DONE: dict[str, Callable[[Scene], object]] = {
     "one is moved": lambda scene: scene.store.move(scene.job("token", 4), "etl"),
     "one is prioritized": lambda scene: scene.store.prioritize(scene.job("lock", 8), 80),
     "time passes": lambda scene: scene.store.wake(wall()),
-    "who looks": lambda scene: scene.store.looks((), 8),
+    "who looks": lambda scene: scene.store.looks((), 8, 8),
     "one has looked": lambda scene: scene.store.looked(scene.job("looks", 3), 5.0),
     "what it requires is there": lambda scene: scene.store.looked(scene.job("looks", 4), None),
     "and it may run": lambda scene: scene.store.wake(wall()),
@@ -129,7 +129,7 @@ def steps(scene: Scene) -> dict[str, int]:
         return 0
 
     found = {}
-    scene.store.begin()
+    scene.store.begin("", 1)
     for name, do in DONE.items():
         taken = 0
         scene.store._db.set_progress_handler(one, 1)
