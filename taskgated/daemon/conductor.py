@@ -81,7 +81,7 @@ class Conductor:
         self._steady = clock
         self.outcomes = Outcomes(layout.outcomes)
         self._scripts = Scripts(layout.scripts)
-        self._alarm = Alarm(loop, clock, lambda: store.submit(lambda store: store.wake(wall()), self._woken))
+        self._alarm = Alarm(loop, clock, lambda: store.submit(lambda store: store.wake(), self._woken))
         # Ends of attempts that the store has not answered yet, by (job, attempt); each with the worker to tell.
         self._ending: dict[tuple[int, int], str | None] = {}
         self.waiters = Waiters(loop, gate, store, journal, self.do, self._unreadable)
@@ -357,8 +357,8 @@ class Conductor:
         self.next_look.tell(woken.next_look)
         if woken.next_steady is not None:
             self.wake_at(min(WALL_CHECK, (woken.next_steady - self._steady()) / MICROSECONDS))
-        if woken.next_wall is not None:
-            self.wake_at(min(WALL_CHECK, (woken.next_wall - wall()) / MICROSECONDS))
+        if woken.until_date is not None:
+            self.wake_at(min(WALL_CHECK, woken.until_date))
 
     # -- control ---------------------------------------------------------------------------------
 

@@ -5,7 +5,9 @@ A verb is one transition that the state machine allows, or an error that changed
 are a group (``groups``), which happens as a whole, and is on stable storage after its ``commit``. Outside of the
 folder of a store nothing knows which one it is, nor sees a row.
 
-Times are microseconds since the epoch, and of three clocks, all of the host on which the store is:
+Times are microseconds since the epoch, and of three clocks, all of the host on which the store is. No verb takes a
+time of its caller to decide by: several hosts may use one store, and each of their clocks may be wrong. They say how
+long, and the store says until when.
 - the wall clock, for what people read, and for jobs that are due at a date; it may be stepped;
 - ``Store.clock``, the *steady* one, by which a job is due after a delay, or expires; the store keeps it the same for
   all daemons of one boot, and no step of the wall clock moves it;
@@ -366,9 +368,9 @@ class Store(Questions, Groups, Looked, Reorder, ByHand, Resolving, Overriding, R
         """A job that can never run or end, because of what the store has of it: it failed, with that reason. None if
         it is over already."""
 
-    def wake(self, wall: int) -> Woken:
-        """Let due jobs run, end those that expired or whose deadline has passed: ``WOKEN`` of them, the next call
-        does the next. ``wall``: the wall clock as it is now; the other clock is the store's own."""
+    def wake(self) -> Woken:
+        """By the clocks of the store: let due jobs run, end those that expired or whose deadline has passed;
+        ``WOKEN`` of them, the next call does the next."""
 
     def forget_claims(self, claims: Sequence[str]) -> None:
         """These claimed files are gone for good: they need no memory any more."""

@@ -19,13 +19,14 @@ def ends(spec: Spec, steady: int) -> tuple[int | None, int | None]:
 @dataclass(frozen=True, slots=True)
 class Woken:
     """What came of the passing of time: lanes that have more jobs now (with the rank of the first), jobs that
-    expired (those whose deadline has passed are ``late``), kept files to let go, and when to look again, if ever.
+    expired (those whose deadline has passed are ``late``), kept files to let go, and when to look again, if ever:
+    ``next_steady``, and, for a job that is due at a date, in ``until_date`` seconds by the wall clock of the store.
     ``next_look``: when it is to be looked (steady) whether what a job requires is there."""
 
     best: Mapping[Lane, Rank]
     expired: Sequence[tuple[int, str, str]]  # id, queue, name
     let_go: Sequence[str]
     next_steady: int | None
-    next_wall: int | None
+    until_date: float | None
     late: Collection[int] = ()
     next_look: int | None = None

@@ -88,3 +88,9 @@ def passes(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Time, while the host is up."""
     before = clock.boottime
     monkeypatch.setattr(clock, "boottime", lambda: before() + int(seconds * MICROSECONDS))
+
+
+def steps(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wall clock is stepped forward."""
+    before = clock.wall
+    monkeypatch.setattr(clock, "wall", lambda: before() + int(seconds * MICROSECONDS))

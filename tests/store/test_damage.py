@@ -195,7 +195,7 @@ class Gate:
         self.read(lambda store: store.prunable(1.0, 1, 200))
         for job in range(1, JOBS):
             self.read(partial(showing, job))
-        if self.do(lambda store: store.wake(time.time_ns() // 1000)) is None:
+        if self.do(lambda store: store.wake()) is None:
             return
         for _ in range(JOBS + 1):
             found = self.ask(lambda store: fetch(store, dict.fromkeys(QUEUES, 5)))

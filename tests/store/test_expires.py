@@ -62,7 +62,7 @@ def limbo(path: Path) -> SqliteStore:
 def test_what_an_earlier_version_kept_in_limbo_runs(tmp_path: Path) -> None:
     store = limbo(tmp_path / "db")
     assert [job.id for job in fetch(store, {"default": 9})] == [1]
-    assert [id_ for id_, _, _ in store.wake(5).expired] == [4]
+    assert [id_ for id_, _, _ in store.wake().expired] == [4]
     store.release(2)
     store.finish(Outcome(3, 1, Result.KILLED), Verdict(Verb.REQUEUE))
     assert [job.id for job in fetch(store, {"default": 9})] == [1, 2, 3]
@@ -79,5 +79,5 @@ def test_what_has_expired_starts_no_more(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(IllegalTransition, match="has expired"):
         store.start(job.id, 1, "{}")
     assert store.show(job.id).record.state is State.QUEUED
-    assert [id_ for id_, _, _ in store.wake(5).expired] == [job.id]
+    assert [id_ for id_, _, _ in store.wake().expired] == [job.id]
     store.close()

@@ -95,7 +95,7 @@ class TestNumber:
             lambda store: store.hold(2),
             self.add("b", 1),
         )
-        self.together(thread, lambda store: store.wake(2**60))
+        self.together(thread, lambda store: store.wake())
         assert thread.queued == 1
 
     def test_what_is_rolled_back_does_not_count(self, thread: StoreClient, monkeypatch: pytest.MonkeyPatch) -> None:

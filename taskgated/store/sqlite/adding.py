@@ -11,7 +11,8 @@ from taskgated.core.job import Clock, Job, OnConflict, Spec
 from taskgated.core.lifecycle import Verb, step
 from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
-from taskgated.host.clock import Steady, Uptime, wall
+from taskgated.host import clock
+from taskgated.host.clock import Steady, Uptime
 from taskgated.store.causes import WITH_ITS_ARRAY, replaced_by, skipped_for
 from taskgated.store.contract import Added, Addition
 from taskgated.store.sqlite.after import FOR_OTHERS, Incoming, Wait, by_name
@@ -102,7 +103,7 @@ class Adding:
     ) -> tuple[Job, Sequence[Wait]]:
         """The job, and what it waits for. ``before``: the array of the part before it."""
         since = self._uptime.now()
-        job = addition.job(spec, wall(), self._clock.now(), self._turn(since, spec.priority))
+        job = addition.job(spec, clock.wall(), self._clock.now(), self._turn(since, spec.priority))
         job = replace(job, array=before if spec.array.place > 0 else None)
         reason, other = "", None
         if job.array is not None and self._sql.one("array_cancelled", array=job.array):
@@ -201,7 +202,7 @@ class Adding:
                 "replaced",
                 id=other,
                 state=step(State.QUEUED, Verb.CANCEL),
-                finished=wall(),
+                finished=clock.wall(),
                 since=self._uptime.now(),
                 reason=replaced_by(job.id),
             )

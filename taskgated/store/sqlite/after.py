@@ -24,7 +24,8 @@ from taskgated.core.after import fate as fate_of
 from taskgated.core.job import Job, Spec
 from taskgated.core.lifecycle import Verb, step
 from taskgated.core.state import State
-from taskgated.host.clock import MICROSECONDS, Steady, Uptime, wall
+from taskgated.host import clock
+from taskgated.host.clock import MICROSECONDS, Steady, Uptime
 from taskgated.store import after, contract
 from taskgated.store.after import Cancelled, Resolved, unmet
 from taskgated.store.contract import Addition
@@ -341,7 +342,7 @@ class Resolving:
 
     def _cancel(self, job: int, unmet_: Unmet, done: _Piece) -> None:
         why = unmet(unmet_)
-        at, since, state = wall(), self._uptime.now(), step(State.QUEUED, Verb.CANCEL)
+        at, since, state = clock.wall(), self._uptime.now(), step(State.QUEUED, Verb.CANCEL)
         row = self._sql.one("cancel_waiting", id=job, state=state, finished=at, since=since, reason=why)
         if row is None:
             return  # it was dropped for another condition of its own

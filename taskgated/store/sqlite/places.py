@@ -7,7 +7,7 @@ from typing import NamedTuple
 from taskgated.core.lifecycle import Verb, step
 from taskgated.core.state import State
 from taskgated.errors import NoSuchJob
-from taskgated.host.clock import wall
+from taskgated.host import clock
 from taskgated.store.byhand import Came
 from taskgated.store.sqlite.lines import Lines
 from taskgated.store.sqlite.order import Order
@@ -46,6 +46,6 @@ class Places(SqliteQuestions):
     def _move(self, job: int, before: State, verb: Verb, reason: str) -> State:
         """A job that does not run goes on; returns its new state."""
         state = step(before, verb)
-        finished, since = (wall(), self.uptime.now()) if state.final else (None, None)
+        finished, since = (clock.wall(), self.uptime.now()) if state.final else (None, None)
         self._sql.run("move", id=job, before=before, state=state, reason=reason, finished=finished, since=since)
         return state

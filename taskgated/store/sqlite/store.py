@@ -16,7 +16,8 @@ from taskgated.core.lifecycle import Verb, Verdict, cancelled_meanwhile, step
 from taskgated.core.order import per_point, turn
 from taskgated.core.state import State
 from taskgated.errors import DiskTrouble, IllegalTransition, Lost, StoreError
-from taskgated.host.clock import MICROSECONDS, wall
+from taskgated.host import clock
+from taskgated.host.clock import MICROSECONDS
 from taskgated.store import arrays, contract
 from taskgated.store.after import Resolved
 from taskgated.store.arrays import Swept
@@ -128,7 +129,7 @@ class SqliteStore(SqliteByHand):
             self._sql.run("first_id" if self._sql.one("last_id") is None else "skip_ids", id=last)
 
     def condemn(self, job: int, reason: str) -> Ended | None:
-        at = wall()
+        at = clock.wall()
         since = self.uptime.now()
         row = self._sql.one("condemn", id=job, state=State.FAILED, finished=at, since=since, reason=reason)
         self._sql.run("condemn_attempt", id=job, finished=at, result=Result.LOST, reason=reason)
@@ -139,7 +140,7 @@ class SqliteStore(SqliteByHand):
         return Ended(State.FAILED, text_or_none(claim), self._next_of(line))
 
     def start(self, job: int, attempt: int, worker: str, queue: str | None = None) -> int:
-        at = wall()
+        at = clock.wall()
         state = step(State.QUEUED, Verb.START)
         steady = self.clock.now()
         if self._sql.run("start", id=job, state=state, attempt=attempt, queue=queue, at=at, steady=steady) != 1:
@@ -161,7 +162,7 @@ class SqliteStore(SqliteByHand):
         if place.to_be_cancelled:
             verdict = cancelled_meanwhile(verdict)
         state = step(place.state, verdict.verb)
-        finished = outcome.finished if outcome.finished is not None else wall()
+        finished = outcome.finished if outcome.finished is not None else clock.wall()
         due = None
         if verdict.delay is not None:
             due = self.clock.now() + int(verdict.delay * MICROSECONDS)
@@ -221,7 +222,7 @@ class SqliteStore(SqliteByHand):
             limit=arrays.CANCELLED,
             state=step(State.QUEUED, Verb.CANCEL),
             reason=BEFORE_IT_STARTED,
-            finished=wall(),
+            finished=clock.wall(),
             since=self.uptime.now(),
         )
         over = sorted(id_ for id_, _ in rows)
@@ -243,8 +244,8 @@ class SqliteStore(SqliteByHand):
         self._sql.run("meta_put", key="order", value=self._order.fact)
         return None if until is None else int(until)
 
-    def wake(self, wall: int) -> Woken:
-        steady = self.clock.now()
+    def wake(self) -> Woken:
+        wall, steady = clock.wall(), self.clock.now()
         come: list[Row] = []
         expired, let_go, late = [], [], []
         expiry = self._sql.rows(
@@ -264,17 +265,18 @@ class SqliteStore(SqliteByHand):
                 late.append(id_)
             if (kept := text_or_none(claim)) is not None:
                 let_go.append(kept)
-        for clock, now in ((Clock.STEADY, steady), (Clock.WALL, wall)):
-            self._sql.run("come_to_look", clock=clock, now=now, steady=steady, limit=contract.WOKEN)
-            due = self._sql.rows("come_due", clock=clock, now=now, limit=contract.WOKEN)
+        for which, now in ((Clock.STEADY, steady), (Clock.WALL, wall)):
+            self._sql.run("come_to_look", clock=which, now=now, steady=steady, limit=contract.WOKEN)
+            due = self._sql.rows("come_due", clock=which, now=now, limit=contract.WOKEN)
             come += self._lines.come_due(due)
         next_steady = moment(self._sql.only("next_due", clock=Clock.STEADY)[0])
-        next_wall = moment(self._sql.only("next_due", clock=Clock.WALL)[0])
+        dated = moment(self._sql.only("next_due", clock=Clock.WALL)[0])
+        until_date = None if dated is None else (dated - wall) / MICROSECONDS
         next_expiry = moment(self._sql.only("next_expiry")[0])
         patience = moment(self._sql.only("next_patience")[0])
         soonest = min((t for t in (next_steady, next_expiry, patience) if t is not None), default=None)
         next_look = moment(self._sql.only("next_look", after=-1)[0])
-        return Woken(earliest(come), expired, let_go, soonest, next_wall, late, next_look)
+        return Woken(earliest(come), expired, let_go, soonest, until_date, late, next_look)
 
     def looked(self, job: int, again: float | None) -> None:
         if again is None:
@@ -314,6 +316,6 @@ class SqliteStore(SqliteByHand):
                 self._sql.run("prune_attempts", id=id_)
 
     def note_output(self, jobs: Sequence[int], *, removed: bool) -> None:
-        at = wall() if removed else None
+        at = clock.wall() if removed else None
         for id_ in jobs:
             self._sql.run("note_output", id=id_, at=at)

@@ -18,7 +18,7 @@ from taskgated.core.job import OnConflict, Outcome, Result, Spec
 from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
-from taskgated.host.clock import MICROSECONDS, wall
+from taskgated.host.clock import MICROSECONDS
 from taskgated.store import after, contract
 from taskgated.store.after import Resolved
 from taskgated.store.contract import Addition, Store
@@ -135,7 +135,7 @@ ENDS: dict[str, Callable[[Store, int], object]] = {
     "cancel": lambda store, job: store.cancel(job),
     "cancel held": lambda store, job: (store.hold(job), store.cancel(job)),
     "condemn": lambda store, job: store.condemn(job, "it cannot be read"),
-    "expire": lambda store, job: store.wake(wall()),
+    "expire": lambda store, job: store.wake(),
 }
 
 
@@ -154,7 +154,7 @@ def test_an_attempt_that_is_followed_by_another_is_no_end(store: Store) -> None:
     first, second = store.add([in_file(spec(), waiting(part(0, OVER)))]).jobs
     run(store, first, verdict=Verdict(Verb.RETRY, delay=0.0, failures=1))
     assert not store.unresolved()
-    store.wake(wall())
+    store.wake()
     run(store, first, 2, verdict=Verdict(Verb.REQUEUE))
     assert not store.unresolved() and ready(store) == [first]
     run(store, first, 3, verdict=FAIL)
@@ -270,7 +270,7 @@ def test_a_name_that_does_not_come_in_time_is_waited_for_no_more(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short, long = add(store, waiting("nobody", after_timeout=60.0), waiting("nobody", after_timeout=90.0))
-    woken = store.wake(wall())
+    woken = store.wake()
     assert woken.next_steady is not None and woken.next_steady < store.clock.now() + 61 * MICROSECONDS
     passes(61.0, monkeypatch)
     assert store.unresolved()
@@ -500,7 +500,7 @@ def test_time_and_holding_go_on_beside_it(store: Store, monkeypatch: pytest.Monk
     store.release(held)
     assert ready(store) == [held, expiring]
     passes(61.0, monkeypatch)
-    store.wake(wall())
+    store.wake()
     assert ready(store) == [held, delayed]
     assert states(store, [expiring]) == [State.CANCELLED]
 

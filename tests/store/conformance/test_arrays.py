@@ -11,7 +11,6 @@ from taskgated.core.job import Outcome, Result, Spec
 from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition, NoSuchArray, TaskgateError
-from taskgated.host.clock import wall
 from taskgated.store import arrays, contract
 from taskgated.store.arrays import Group, Swept
 from taskgated.store.contract import Filter, Page, Store
@@ -171,7 +170,7 @@ def test_one_that_never_starts_leaves_its_place(store: Store, monkeypatch: pytes
     store.condemn(ids[4], "broken")
     assert ready(store, "q") == [ids[5]]
     passes(6, monkeypatch)
-    assert len(store.wake(wall()).expired) == 2
+    assert len(store.wake().expired) == 2
     assert ready(store) == [ids[2]]
 
 

@@ -46,13 +46,13 @@ class TestRetry:
         store.cancel(again)
         store.finish(Outcome(again, 1, Result.KILLED), Verdict(Verb.RETRY, 60.0, 1, 0, Failure(1, 3)))
         passes(2, monkeypatch)
-        store.wake(2**60)
+        store.wake()
         for job in (later, expired, again):
             assert store.show(job).record.state is State.CANCELLED
             store.retry(job)
         assert sorted(job.id for job in fetch(store, {"default": 9})) == [later, expired, again]
         passes(2, monkeypatch)
-        assert [id_ for id_, _, _ in store.wake(2**60).expired] == [expired], "it has as long as before"
+        assert [id_ for id_, _, _ in store.wake().expired] == [expired], "it has as long as before"
         assert not any(store.show(job).cancelled for job in (later, expired, again))
         run(store, again, 2, Verdict(Verb.REQUEUE))
         assert store.show(again).record.state is State.QUEUED, "it is not to be cancelled any more"
@@ -144,7 +144,7 @@ class TestMove:
         (job,) = add(store, spec(delay=5.0))
         store.move(job, "etl")
         passes(6, monkeypatch)
-        assert store.wake(0).best == first(store, job)
+        assert store.wake().best == first(store, job)
 
 
 class TestPrioritize:

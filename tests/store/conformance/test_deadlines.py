@@ -8,7 +8,7 @@ from taskgated.core.job import Outcome, Result
 from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
-from taskgated.host.clock import MICROSECONDS, wall
+from taskgated.host.clock import MICROSECONDS
 from taskgated.store import contract
 from taskgated.store.contract import Store
 from tests.store.jobs import add, fetch, passes, run, spec
@@ -31,7 +31,7 @@ def test_what_has_not_started_by_then_never_does(store: Store) -> None:
     assert fetch(store, {"default": 9}) == []
     with pytest.raises(IllegalTransition):
         store.start(job, 1, "{}")
-    woken = store.wake(wall())
+    woken = store.wake()
     assert [id_ for id_, _, _ in woken.expired] == [job] == list(woken.late)
     record = store.show(job).record
     assert (record.state, record.reason) == (State.CANCELLED, LATE)
@@ -42,11 +42,11 @@ def test_nor_what_comes_back(store: Store, verdict: Verdict, monkeypatch: pytest
     (job,) = add(store, spec(deadline=60.0, expires=30.0))
     run(store, job, 1, verdict, result=Result.FAILED)
     passes(59, monkeypatch)
-    assert store.wake(wall()).expired == [], "it had started in time"
+    assert store.wake().expired == [], "it had started in time"
     assert [found.id for found in fetch(store, {"default": 9})] == [job]
     passes(2, monkeypatch)
     assert fetch(store, {"default": 9}) == []
-    woken = store.wake(wall())
+    woken = store.wake()
     assert [id_ for id_, _, _ in woken.expired] == [job] == list(woken.late)
     assert (store.show(job).record.state, store.show(job).record.reason) == (State.CANCELLED, LATE)
 
@@ -54,24 +54,24 @@ def test_nor_what_comes_back(store: Store, verdict: Verdict, monkeypatch: pytest
 def test_when_to_look_again(store: Store) -> None:
     first, second = add(store, spec(deadline=60.0), spec(deadline=90.0))
     deadline = store.show(first).job.deadline
-    assert store.wake(wall()).next_steady == deadline
+    assert store.wake().next_steady == deadline
     store.start(first, 1, "{}")
-    assert store.wake(wall()).next_steady == store.show(second).job.deadline, "its worker ends what runs"
+    assert store.wake().next_steady == store.show(second).job.deadline, "its worker ends what runs"
     store.finish(Outcome(first, 1, Result.KILLED), Verdict(Verb.REQUEUE))
-    assert store.wake(wall()).next_steady == deadline
+    assert store.wake().next_steady == deadline
 
 
 def test_a_held_one_is_cancelled_as_well(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     (job,) = add(store, spec(deadline=60.0))
     store.hold(job)
     passes(61, monkeypatch)
-    assert [id_ for id_, _, _ in store.wake(wall()).expired] == [job]
+    assert [id_ for id_, _, _ in store.wake().expired] == [job]
 
 
 def test_the_earlier_of_both_decides_and_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     expires, deadline = add(store, spec(expires=10.0, deadline=20.0), spec(expires=20.0, deadline=10.0))
     passes(15, monkeypatch)
-    woken = store.wake(wall())
+    woken = store.wake()
     assert sorted(id_ for id_, _, _ in woken.expired) == [expires, deadline] and list(woken.late) == [deadline]
     assert "did not start" in store.show(expires).record.reason
     assert store.show(deadline).record.reason == LATE
@@ -80,7 +80,7 @@ def test_the_earlier_of_both_decides_and_is_told(store: Store, monkeypatch: pyte
 def test_some_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contract, "WOKEN", 3)
     add(store, *[spec(deadline=0.000001)] * 4)
-    first = store.wake(wall())
+    first = store.wake()
     assert len(first.expired) == len(first.late) == 3
     assert first.next_steady is not None and first.next_steady <= store.clock.now()
-    assert len(store.wake(wall()).late) == 1
+    assert len(store.wake().late) == 1

@@ -12,7 +12,6 @@ from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.core.named import Lock, Tokens
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
-from taskgated.host.clock import wall
 from taskgated.store import waiting
 from taskgated.store.contract import Store
 from taskgated.store.waiting import Parking, Room, Totals
@@ -72,7 +71,7 @@ def test_who_comes_again_goes_before_those_that_came_later(
     match how:
         case "back off":
             passes(70, monkeypatch)
-            store.wake(wall())
+            store.wake()
         case "release":
             store.release(first)
         case "move":
@@ -95,7 +94,7 @@ def test_whatever_becomes_of_who_is_out_the_next_comes(
             run(store, first, verdict=RETRY, result=Result.FAILED, exit_code=1)
         case "expire":
             passes(60, monkeypatch)
-            store.wake(wall())
+            store.wake()
     assert ready(store) == [second]
 
 
@@ -103,7 +102,7 @@ def test_one_that_waits_for_its_time_is_not_out(store: Store, monkeypatch: pytes
     late, first, second = add(store, spec(delay=30.0, **ALONE), spec(**ALONE), spec(**ALONE))
     assert ready(store) == [first]
     passes(60, monkeypatch)
-    store.wake(wall())
+    store.wake()
     assert ready(store) in ([first], [late, first])
     run(store, first)
     assert set(ready(store)) <= {late, second} and ready(store)
@@ -112,7 +111,7 @@ def test_one_that_waits_for_its_time_is_not_out(store: Store, monkeypatch: pytes
 def test_many_that_are_due_at_once_do_not_all_come_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = add(store, *[spec(delay=30.0, tokens={"yarn": 2})] * 50)
     passes(60, monkeypatch)
-    store.wake(wall())
+    store.wake()
     assert ready(store) == ids[:2]
 
 

@@ -29,11 +29,11 @@ def test_it_waits_for_a_look_from_the_start_and_runs_when_that_says_so(store: St
     assert (due(store), ready(store)) == ([with_it], [without])
     assert store.show(with_it).job.due_clock is Clock.LOOK
     assert store.looks([], 9, 9).jobs[0].spec.requires == REQUIRES
-    assert store.wake(wall()).next_look is not None
+    assert store.wake().next_look is not None
     assert ready(store) == [without]
     store.looked(with_it, None)
     assert (due(store), ready(store)) == ([], [without])
-    woken = store.wake(wall())
+    woken = store.wake()
     assert woken.next_look is None and [rank[1] for rank in woken.best.values()] == [with_it]
     assert ready(store) == [with_it, without]
     store.start(with_it, 1, "w")
@@ -45,7 +45,7 @@ def test_a_look_that_says_no_is_made_again_later(store: Store) -> None:
     assert due(store) == []
     after = store.looks([], 9, 9).next
     assert after is not None and abs(after - store.clock.now() - 1000 * MICROSECONDS) < 10 * MICROSECONDS
-    assert store.wake(wall()).next_look == after
+    assert store.wake().next_look == after
     store.looked(job, 0)
     assert due(store) == [job]
 
@@ -84,7 +84,7 @@ def test_its_delay_comes_first(store: Store) -> None:
         spec(requires=REQUIRES, not_before=wall() - 1),
     )
     assert due(store) == []
-    store.wake(wall())
+    store.wake()
     assert due(store) == [soon, date]
     assert ready(store) == []
     assert store.show(late).job.due_clock is Clock.STEADY
@@ -93,7 +93,7 @@ def test_its_delay_comes_first(store: Store) -> None:
 def test_of_many_whose_time_has_come_none_runs_unseen(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contract, "WOKEN", 3)
     jobs = add(store, *[spec(requires=REQUIRES, delay=0.000001)] * 7, spec(delay=0.000001))
-    while (woken := store.wake(wall())).next_steady is not None:
+    while (woken := store.wake()).next_steady is not None:
         assert woken.next_steady <= store.clock.now()
     assert due(store) == jobs[:7]
     assert ready(store) == [jobs[7]]
@@ -102,12 +102,12 @@ def test_of_many_whose_time_has_come_none_runs_unseen(store: Store, monkeypatch:
 def test_a_further_attempt_is_looked_for_again(store: Store) -> None:
     (job,) = add(store, spec(requires=REQUIRES, retry=Retry(attempts=2, delay=0.0, jitter=0.0)))
     store.looked(job, None)
-    store.wake(wall())
+    store.wake()
     store.start(job, 1, "w")
     outcome = Outcome(job, 1, Result.FAILED, exit_code=1, started=1, finished=2)
     running = store.show(job).job
     store.finish(outcome, judge(running, outcome, cancelled=False, crashed=False, chance=0.5))
-    store.wake(wall())
+    store.wake()
     assert (due(store), ready(store)) == ([job], [])
 
 
@@ -117,14 +117,14 @@ def test_so_it_is_when_it_is_put_back_or_runs_again_by_hand(store: Store, key: s
     for attempt, again in enumerate(("put back", "by hand"), 1):
         assert (due(store), ready(store)) == ([job], []), again
         store.looked(job, None)
-        store.wake(wall())
+        store.wake()
         store.start(job, attempt, "w")
         verdict = Verdict(Verb.REQUEUE if again == "put back" else Verb.FAIL)
         store.finish(Outcome(job, attempt, Result.KILLED), verdict)
     store.retry(job)
     assert (due(store), ready(store)) == ([job], [])
     store.looked(job, None)
-    store.wake(wall())
+    store.wake()
     assert (due(store), ready(store)) == ([], [job])
 
 
@@ -132,16 +132,16 @@ def test_so_it_is_when_it_is_put_back_or_runs_again_by_hand(store: Store, key: s
 @pytest.mark.parametrize("delay", [0.0, 0.000001])
 def test_while_it_waits_for_another_job_it_is_not_looked_for(store: Store, delay: float, key: str) -> None:
     other, job = add(store, spec(name="x"), spec(after=(Condition("x"),), requires=REQUIRES, delay=delay, key=key))
-    woken = store.wake(wall())
+    woken = store.wake()
     assert (due(store), woken.next_look) == ([], None)
     run(store, other)
     resolved = store.resolve()
     assert resolved.timed and not resolved.best
-    store.wake(wall())
+    store.wake()
     assert (due(store), ready(store)) == ([job], [])
     assert not store.show(job).job.parked, "it is behind no line until it is due"
     store.looked(job, None)
-    store.wake(wall())
+    store.wake()
     assert ready(store) == [job]
 
 
@@ -152,7 +152,7 @@ def test_one_that_does_not_wait_for_a_look_is_left_alone(store: Store) -> None:
     assert due(store) == []
     for job in (held, cancelled, without, 999):
         store.looked(job, None)
-    store.wake(wall())
+    store.wake()
     assert ready(store) == []
     assert store.show(cancelled).record.state is State.CANCELLED
     store.release(held)
@@ -161,5 +161,5 @@ def test_one_that_does_not_wait_for_a_look_is_left_alone(store: Store) -> None:
 
 def test_one_that_waits_expires(store: Store) -> None:
     (job,) = add(store, spec(requires=REQUIRES, expires=0.000001))
-    assert [id_ for id_, _, _ in store.wake(wall()).expired] == [job]
+    assert [id_ for id_, _, _ in store.wake().expired] == [job]
     assert due(store) == []

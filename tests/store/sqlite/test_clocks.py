@@ -30,7 +30,7 @@ class TestClock:
         store.commit()
         store.close()
         later = self.reboot(tmp_path / "db", monkeypatch, -self.DAY)
-        due = later.wake(0).next_steady
+        due = later.wake().next_steady
         assert due is not None
         assert 50 * MICROSECONDS < due - later.clock.now() <= 60 * MICROSECONDS
         later.close()
@@ -42,7 +42,7 @@ class TestClock:
         add(store, spec(delay=3600))
         store.close()
         later = self.reboot(tmp_path / "db", monkeypatch, self.DAY)
-        assert later.wake(0).best == first(later, 1)
+        assert later.wake().best == first(later, 1)
         later.close()
 
     def test_it_is_written_down_now_and_then(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,13 +26,13 @@ def test_a_bad_row_comes_back_as_such_and_the_others_by_themselves(
 ) -> None:
     path = tmp_path / "jobs.sqlite"
     store = SqliteStore(path)
-    store.begin()
+    store.begin("", 1)
     jobs = add(store, *(spec(tokens={"yarn": number}) for number in (1, 2, 3)))
     store.park([Parking(job, "token:yarn", number) for number, job in enumerate(jobs, 1)])
     store.commit()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute(f"UPDATE jobs SET {column} = ? WHERE id = ?", (value, jobs[1]))
-    store.begin()
+    store.begin("", 1)
     recalled = store.recall({"token:yarn": Room(4, 4)})
     store.commit()
     back = {job.id: job for job in recalled.jobs}

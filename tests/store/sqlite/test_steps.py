@@ -14,7 +14,6 @@ from taskgated.core.after import Condition
 from taskgated.core.job import Element, Locks, OnConflict, Outcome, Requires, Result, Spec
 from taskgated.core.named import Lock, Tokens
 from taskgated.core.order import Lane
-from taskgated.host.clock import wall
 from taskgated.store.contract import Addition
 from taskgated.store.sqlite.store import SqliteStore
 from taskgated.store.waiting import Parking, Room, Totals
@@ -106,11 +105,11 @@ DONE: dict[str, Callable[[Scene], object]] = {
     "one is released": lambda scene: scene.store.release(scene.job("key", 4)),
     "one is moved": lambda scene: scene.store.move(scene.job("token", 4), "etl"),
     "one is prioritized": lambda scene: scene.store.prioritize(scene.job("lock", 8), 80),
-    "time passes": lambda scene: scene.store.wake(wall()),
+    "time passes": lambda scene: scene.store.wake(),
     "who looks": lambda scene: scene.store.looks((), 8, 8),
     "one has looked": lambda scene: scene.store.looked(scene.job("looks", 3), 5.0),
     "what it requires is there": lambda scene: scene.store.looked(scene.job("looks", 4), None),
-    "and it may run": lambda scene: scene.store.wake(wall()),
+    "and it may run": lambda scene: scene.store.wake(),
     "what others waited for is over": lambda scene: scene.store.cancel(scene.job("after", 0)),
     "and what follows": lambda scene: scene.store.resolve(),
     "which lanes there are": lambda scene: scene.store.lanes(),
