@@ -15,6 +15,7 @@ from taskgated.core.reasons import (
     ArrayFull,
     BreakerOpen,
     CanaryFirst,
+    ConditionLost,
     Draining,
     Held,
     HeldBack,
@@ -76,13 +77,8 @@ def worded(reason: Reason) -> str:
             return f"{user_name(owner)} runs {running} of at most {limit} in queue {queue}"
         case ArrayFull(array, at_most):
             return f"at most {counted(at_most, 'job')} of array {array} may run at once, and others came first"
-        case NotOver(job, name, when, state, array):
-            what = f"{'array' if array else 'job'} {job}" + f" ({name})" * bool(name)
-            return f"{what} {_stands(state, array)}, and this one runs after that has {_ENDED[when]}"
-        case NotDropped(name, _, patience):
-            within = units.format_duration(float(patience // MICROSECONDS))
-            until = f"it is cancelled if none comes within {within}"
-            return f"it runs after job {name}, and there is none; {until}"
+        case NotOver() | NotDropped() | ConditionLost():
+            return _condition(reason)
         case Paused(queue):
             return f"queue {queue} is paused"
         case AllPaused():
@@ -149,6 +145,22 @@ def worded(reason: Reason) -> str:
             return f"job {job} of queue {queue} has to start first, as the queue is strict"
         case AboutToStart():
             return "its turn has come, and its start is being recorded"
+
+
+def _condition(reason: NotOver | NotDropped | ConditionLost) -> str:
+    match reason:
+        case NotOver(job, name, when, state, array):
+            what = f"{'array' if array else 'job'} {job}" + f" ({name})" * bool(name)
+            return f"{what} {_stands(state, array)}, and this one runs after that has {_ENDED[when]}"
+        case NotDropped(name, _, patience):
+            within = units.format_duration(float(patience // MICROSECONDS))
+            until = f"it is cancelled if none comes within {within}"
+            return f"it runs after job {name}, and there is none; {until}"
+        case ConditionLost():
+            return (
+                "it runs after another job, and the database does not say any more after which:"
+                " taskgatectl cancel ends it, and retry has it run"
+            )
 
 
 def _tight(tight: Tight) -> str:

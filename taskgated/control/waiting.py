@@ -35,7 +35,7 @@ class Waiting:
         if state not in (State.QUEUED, State.HELD):
             return []
         found: list[Reason] = [AboutToStart()] if self._work.starts(job.id) else [*self._work.reasons(job)]
-        found += of_conditions(at.details.after)
+        found += of_conditions(at.details.after, at.details.job)
         if trouble := self._health.store_trouble:
             found.append(NothingRecorded(trouble))
         if at.before or not found:

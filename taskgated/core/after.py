@@ -12,6 +12,9 @@ from heapq import heappop, heappush
 
 from taskgated.core.state import State
 
+FOR_OTHERS = ""
+"""What a job is parked for that has conditions (``Job.waits``): the name of no capacity, and not its line either."""
+
 
 class When(enum.StrEnum):
     """How the other job must have ended."""

@@ -7,11 +7,12 @@ until now, what to do about that kind stands there as well. Where it is known wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
-from taskgated.core.after import Waited, When
+from taskgated.core.after import FOR_OTHERS, Waited, When
+from taskgated.core.job import Job
 from taskgated.core.kinds import Kind
 from taskgated.core.machine import Tight
 from taskgated.core.probe import Says
@@ -76,6 +77,13 @@ class NotDropped:
     name: str
     when: When
     patience: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionLost:
+    """It runs after another job, and what is known of it does not say after which: the database is damaged."""
+
+    kind: ClassVar[Kind] = Kind.AFTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +346,7 @@ Reason = (
     | Shortage
     | NotOver
     | NotDropped
+    | ConditionLost
     | AllBusy
     | NoWorker
     | Draining
@@ -352,8 +361,10 @@ REASONS: tuple[type[Reason], ...] = get_args(Reason)
 """All the classes of reasons."""
 
 
-def of_conditions(conditions: Iterable[Waited]) -> Iterator[Reason]:
+def of_conditions(conditions: Collection[Waited], job: Job) -> Iterator[Reason]:
     """What a job waits for of other jobs."""
+    if job.parked and job.waits == FOR_OTHERS and not conditions:
+        yield ConditionLost()
     for one in conditions:
         if one.job is not None:
             yield NotOver(one.job, one.name, one.when, one.state, one.array)

@@ -473,6 +473,21 @@ def test_the_check_works_beside_a_running_daemon(gate: GateEnv) -> None:
     assert sorted(os.listdir(gate.layout.state)) == before
 
 
+def test_why_says_of_a_job_that_what_it_waits_for_is_lost(make_gate: MakeGate) -> None:
+    gate = make_gate("workers: 1\n")
+    gate.drop("a.yaml", "{command: 'true', after: nothing}\n")
+    until(gate.jobs, "it is taken in")
+    assert gate.stop() == 0
+    edit(gate, "DELETE FROM conditions")
+    assert "job 1: it waits for another one, and nothing says for which\n" in check_store(gate).stdout
+    gate.start()
+    (reason,) = gate.call("Why", id=1)["reasons"]
+    assert reason["kind"] == "after" and "does not say any more after which" in reason["text"]
+    gate.ctl("cancel", "1")
+    gate.ctl("retry", "1")
+    assert gate.until_over(1)[0]["state"] == "succeeded"
+
+
 def test_which_tokens_jobs_take_is_noted_anew(make_gate: MakeGate) -> None:
     """What is derived from the jobs is made from them."""
     gate = make_gate("workers: 1\ntokens: {yarn: 2}\n")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from taskgated.core.after import FOR_OTHERS
 from taskgated.core.coalesce import Skip, coalesce
 from taskgated.core.job import Clock, Job, OnConflict, Spec
 from taskgated.core.lifecycle import Verb, step
@@ -15,7 +16,7 @@ from taskgated.host import clock
 from taskgated.host.clock import Steady, Uptime
 from taskgated.store.causes import WITH_ITS_ARRAY, replaced_by, skipped_for
 from taskgated.store.contract import Added, Addition
-from taskgated.store.sqlite.after import FOR_OTHERS, Incoming, Wait, by_name
+from taskgated.store.sqlite.after import Incoming, Wait, by_name
 from taskgated.store.sqlite.lines import Lines
 from taskgated.store.sqlite.rows import clock_word, earliest, text_or_none
 from taskgated.store.sqlite.statements import Statements

@@ -34,8 +34,6 @@ from taskgated.store.sqlite.rows import STATES, earliest, text_or_none
 from taskgated.store.sqlite.statements import Row, Statements
 from taskgated.text import to_bytes, to_text
 
-FOR_OTHERS = ""
-"""What a job is parked for that has conditions: the name of no capacity, and not its line either."""
 LAST_ID = 2**63 - 1
 CIRCLE = 100_000
 """Jobs behind a new one that are looked at, at most, to see whether it waits for one that would wait for it."""

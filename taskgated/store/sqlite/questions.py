@@ -173,23 +173,21 @@ class SqliteQuestions:
     # -- for people --------------------------------------------------------------------------------
 
     def show(self, job: int, before: int = 2**62, limit: int = contract.ATTEMPTS) -> Details:
-        row = self._sql.one("job", id=job)
-        if row is None:
-            raise NoSuchJob(job)
-        row_of_record = self._sql.one("record", id=job)
-        if row_of_record is None:  # it was forgotten in this very moment
-            raise NoSuchJob(job)
+        with self._sql.snapshot():  # it may start, or wait for less, in this very moment
+            row, row_of_record = self._sql.one("job", id=job), self._sql.one("record", id=job)
+            if row is None or row_of_record is None:
+                raise NoSuchJob(job)
+            attempts = self._sql.rows("attempts", id=job, before=before, limit=min(limit, contract.ATTEMPTS))
+            removed = self._sql.one("output_removed", id=job)
+            conditions = self.waits_for(job)
         record = record_of(row_of_record)
-        attempts = self._sql.rows("attempts", id=job, before=before, limit=min(limit, contract.ATTEMPTS))
-        shown = [attempt_of(attempt) for attempt in reversed(attempts)]
-        removed = self._sql.one("output_removed", id=job)
         return Details(
             record,
             job_or_part(row[:-1], record.state),
-            shown,
+            [attempt_of(attempt) for attempt in reversed(attempts)],
             row[-1] is not None,
             None if removed is None else moment(removed[0]),
-            self.waits_for(job),
+            conditions,
         )
 
     def records(self, jobs: Sequence[int]) -> Sequence[Record]:
