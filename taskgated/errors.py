@@ -79,6 +79,19 @@ class IllegalTransition(TaskgateError):
     """The state machine does not allow this verb in this state; nothing was changed."""
 
 
+class NotFirst(IllegalTransition):
+    """The job may not start before ``first`` (turn and id), as their queue is strict."""
+
+    def __init__(self, job: int, first: tuple[int, int]) -> None:
+        self.first = first
+        super().__init__(f"job {job} comes after job {first[1]} in its queue, which is strict")
+
+    @classmethod
+    def first_of(cls, error: Exception | None) -> tuple[int, int] | None:
+        """Which one has to start first, if that is what is wrong."""
+        return error.first if isinstance(error, cls) else None
+
+
 class NoSuchJob(TaskgateError):
     """No job with that id is in the store."""
 

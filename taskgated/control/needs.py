@@ -66,6 +66,9 @@ class Work(Protocol):
     def starts(self, job: int) -> bool:
         """Whether a start of that job is decided."""
 
+    def strict(self, queue: str) -> bool:
+        """Whether no job of it starts before those that come before it."""
+
     def limits(self) -> Mapping[str, int]:
         """Of the queues that have one, what it is now."""
 

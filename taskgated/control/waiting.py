@@ -5,23 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from taskgated.control.needs import Health, Work
-from taskgated.core.reasons import AboutToStart, NothingRecorded, NotItsTurn, Reason, of_conditions
+from taskgated.core.reasons import AboutToStart, HeldBack, NothingRecorded, NotItsTurn, Reason, of_conditions
 from taskgated.core.state import State
 from taskgated.store.contract import ATTEMPTS, Details, Questions
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """All about a job, and how many of its queue are better; None: it is not queued."""
+    """All about a job, and how many of its queue come before it; None: it is not queued. ``first``: the first of its
+    queue, if that comes before it, and nothing keeps it but what others have, or that the queue is closed."""
 
     details: Details
     before: int | None
+    first: int | None = None
 
 
 def standing(store: Questions, job: int, before: int = 2**62, limit: int = ATTEMPTS) -> Standing:
     """``before`` and ``limit`` are about its attempts, as with ``show``."""
     details = store.show(job, before, limit)
-    return Standing(details, store.before_it(job) if details.record.state is State.QUEUED else None)
+    if details.record.state is not State.QUEUED:
+        return Standing(details, None)
+    return Standing(details, store.before_it(job), store.first_before(job))
 
 
 class Waiting:
@@ -36,6 +40,8 @@ class Waiting:
             return []
         found: list[Reason] = [AboutToStart()] if self._work.starts(job.id) else [*self._work.reasons(job)]
         found += of_conditions(at.details.after, at.details.job)
+        if at.first is not None and self._work.strict(job.queue):
+            found.append(HeldBack(job.queue, at.first))
         if trouble := self._health.store_trouble:
             found.append(NothingRecorded(trouble))
         if at.before or not found:

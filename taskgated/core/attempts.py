@@ -18,10 +18,11 @@ from taskgated.core.phases import Bereft, Cancel, Course, Phase, PutBack, Runnin
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Make a start durable; then call ``started``."""
+    """Make a start durable; then call ``started``. ``strict``: unless another of its queue has to start first."""
 
     job: Job
     worker: str
+    strict: bool = False
 
     @property
     def repeatable(self) -> bool:
@@ -147,7 +148,7 @@ class Attempts:
         """The next attempt of a job is to start on that worker."""
         job = replace(job, attempt=job.attempt + 1)
         self._occupy(_Entry(job, Starting(worker)))
-        return Start(job, worker)
+        return Start(job, worker, job.queue in self._capacities.policy.strict)
 
     def adopt(self, job: Job, worker: str, *, cancelled: bool = False) -> None:
         """At start: a job still runs (or may) from before. It counts from now on."""

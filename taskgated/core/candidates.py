@@ -42,6 +42,7 @@ class Candidates:
         self._left = left
         self.ready = ReadyQueue(capacities.policy.ready_queue, capacities.scarce)
         self.unseen = Unseen(lanes, self._standing)
+        self._kept = strict.Kept()
 
     # -- what is ready ---------------------------------------------------------------------------
 
@@ -51,7 +52,7 @@ class Candidates:
 
     def in_front(self, job: Job) -> int | None:
         """As ``strict.in_front``."""
-        return strict.in_front(self._capacities.policy, self.ready, self.unseen, job)
+        return strict.in_front(self._capacities.policy, self.ready, self.unseen, self._kept, job)
 
     def places(self, rank: Rank) -> int:
         """How many jobs of that rank could be ready beside those that are, or in place of one of them."""
@@ -65,6 +66,7 @@ class Candidates:
         for job in ready:
             self._left(job)
             self.unseen.note(job.lane, job.rank)
+        self._kept.forget()
         self.unseen.reopen()
         self.unseen.stand_anew()
 
@@ -76,11 +78,12 @@ class Candidates:
 
     def admit(self, job: Job) -> None:
         """Into the ready queue. What must leave that for it stays queued in the store, and is asked for later."""
-        if strict.kept_before(self._capacities.policy, self.unseen, job.queue, job.rank):
+        if strict.kept_before(self._capacities.policy, self.unseen, self._kept, job.queue, job.rank):
             self._left(job)
             self.unseen.note(job.lane, job.rank)
             return
         self.ready.put(job)
+        self.goes(job.id)
         for capacity in self._capacities.scarce(job.lane):
             self._cut(capacity)
         self.stand(job.lane)
@@ -94,6 +97,24 @@ class Candidates:
         """It is ready no more, and need not be looked for."""
         self.ready.drop(job)
         self.changed(job)
+
+    def keeps(self, queue: str, rank: Rank) -> None:
+        """A job of that rank waits for something by name, or behind its line. In a strict queue nothing that comes
+        after it is ready."""
+        if queue in self._capacities.policy.strict:
+            self._kept.keeps(queue, rank)
+            for job in strict.behind(self._capacities.policy, self.ready, queue, rank):
+                self._put_back(job)
+
+    def goes(self, job: int) -> None:
+        """That job waits so no more: it is ready, has started, or will not."""
+        if (queue := self._kept.goes(job)) is not None:
+            self.unseen.queue_changed(queue)
+
+    def look_again(self) -> None:
+        """Who waits so may be another."""
+        for queue in self._kept.forget():
+            self.unseen.queue_changed(queue)
 
     def trim(self) -> None:
         """Out of the ready queue what a door does not let start before the next look."""
@@ -178,7 +199,7 @@ class Candidates:
         """How many jobs of a lane, the first of that rank, may become ready, if need be in place of worse ones: what
         could not start soon would be in the way. A lane, or queue, that has none is closed until that may change."""
         most = self.ready.capacity
-        if strict.kept_before(self._capacities.policy, self.unseen, lane.queue, head):
+        if strict.kept_before(self._capacities.policy, self.unseen, self._kept, lane.queue, head):
             self.unseen.close_queue(lane.queue)
             return 0
         for capacity in self._capacities.scarce(lane):

@@ -145,6 +145,7 @@ class Gate:
     def seen(self, names: Iterable[str]) -> list[Action]:
         """Jobs wait for these. To say it again is always right."""
         self.parking.seen(names)
+        self._candidates.look_again()
         return self._pump()
 
     def worker_idle(self, worker: str) -> list[Action]:
@@ -155,10 +156,13 @@ class Gate:
         """An idle worker is to leave: it gets nothing more."""
         self._idle.pop(worker, None)
 
-    def start_refused(self, job: int) -> list[Action]:
+    def start_refused(self, job: int, first: Rank | None = None) -> list[Action]:
         """The store would not start it: it was cancelled in the meantime, or is not what it was when it was offered.
-        What there is of its lane is asked for again, and its worker is free."""
+        What there is of its lane is asked for again, and its worker is free. ``first``: one of its queue, which is
+        strict, comes before it, and is kept."""
         refused, worker = self.attempts.refused(job)
+        if first is not None:
+            self._candidates.keeps(refused.queue, first)
         self._candidates.changed(refused)
         self.parking.freed(refused)
         self._unseen.note(refused.lane, FIRST)
@@ -193,6 +197,7 @@ class Gate:
     def forget(self, job: int) -> None:
         """A queued job is no candidate any more (held, cancelled, expired)."""
         self.parking.gone(job)
+        self._candidates.goes(job)
         if (gone := self.ready.remove(job)) is not None:
             self._candidates.changed(gone)
 
@@ -225,6 +230,7 @@ class Gate:
             self._candidates.stand(job.lane)
             self.doors.started(job.queue, retry=job.failed_before)
             self.parking.started(job)
+            self._candidates.goes(job.id)
             self._turn_away()
             self._trim()
         actions += self.parking.actions()
@@ -248,13 +254,20 @@ class Gate:
 
     def _admit(self, job: Job) -> None:
         """Among the candidates, unless the job runs."""
-        if job.id not in self.attempts and job.id not in self.ready and self.parking.admits(job):
+        if job.id in self.attempts or job.id in self.ready:
+            return
+        if self.parking.admits(job):
             self._candidates.admit(job)
+        else:
+            self._candidates.keeps(job.queue, job.rank)
 
     def _turn_away(self) -> None:
         """Out of the ready queue what has come to lack something by name: it is sent to wait for that."""
-        for job in self.parking.turned_away():
+        away = self.parking.turned_away()
+        for job in away:
             self._candidates.drop(job)
+        for job in away:
+            self._candidates.keeps(job.queue, job.rank)
 
     def sanity_check(self) -> None:
         """Every invariant that must hold between two events; for tests."""

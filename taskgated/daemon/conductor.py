@@ -27,7 +27,7 @@ from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.outcomewords import ENDS, describe
 from taskgated.daemon.roster import Roster, Worker
 from taskgated.daemon.waiters import Waiters
-from taskgated.errors import MessageTooLong, StoreError
+from taskgated.errors import MessageTooLong, NotFirst, StoreError
 from taskgated.events import Event
 from taskgated.host.clock import MICROSECONDS, WALL_CHECK, wall
 from taskgated.host.journal import Journal, Priority
@@ -139,7 +139,7 @@ class Conductor:
         kept = self._ledger.starting(job)
 
         def start_it(store: Store) -> int:
-            at = store.start(job.id, job.attempt, record, job.queue)
+            at = store.start(job.id, job.attempt, record, job.queue, strict=start.strict)
             store.remember(kept.values)
             return at
 
@@ -172,7 +172,7 @@ class Conductor:
             if isinstance(answer.error, StoreError):
                 self._condemn(job, f"its start cannot be recorded: {answer.error}")
             self._ledger.refused(job)
-            self.do(self._gate.start_refused(job.id))
+            self.do(self._gate.start_refused(job.id, NotFirst.first_of(answer.error)))
             self._look_for(job.id)
             self.wake_at(0)
         self.progressed.tell()

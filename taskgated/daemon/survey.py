@@ -8,7 +8,7 @@ from taskgated.control.needs import Busy, Probe
 from taskgated.core.capacity import reasons
 from taskgated.core.gate import Gate
 from taskgated.core.job import Job
-from taskgated.core.reasons import HeldBack, JustStarted, MachineUnread, NotThere, ProbeUnasked, QueueFull, Reason
+from taskgated.core.reasons import JustStarted, MachineUnread, NotThere, ProbeUnasked, QueueFull, Reason
 from taskgated.daemon.adaptives import Adaptives
 from taskgated.daemon.doorkeeper import Doorkeeper
 from taskgated.daemon.roster import Roster
@@ -71,9 +71,10 @@ class Survey:
     def reasons(self, job: Job) -> Sequence[Reason]:
         self._doorkeeper.look()  # what the doors say is of now
         found = reasons(job, self._gate.situation(self._steady(), wall()))
-        said = [self._not_there(job.id) if isinstance(one, NotThere) else one for one in found]
-        first = self._gate.in_front(job)
-        return [*said, HeldBack(job.queue, first)] if first else said
+        return [self._not_there(job.id) if isinstance(one, NotThere) else one for one in found]
+
+    def strict(self, queue: str) -> bool:
+        return queue in self._gate.capacities.policy.strict
 
 
 def _passing(reason: Reason) -> bool:

@@ -96,15 +96,21 @@ class Waiters:
     def _out(self, answer: Answer[Mapping[Lane, Rank]]) -> None:
         """Jobs have come out of their lines: which lanes have some that may run."""
         self._do(self._gate.look_again({} if answer.error is not None else answer.get()))
+        self._see()  # also those that needed more than there was, of which nobody knows here
 
-    def sweep(self, after: str = "") -> None:
+    def sweep(self) -> None:
+        self._see(lambda: self._loop.after(SWEEP, self._again))
+
+    def _see(self, then: Callable[[], object] = lambda: None, after: str = "") -> None:
+        """Tell the gate for what jobs wait."""
+
         def done(answer: Answer[list[str]]) -> None:
             names = [] if answer.error is not None else answer.get()
             self._do(self._gate.seen(names))
             if len(names) == FIRSTS:
-                self.sweep(names[-1])
+                self._see(then, names[-1])
             else:
-                self._loop.after(SWEEP, self._again)
+                then()
 
         self._store.ask(lambda store: list(store.waiting(after)), done)
 

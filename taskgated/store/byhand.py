@@ -21,6 +21,10 @@ class Standing(Protocol):
         """How many queued jobs of its queue, of those that nothing but their turn keeps, are better than that one; at
         most ``COUNTED`` are counted. ``NoSuchJob``."""
 
+    def first_before(self, job: int) -> int | None:
+        """The first queued job of its queue that comes before that one, of those that are due and wait for no other
+        job; None if there is none. ``NoSuchJob``."""
+
 
 class ByHand(Protocol):
     """Each returns what may run now because of it. ``IllegalTransition`` where the job's state does

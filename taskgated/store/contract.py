@@ -345,8 +345,9 @@ class Store(Questions, Groups, Looked, Reorder, ByHand, Resolving, Overriding, R
         """New jobs, in order of arrival. Those of an array are known by the id of its first; of one that has an
         ``at_most``, so many at most are ready or run at any time, and the others are parked until one is over."""
 
-    def start(self, job: int, attempt: int, worker: str, queue: str | None = None) -> int:
-        """Attempt number ``attempt`` of a queued job starts; returns the time, of the wall clock.
+    def start(self, job: int, attempt: int, worker: str, queue: str | None = None, *, strict: bool = False) -> int:
+        """Attempt number ``attempt`` of a queued job starts; returns the time, of the wall clock. ``strict``: unless
+        one of its queue comes before it that waits for something by name, or behind its line: then ``NotFirst``.
         ``IllegalTransition`` if it is not queued, or not in that queue, has expired, or that is not its next attempt.
         What has started once expires at its deadline alone."""
 

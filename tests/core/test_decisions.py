@@ -348,6 +348,11 @@ class FakeStore:
         self.jobs[behind.id] = came = replace(behind, parked=False)
         return came
 
+    def kept(self, queue: str) -> list[Job]:
+        """Those that are parked, in no order."""
+        waiting = [j for j in self.jobs.values() if j.state is State.QUEUED and j.due is None]
+        return [j for j in waiting if j.parked and j.queue == queue]
+
     def park(self, action: Park) -> None:
         for id_, (waits, _) in action.jobs.items():
             found = self.jobs[id_]
@@ -483,14 +488,15 @@ class Harness:
             case Recall():
                 jobs, back = self.store.recall(action)
                 self.do(self.gate.recalled(jobs, action, back))
-            case Start(new, _):
+            case Start(new, _, strict):
                 stored = self.store.jobs[new.id]
+                kept = [j.rank for j in self.store.kept(stored.queue) if j.rank < stored.rank] if strict else []
                 as_it_was = (stored.attempt, stored.queue, stored.parked) == (new.attempt - 1, new.queue, False)
-                if stored.state is State.QUEUED and as_it_was:
+                if stored.state is State.QUEUED and as_it_was and not kept:
                     self.store.jobs[new.id] = replace(stored, state=State.RUNNING, attempt=new.attempt)
                     self.do(self.gate.attempts.started(new.id))
                 else:
-                    self.do(self.gate.start_refused(new.id))
+                    self.do(self.gate.start_refused(new.id, min(kept, default=None)))
                     if stored.state is State.QUEUED:
                         self.do(self.gate.queued(stored.lane, FIRST))
             case Run(new, worker):
@@ -650,6 +656,50 @@ class TestGate:
         h.add("default", 10, owner=3)
         h.settle()
         assert sorted(j.queue for j in h.on_worker.values()) == ["default", "other"]
+
+    @pytest.mark.parametrize("strict", [False, True])
+    @pytest.mark.parametrize("later", [False, True])
+    def test_in_a_strict_queue_one_that_is_short_holds_back_those_behind_it(
+        self, *, strict: bool, later: bool
+    ) -> None:
+        h = Harness(3, {}, 2, strict=("x",) if strict else ())
+        for worker in "abc":
+            h.do(h.gate.worker_idle(worker))
+        h.add("x", 50, locks=Locks(("a",)))
+        h.settle()
+        if later:  # the gate is not told of one that comes behind its line
+            h.add("x", 60, locks=Locks(("a",)))
+            h.add("x", 70, locks=Locks(("a",)))
+        else:
+            h.add("default", 60, locks=Locks(("a",)), owner=1)
+            h.add("x", 60, locks=Locks(("a",)), owner=2)
+        free = h.add("x", 40)
+        h.add("default", 10)
+        h.settle()
+        assert h.store.jobs[free.id].state is (State.QUEUED if strict else State.RUNNING)
+        assert any(one.queue == "default" for one in h.on_worker.values()), "no other queue is held back"
+        while h.on_worker:
+            h.finish(next(iter(h.on_worker)), Result.SUCCEEDED)
+            h.settle()
+        assert all(one.state is State.SUCCEEDED for one in h.store.jobs.values())
+
+    @pytest.mark.parametrize("how", [Verb.HOLD, Verb.MOVE, Verb.PRIORITIZE, "cancel"])
+    def test_those_behind_go_on_when_it_does_not_wait_there_any_more(self, how: Verb | str) -> None:
+        h = Harness(3, {}, 2, strict=("x",))
+        for worker in "abc":
+            h.do(h.gate.worker_idle(worker))
+        h.add("default", 50, locks=Locks(("a",)))
+        h.settle()
+        kept, free = h.add("x", 60, locks=Locks(("a",))), h.add("x", 40)
+        h.settle()
+        assert h.store.jobs[free.id].state is State.QUEUED and h.gate.in_front(free) == kept.id
+        if isinstance(how, Verb):
+            h.changes.append((kept.id, h.store.by_hand(kept.id, how, "default", 10**18)))
+        else:
+            h.store.jobs[kept.id] = replace(h.store.jobs[kept.id], state=State.CANCELLED)
+            h.do(h.gate.cancel(kept.id))
+        h.settle()
+        assert h.store.jobs[free.id].state is State.RUNNING
 
     def test_lanes_that_cannot_start_are_not_asked_for(self) -> None:
         """However many there are, and until something changes for them."""
@@ -995,7 +1045,7 @@ class GateMachine(RuleBasedStateMachine):
         self.h.add_array(queue, priority, count, at_most)
 
     @rule(
-        queue=st.sampled_from(["default", "etl"]),
+        queue=st.sampled_from(["default", "etl", "x"]),
         priority=st.integers(0, 100),
         tokens=st.dictionaries(st.sampled_from(["yarn", "db"]), st.integers(1, 3), max_size=2),
         locks=st.dictionaries(st.sampled_from(["a", "b", "c"]), st.booleans(), max_size=3),

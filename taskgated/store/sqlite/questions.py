@@ -91,6 +91,18 @@ class SqliteQuestions:
         (better,) = self._sql.only("before_it", id=job, queue=queue, turn=turn, limit=byhand.COUNTED)
         return int(better)
 
+    def first_before(self, job: int) -> int | None:
+        row = self._sql.one("rank", id=job)
+        if row is None:
+            raise NoSuchJob(job)
+        _, queue, _, turn = row
+        found = [
+            self._sql.one("ready_before", id=job, queue=queue, turn=turn),
+            self._sql.one("kept_before", id=job),
+        ]
+        ranks = [(int(row[0]), int(row[1])) for row in found if row is not None]
+        return min(ranks)[1] if ranks else None
+
     def before(self) -> list[Before]:
         return [
             Before(job_or_part(row[:-2], State.RUNNING), text_or_none(row[-1]) or "", row[-2] is not None)

@@ -15,7 +15,7 @@ from taskgated.core.job import Clock, Outcome, Result
 from taskgated.core.lifecycle import Verb, Verdict, cancelled_meanwhile, step
 from taskgated.core.order import per_point, turn
 from taskgated.core.state import State
-from taskgated.errors import DiskTrouble, IllegalTransition, Lost, StoreError
+from taskgated.errors import DiskTrouble, IllegalTransition, Lost, NotFirst, StoreError
 from taskgated.host import clock
 from taskgated.host.clock import MICROSECONDS
 from taskgated.store import arrays, contract
@@ -139,7 +139,9 @@ class SqliteStore(SqliteByHand):
         claim, line = row
         return Ended(State.FAILED, text_or_none(claim), self._next_of(line))
 
-    def start(self, job: int, attempt: int, worker: str, queue: str | None = None) -> int:
+    def start(self, job: int, attempt: int, worker: str, queue: str | None = None, *, strict: bool = False) -> int:
+        if strict and (first := self._sql.one("kept_before", id=job)) is not None:
+            raise NotFirst(job, (first[0], first[1]))
         at = clock.wall()
         state = step(State.QUEUED, Verb.START)
         steady = self.clock.now()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from taskgated.core.job import Element
-from taskgated.errors import NoSuchJob
+from taskgated.core.after import Condition
+from taskgated.core.job import Element, Locks
+from taskgated.errors import NoSuchJob, NotFirst
 from taskgated.store import byhand
 from taskgated.store.contract import Store
+from taskgated.store.waiting import Parking
 from tests.store.jobs import add, spec
 
 
@@ -42,3 +44,46 @@ def test_no_more_are_counted_than_is_worth_it(store: Store, monkeypatch: pytest.
 def test_there_is_no_such_job(store: Store) -> None:
     with pytest.raises(NoSuchJob):
         store.before_it(7)
+
+
+def test_the_first_of_its_queue_is_known_whatever_keeps_it(store: Store) -> None:
+    held, late, after, short, behind, last, other = add(
+        store,
+        spec(),
+        spec(delay=60.0),
+        spec(after=(Condition("x"),)),
+        spec(locks=Locks(("a",))),
+        spec(locks=Locks(("a",))),
+        spec(),
+        spec(queue="q"),
+    )
+    store.hold(held)
+    assert [store.first_before(job) for job in (late, after, short, behind, last, other)] == [
+        None, None, None, short, short, None
+    ]  # fmt: skip
+    store.park([Parking(short, "lock:a", 1_000_000)])
+    assert store.first_before(last) == short
+    store.start(last, 1, "{}")
+    with pytest.raises(NoSuchJob):
+        store.first_before(99)
+
+
+@pytest.mark.parametrize("parked", [False, True])
+def test_where_it_is_strict_none_starts_before_one_that_is_parked(store: Store, *, parked: bool) -> None:
+    runs, short, last, other = add(
+        store, spec(locks=Locks(("a",))), spec(locks=Locks(("a",))), spec(), spec(queue="q")
+    )
+    store.start(runs, 1, "{}", strict=True)
+    if parked:
+        store.park([Parking(short, "lock:a", 1_000_000)])
+    else:
+        (better,) = add(store, spec(locks=Locks(("a",)), priority=99), claim="d")
+        short = better
+    store.start(other, 1, "{}", "q", strict=True)
+    with pytest.raises(NotFirst) as error:
+        store.start(last, 1, "{}", "default", strict=True)
+    assert error.value.first == store.show(short).job.rank
+    store.hold(short)
+    if not parked:
+        store.hold(2)
+    store.start(last, 1, "{}", "default", strict=True)

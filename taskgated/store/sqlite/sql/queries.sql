@@ -293,6 +293,30 @@ WHERE id = :id AND state = 'queued' AND attempt = :attempt - 1 AND parked = 0 AN
   AND (expires IS NULL OR expires > :steady)
   AND (array IS NULL OR array NOT IN (SELECT array FROM cancelled_arrays));
 
+-- name: kept_before
+-- The first job of its queue that comes before a job, and waits for something by name, or behind its line.
+SELECT k.turn, k.id FROM jobs j CROSS JOIN jobs k INDEXED BY jobs_kept ON k.queue = j.queue
+WHERE j.id = :id AND k.state = 'queued' AND k.due IS NULL AND k.parked = 1 AND (k.waits IS NULL OR k.waits != '')
+  AND (k.turn, k.id) < (j.turn, j.id) AND (k.array IS NULL OR k.array NOT IN (SELECT array FROM cancelled_arrays))
+ORDER BY k.turn, k.id LIMIT 1;
+
+-- name: ready_before
+-- The first job of its queue that comes before a job, and may run; the first of each user is looked at.
+WITH RECURSIVE owners (owner) AS (
+    SELECT min(owner) FROM jobs INDEXED BY jobs_ready
+    WHERE queue = :queue AND state = 'queued' AND due IS NULL AND parked = 0
+    UNION
+    SELECT (
+        SELECT min(owner) FROM jobs INDEXED BY jobs_ready
+        WHERE queue = :queue AND owner > o.owner AND state = 'queued' AND due IS NULL AND parked = 0
+    ) FROM owners o WHERE o.owner IS NOT NULL
+)
+SELECT j.turn, j.id FROM owners o CROSS JOIN jobs j ON j.id = (
+    SELECT id FROM jobs INDEXED BY jobs_ready
+    WHERE queue = :queue AND owner = o.owner AND state = 'queued' AND due IS NULL AND parked = 0
+    ORDER BY turn, id LIMIT 1
+) WHERE (j.turn, j.id) < (:turn, :id) ORDER BY j.turn, j.id LIMIT 1;
+
 -- name: start_attempt
 -- The record of that attempt.
 INSERT INTO attempts (job, number, worker, started) VALUES (:id, :attempt, :worker, :at);
