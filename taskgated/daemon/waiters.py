@@ -44,6 +44,7 @@ class Waiters:
         self._do = do
         self._journal = journal
         self._readable = readable
+        self._totals: Totals | None = None  # of which the store knows, or is being told
 
     def begin(self) -> None:
         """The gate begins: jobs may wait from before."""
@@ -51,8 +52,12 @@ class Waiters:
         self.sweep()
 
     def policy(self, policy: Policy) -> None:
-        """That is what there is of everything now."""
-        self.refit(Totals(policy.at_once, policy.tokens))
+        """That is what there is of everything now. If it is what it was, the lines are as they have to be: there may
+        be as many as jobs."""
+        totals = Totals(policy.at_once, policy.tokens)
+        if totals != self._totals:
+            self._totals = totals
+            self._refit(totals)
 
     def park(self, action: Park) -> None:
         jobs = [Parking(job, waits, needs) for job, (waits, needs) in action.jobs.items()]
@@ -80,14 +85,17 @@ class Waiters:
     def _failed(self, text: str) -> None:
         self._journal.event(Event.INTERNAL_ERROR, text, Priority.ERROR)
 
-    def refit(self, totals: Totals, after: int = -(2**63)) -> None:
+    def _refit(self, totals: Totals, after: int = -(2**63)) -> None:
         """There may be more or less of something: it is decided anew how many of a line are out."""
 
         def done(answer: Answer[int | None]) -> None:
+            if totals is not self._totals:
+                return  # there is more or less again, and all lines are gone through for that
             if answer.error is not None:
+                self._totals = None
                 self._failed(f"what there is of tokens cannot be told to the store: {answer.error}")
             elif (next_ := answer.get()) is not None:
-                self.refit(totals, next_)
+                self._refit(totals, next_)
             else:
                 self._store.ask(lambda store: store.lanes(), self._out)
 
