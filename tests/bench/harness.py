@@ -26,17 +26,24 @@ class Gate:
         (self.root / "etc" / "taskgated.yaml").write_text(config)
 
     def __enter__(self) -> Gate:
-        env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        self._log = open(self.root / "daemon.log", "wb")
-        command = [sys.executable, "-m", "taskgated", "--root", str(self.root)]
-        self.process = subprocess.Popen(command, env=env, stderr=self._log)
-        self._until(lambda: bool(self.status()["ready"]), 30)
+        self.start(30)
         return self
+
+    def start(self, timeout: float) -> None:
+        env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        command = [sys.executable, "-m", "taskgated", "--root", str(self.root)]
+        with open(self.root / "daemon.log", "ab") as log:
+            self.process = subprocess.Popen(command, env=env, stderr=log)
+        self._until(lambda: bool(self.status()["ready"]), timeout)
+
+    def kill(self) -> None:
+        """What runs goes on."""
+        self.process.kill()
+        self.process.wait(60)
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         self.process.wait(60)
-        self._log.close()
         shutil.rmtree(self.root)
 
     def status(self) -> dict[str, Any]:
@@ -50,11 +57,12 @@ class Gate:
         self._until(lambda: reached(self.status()["counts"]), timeout)
 
     def drop_and_wait(self, jobs: int) -> None:
-        """Warm up: so many jobs, to their end."""
+        """Warm up: so many jobs more, to their end."""
         staged = self.root / "warm.tasks"
         staged.write_text("true\n" * jobs)
+        before = self.status()["counts"].get("succeeded", 0)
         os.rename(staged, self.spool / staged.name)
-        self.wait_for(lambda counts: counts.get("succeeded", 0) >= jobs, 60)
+        self.wait_for(lambda counts: counts.get("succeeded", 0) >= before + jobs, 60)
 
     def cpu(self) -> float:
         """Seconds of CPU that the daemon's own process has used."""
