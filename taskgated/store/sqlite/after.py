@@ -37,6 +37,8 @@ from taskgated.text import to_bytes, to_text
 LAST_ID = 2**63 - 1
 CIRCLE = 100_000
 """Jobs behind a new one that are looked at, at most, to see whether it waits for one that would wait for it."""
+WALKED = 20_000
+"""The same behind all those that are given at once to who waits for their names, about."""
 
 
 class _Other(NamedTuple):
@@ -201,27 +203,36 @@ def look_at(sql: Statements, other: _Other) -> None:
 
 
 def by_name(sql: Statements, owner: int, names: Collection[str]) -> None:
-    """Jobs of these names came; some may be waited for. A job is not given to one for which it waits itself: that one
-    goes on waiting for another."""
+    """Jobs of these names came; some may be waited for. What cannot be done at once is left for ``piece``."""
     if not sql.only("any_by_name")[0]:
         return
     for name in names:
         key = to_bytes(name)
-        if sql.one("condition_by_name", owner=owner, name=key) is None:
+        if sql.one("condition_by_name", owner=owner, name=key) is not None:
+            sql.run("came", owner=owner, name=key)
+    _give(sql)
+
+
+def _give(sql: Statements) -> bool:
+    """Who waits for a job by its name is given the newest that came. A job is not given to one for which it waits
+    itself: that one goes on waiting for another. Returns whether all that came were given."""
+    left = WALKED
+    while (row := sql.one("next_came")) is not None:
+        if left <= 0:
+            return False
+        owner, name = row
+        sql.run("came_seen", owner=owner, name=name)
+        known = sql.one("newest_of_name", owner=owner, name=name, before=LAST_ID)
+        if known is None:
             continue
-        row = sql.one("newest_of_name", owner=owner, name=key, before=LAST_ID)
-        if row is not None:
-            other = _other(row)
-            came = sql.run(
-                "condition_name_came",
-                owner=owner,
-                name=key,
-                other=other.id,
-                whole=int(other.whole),
-                most=CIRCLE,
-            )
-            if came:
-                look_at(sql, other)
+        other = _other(known)
+        left -= sql.only("number_behind", other=other.id, whole=int(other.whole), most=CIRCLE)[0]
+        given = sql.run(
+            "condition_name_came", owner=owner, name=name, other=other.id, whole=int(other.whole), most=CIRCLE
+        )
+        if given:
+            look_at(sql, other)
+    return True
 
 
 def file_gone(sql: Statements, claim: str) -> None:
@@ -241,7 +252,8 @@ class Resolving:
 
     def piece(self) -> Resolved:
         done = _Piece(after.RESOLVED)
-        self._lost(done)
+        if _give(self._sql):  # or one that came would not have come in time
+            self._lost(done)
         while done.left > 0 and (row := self._sql.one("next_ended")) is not None:
             self._ended(row[0], done)
         while done.left > 0 and (row := self._sql.one("next_watched")) is not None:

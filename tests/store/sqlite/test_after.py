@@ -13,7 +13,7 @@ from taskgated.core.after import Condition
 from taskgated.store.sqlite.check import check
 from taskgated.store.sqlite.sqlfiles import statements
 from taskgated.store.sqlite.store import SqliteStore
-from tests.store.jobs import add, spec
+from tests.store.jobs import add, passes, spec
 
 FILE = resources.files("taskgated.store.sqlite").joinpath("sql/after.sql").read_text()
 NAMES = [name for name in re.findall(r"^-- name: (\w+)", FILE, re.MULTILINE) if not name.startswith("check_")]
@@ -28,6 +28,31 @@ def test_it_is_found_by_an_index(tmp_path: Path, name: str) -> None:
     plan = [row[3] for row in db.execute("EXPLAIN QUERY PLAN " + statement, values)]
     db.close()
     assert not [step for step in plan if "TEMP B-TREE" in step or re.match(r"SCAN (jobs|conditions$)", step)], plan
+
+
+def test_with_many_names_and_long_chains_they_are_given_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one user drops does not keep the store from all others; who waits in time is not cancelled meanwhile."""
+    monkeypatch.setattr("taskgated.store.sqlite.after.WALKED", 40)
+    store = SqliteStore(tmp_path / "db")
+    chain = add(store, spec(), *(spec(after=(Condition("x", part=part),)) for part in range(20)), claim="chain")
+    names = [f"n{number}" for number in range(10)]
+    add(store, *(spec(after=(Condition(name),), after_timeout=60.0) for name in names), claim="waiting")
+    waiting = range(chain[-1] + 1, chain[-1] + 11)
+    came = add(store, *(spec(name=name, after=(Condition(chain[-1]),)) for name in names), claim="came")
+
+    def given() -> list[int | None]:
+        return [waited.job for job in waiting for waited in store.waits_for(job)]
+
+    assert 0 < len([job for job in given() if job is not None]) < len(names)
+    passes(100.0, monkeypatch)
+    pieces = 0
+    while store.unresolved():
+        assert not store.resolve().over
+        pieces += 1
+    assert given() == came and pieces > 2
+    store.close()
 
 
 def test_one_that_waits_for_nothing_known_is_told_of(tmp_path: Path) -> None:

@@ -60,6 +60,30 @@ SELECT EXISTS (SELECT 1 FROM conditions INDEXED BY conditions_name WHERE name IS
 -- Whether anybody waits for a job of this name.
 SELECT 1 FROM conditions INDEXED BY conditions_name WHERE owner = :owner AND name = :name LIMIT 1;
 
+-- name: came
+-- A job of that name came, and somebody waits for one.
+INSERT OR IGNORE INTO came (owner, name) VALUES (:owner, :name);
+
+-- name: next_came
+-- One of these.
+SELECT owner, name FROM came LIMIT 1;
+
+-- name: came_seen
+-- It was given to those that wait for it.
+DELETE FROM came WHERE owner = :owner AND name = :name;
+
+-- name: number_behind
+-- For how many a job waits, however far around; see condition_name_came.
+WITH RECURSIVE behind (id, whole) AS (
+    SELECT :other, :whole
+    UNION
+    SELECT c.other, c.whole FROM behind b CROSS JOIN conditions c ON c.job IN (
+        b.id, iif(b.whole, (SELECT witness FROM watched WHERE array = b.id), NULL),
+        iif(b.whole, (SELECT max(id) FROM jobs INDEXED BY jobs_array WHERE array = b.id), NULL)
+    ) WHERE c.other IS NOT NULL LIMIT :most
+)
+SELECT count(*) FROM behind;
+
 -- name: condition_name_came
 -- A job of that name came; those that wait for it are not those that it waits for, however far around, nor of an array that
 -- it waits for. Jobs of an array wait for the same: the first, the last, and one that is not over, stand for all of it.
@@ -109,6 +133,7 @@ SELECT min(patience) FROM conditions INDEXED BY conditions_patience WHERE patien
 -- name: unresolved
 -- Whether there is anybody to be looked at.
 SELECT EXISTS (SELECT 1 FROM ended)
+    OR EXISTS (SELECT 1 FROM came)
     OR EXISTS (SELECT 1 FROM watched INDEXED BY watched_again WHERE again = 1)
     OR EXISTS (SELECT 1 FROM conditions INDEXED BY conditions_lost WHERE lost IS NOT NULL)
     OR EXISTS (
