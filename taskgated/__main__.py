@@ -67,8 +67,8 @@ def _check(layout: Layout, main: Path | None) -> int:
     """Says what the daemon would, of what the daemon can read. Touches nothing."""
     from taskgated.daemon import figures
     from taskgated.errors import ConfigError
-    from taskgated.host import users
     from taskgated.host.identity import become, service_user
+    from taskgated.host.names import Names
     from taskgated.host.paths import Layout
     from taskgated.language.configfiles import load, unreadable
     from taskgated.worker.cgroup import of_gate
@@ -78,7 +78,7 @@ def _check(layout: Layout, main: Path | None) -> int:
         become(service_user())
         if problems := unreadable(layout, main):
             raise ConfigError(problems)
-    strange = config.strangers(users.uids(config.users))
+    strange = config.strangers(Names().meant(config.users))
     notes = [*config.notes(), *strange, *figures.notes(config, of_gate())]
     print("the configuration is fine", *(f"note: {note}" for note in notes), sep="\n")
     return os.EX_OK

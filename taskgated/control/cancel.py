@@ -6,7 +6,7 @@ from taskgated.control import needs
 from taskgated.control.asking import Asking
 from taskgated.control.views import Viewer
 from taskgated.protocol.replies import JobReply
-from taskgated.protocol.varlink import Call, denied
+from taskgated.protocol.varlink import Call
 from taskgated.store.answer import Answer
 from taskgated.store.contract import Details, Ended
 
@@ -22,8 +22,8 @@ class Cancel:
         job = call.integer("id")
 
         def look(answer: Answer[Details]) -> None:
-            if not self._viewer(call).ends(answer.get().record):
-                raise denied()
+            if not (viewer := self._viewer(call)).ends(answer.get().record):
+                raise viewer.denied()
             self._cancel(job, call.then(cancelled))
 
         def cancelled(answer: Answer[Ended]) -> None:

@@ -6,7 +6,7 @@ from taskgated.control import needs
 from taskgated.control.asking import Asking
 from taskgated.control.views import Viewer
 from taskgated.protocol.replies import CancelArrayReply
-from taskgated.protocol.varlink import Call, denied
+from taskgated.protocol.varlink import Call
 from taskgated.store.answer import Answer
 from taskgated.store.arrays import Group
 
@@ -22,8 +22,8 @@ class CancelArray:
         array = call.integer("array")
 
         def look(answer: Answer[Group]) -> None:
-            if not Viewer(call, self._configuration().access).ends(answer.get()):
-                raise denied()
+            if not (viewer := Viewer(call, self._configuration().access)).ends(answer.get()):
+                raise viewer.denied()
             self._cancel(array, call.then(cancelled))
 
         def cancelled(answer: Answer[tuple[int, int]]) -> None:

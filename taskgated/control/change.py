@@ -8,7 +8,7 @@ from taskgated.control.asking import Asking
 from taskgated.control.needs import Configuration, Done
 from taskgated.control.views import Viewer
 from taskgated.protocol.replies import JobReply
-from taskgated.protocol.varlink import Call, denied
+from taskgated.protocol.varlink import Call
 from taskgated.store.answer import Answer
 from taskgated.store.contract import Details, Record
 
@@ -23,8 +23,8 @@ class Change:
     def __call__(self, call: Call, job: int, change: Callable[[Record, Done], None]) -> None:
         def look(answer: Answer[Details]) -> None:
             record = answer.get().record
-            if not self._viewer(call).ends(record):
-                raise denied()
+            if not (viewer := self._viewer(call)).ends(record):
+                raise viewer.denied()
             change(record, call.then(changed))
 
         def changed(answer: Answer[None]) -> None:

@@ -11,6 +11,7 @@ from importlib import resources
 
 from taskgated.control import needs
 from taskgated.control.asking import Asking
+from taskgated.control.callers import Callers
 from taskgated.control.cancel import Cancel
 from taskgated.control.cancelarray import CancelArray
 from taskgated.control.change import Change
@@ -60,6 +61,7 @@ from taskgated.store.reader import Reader
 def gate_interface(
     layout: Layout,
     reader: Reader,
+    callers: Callers,
     outputs: Outputs,
     work: needs.Work,
     health: needs.Health,
@@ -95,7 +97,10 @@ def gate_interface(
         replies.PRIORITIZE.name: Prioritize(change, by_hand),
         replies.RELOAD.name: Reload(reload),
     }
-    return Interface(INTERFACE, description(), methods, named)
+    known = {
+        name: method if name == replies.STATUS.name else callers.known(method) for name, method in methods.items()
+    }
+    return Interface(INTERFACE, description(), known, named)
 
 
 def description() -> str:

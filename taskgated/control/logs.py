@@ -16,7 +16,7 @@ from taskgated.core.state import State
 from taskgated.host.clock import rfc3339
 from taskgated.host.paths import Layout
 from taskgated.protocol.replies import LogsReply
-from taskgated.protocol.varlink import Call, denied, invalid
+from taskgated.protocol.varlink import Call, invalid
 from taskgated.store.answer import Answer
 from taskgated.store.contract import Details
 
@@ -41,8 +41,8 @@ class Logs:
 
         def look(answer: Answer[Details]) -> None:
             details = answer.get()
-            if not Viewer(call, self._configuration().access).sees(details.record):
-                raise denied()
+            if not (viewer := Viewer(call, self._configuration().access)).sees(details.record):
+                raise viewer.denied()
             last = details.record.attempt
             number = last if call.parameters.get("attempt") is None else attempt
             if number > last:

@@ -54,7 +54,6 @@ from taskgated.core.shortages import (
 )
 from taskgated.core.state import State
 from taskgated.host.clock import MICROSECONDS, local, rfc3339
-from taskgated.host.identity import user_name
 from taskgated.language import units
 from taskgated.protocol.replies import ShownReason
 from taskgated.store.byhand import COUNTED
@@ -72,9 +71,9 @@ def worded(reason: Reason) -> str:
         case QueueFull(queue, running, limit):
             return f"queue {queue} runs {running} of at most {limit}"
         case UserFull(owner, running, limit):
-            return f"{user_name(owner)} runs {running} of at most {limit}, over all queues"
+            return f"{owner} runs {running} of at most {limit}, over all queues"
         case UserFullInQueue(owner, queue, running, limit):
-            return f"{user_name(owner)} runs {running} of at most {limit} in queue {queue}"
+            return f"{owner} runs {running} of at most {limit} in queue {queue}"
         case ArrayFull(array, at_most):
             return f"at most {counted(at_most, 'job')} of array {array} may run at once, and others came first"
         case NotOver() | NotDropped() | ConditionLost():

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from taskgated.attempts import outputs
 from taskgated.core.after import Waited
 from taskgated.core.state import State
+from taskgated.errors import Trouble
 from taskgated.host.clock import MICROSECONDS, rfc3339
 from taskgated.host.paths import Layout
 from taskgated.language.config import Access
 from taskgated.protocol.replies import ShownAttempt, ShownCondition, ShownJob
 from taskgated.protocol.strict import name_bytes
-from taskgated.protocol.varlink import Call
+from taskgated.protocol.varlink import Call, denied
 from taskgated.store.arrays import Group
 from taskgated.store.contract import Attempt, Details, Record
 
@@ -41,7 +42,14 @@ class Viewer:
         return self._may(self.access.cancel, record)
 
     def _may(self, whom: str, record: Record | Group) -> bool:
-        return self.call.privileged or whom == "members" or record.owner == self.call.uid
+        its_owner = self.call.name is not None and self.call.name == record.owner
+        return self.call.privileged or whom == "members" or its_owner
+
+    def denied(self) -> Exception:
+        """The error of a caller who may not do this, or of whom nobody can tell now whether."""
+        if self.call.name is None:
+            return Trouble("whether you may do that cannot be told now: the user database does not answer")
+        return denied()
 
     def job(self, record: Record, after: Iterable[Waited] | None = None) -> ShownJob:
         """``after``: what it still waits for of other jobs; None: that was not asked for."""
@@ -61,7 +69,8 @@ class Viewer:
             "reason": HIDDEN if quotes else record.reason,
             "source": record.source,
             "source_bytes": name_bytes(record.source),
-            "owner": record.owner,
+            "owner": record.uid,
+            "user": record.owner,
             "submitted": rfc3339(record.submitted),
             "started": rfc3339(record.started),
             "finished": rfc3339(record.finished),

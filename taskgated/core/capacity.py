@@ -42,8 +42,8 @@ class Policy:
     """The part of the configuration that decides. ``workers``: jobs that may run at once, each on a worker;
     ``ready_queue``: how many the gate keeps ready; ``limits``: of a queue's jobs at once, of the queues that have a
     limit; ``user_limits``: the same of each user in such a queue; ``limit``: of all jobs at once; ``user_limit``: of
-    those of one user, but for the ``users`` (by uid) who have a limit of their own. None: no bound.
-    ``fair``: queues that are shared fairly; ``weights``: of users (by uid), where that is not 1.
+    those of one user, but for the ``users`` (by name) who have a limit of their own. None: no bound.
+    ``fair``: queues that are shared fairly; ``weights``: of users (by name), where that is not 1.
     ``strict``: queues in which no job starts before those that come before it.
     ``tokens``: how many there are of each kind."""
 
@@ -52,10 +52,10 @@ class Policy:
     limits: Mapping[str, int] = field(default_factory=dict)
     limit: int | None = None
     user_limit: int | None = None
-    users: Mapping[int, int] = field(default_factory=dict)
+    users: Mapping[str, int] = field(default_factory=dict)
     user_limits: Mapping[str, int] = field(default_factory=dict)
     fair: tuple[str, ...] = ()
-    weights: Mapping[int, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
     strict: tuple[str, ...] = ()
     tokens: Mapping[str, int] = field(default_factory=dict)
 
@@ -95,7 +95,7 @@ class QueuePlaces:
 class UserPlaces:
     """How many jobs of a user run at once, over all queues."""
 
-    owner: int
+    owner: str
 
     def total(self, policy: Policy) -> int | None:
         return policy.users.get(self.owner, policy.user_limit)

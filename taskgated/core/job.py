@@ -228,16 +228,16 @@ _USUAL = Spec.from_json({})
 class Job:
     """One unit of work as the store has it, with what the gate needs to decide about it.
 
-    ``owner``: the uid of who dropped it; ``turn``: see ``core.order``, it keeps that however often it comes back.
-    ``attempt`` is the number of the last start (0: never); it only grows. ``failures`` counts attempts
-    that failed or timed out, ``crashes`` those that took their worker with them. ``expires``: when it is cancelled if
-    it waits then: until its first start as its spec says, and at its ``deadline``, at which what runs of it is ended;
-    both in the steady clock. ``source``: the name of its file;
-    ``nested``: whether that lay in the directory of its queue, and not in the spool itself; None: nobody knows, as of
-    what an earlier version took in. ``array``: the array that it belongs to, by the id of that one's first job;
-    ``parked``: it is not among what may start: as it ``waits`` for something, by its name, or, if for nothing, as
-    many of its line as could run at once come before it (``store/waiting.py``). ``waited``: it has, for something by
-    name. ``unreadable``: why the store could read only a part of it; such a job must not start.
+    ``owner``: see ``core.owner``; ``turn``: see ``core.order``, it keeps that however often it comes back.
+    ``attempt`` is the number of the last start (0: never); it only grows. ``failures`` counts attempts that failed or
+    timed out, ``crashes`` those that took their worker with them. ``expires``: when it is cancelled if it waits then:
+    until its first start as its spec says, and at its ``deadline``, at which what runs of it is ended; both in the
+    steady clock. ``source``: the name of its file; ``nested``: whether that lay in the directory of its queue, and
+    not in the spool itself; None: nobody knows, as of what an earlier version took in. ``array``: the array that it
+    belongs to, by the id of that one's first job; ``parked``: it is not among what may start: as it ``waits`` for
+    something, by its name, or, if for nothing, as many of its line as could run at once come before it
+    (``store/waiting.py``). ``waited``: it has, for something by name. ``unreadable``: why the store could read only a
+    part of it; such a job must not start.
     """
 
     id: int
@@ -245,7 +245,7 @@ class Job:
     priority: int
     state: State
     spec: Spec
-    owner: int = 0
+    owner: str = ""
     turn: int = 0
     source: str = ""
     attempt: int = 0

@@ -25,7 +25,7 @@ class Unseen:
         self._lanes: dict[str, Ranked[Lane]] = {}  # the open ones of each queue
         self._queues = Ranked[str]()  # those that are open, by the earliest of their open lanes
         self._closed: set[str] = set()  # queues
-        self._shut: dict[int, set[Lane]] = {}  # closed lanes, by their user
+        self._shut: dict[str, set[Lane]] = {}  # closed lanes, by their user
         self._kept: dict[str, Ranked[Lane]] = {}  # those again, by their queue
         self._asked: dict[Lane, Rank | None] = {}  # under question, with what has come since
         self._asking: dict[Lane, Rank] = {}  # those again, with how early the first job may be
@@ -120,7 +120,7 @@ class Unseen:
         self._kept.setdefault(lane.queue, Ranked()).put(lane, self._heads[lane])
         self._leave(lane)
 
-    def changed(self, queue: str, owner: int) -> None:
+    def changed(self, queue: str, owner: str) -> None:
         """It may be that more can start now in that queue, or of that user."""
         self.queue_changed(queue)
         for lane in self._shut.pop(owner, ()):

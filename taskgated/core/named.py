@@ -74,7 +74,7 @@ class Lock:
 class Key:
     """One job of a user at a time."""
 
-    owner: int
+    owner: str
     key: str
 
     @property
@@ -174,8 +174,8 @@ def named(name: str) -> Named | None:
             return Tokens(rest)
         case "lock":
             return Lock(rest)
-        case "key" if first.isdecimal():
-            return Key(int(first), second)
+        case "key" if first:
+            return Key(first, second)
         case "array" if first.isdecimal() and second.isdecimal():
             return ArrayPlaces(int(first), int(second))
         case "retries":
@@ -183,14 +183,14 @@ def named(name: str) -> Named | None:
     return None
 
 
-def line_of(queue: str, owner: int, needs: Needs) -> int | None:
+def line_of(queue: str, owner: str, needs: Needs) -> int | None:
     """A number that jobs have in common which are alike for every gate: of one queue and user, with the same needs.
     None of jobs that need nothing by name. (63 bits of a hash: that two lines of a million have the same is as likely
     as one to ten million, and only has one of them wait for the other.)"""
     words = [f"{capacity.name}={amount}" for capacity, amount in needs if not isinstance(capacity, Retries)]
     if not words:
         return None
-    words = [queue, str(owner), *sorted(words)]
+    words = [queue, owner, *sorted(words)]
     digest = hashlib.blake2b("\0".join(words).encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
 

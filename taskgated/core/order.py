@@ -25,10 +25,10 @@ LAST: Rank = (2**63, 0)
 
 
 class Lane(NamedTuple):
-    """The jobs of one user (uid) in one queue."""
+    """The jobs of one user (``core/owner.py``) in one queue."""
 
     queue: str
-    owner: int
+    owner: str
 
 
 def per_point(ageing: float) -> int:

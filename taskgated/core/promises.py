@@ -83,7 +83,7 @@ class Promises:
         """Of what that job is the first that waits."""
         return list(self._first_for.get(job, ()))
 
-    def of_lane(self, queue: str, owner: int, among: Iterable[Named]) -> list[Named]:
+    def of_lane(self, queue: str, owner: str, among: Iterable[Named]) -> list[Named]:
         """Which of these are promised to jobs of that queue, or of that user; and what is to the senior, if it is
         such a job."""
 

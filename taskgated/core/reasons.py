@@ -115,20 +115,20 @@ class RateUsedUp:
 
 @dataclass(frozen=True, slots=True)
 class UserFull:
-    """Its user (uid) runs as many as one may over all queues, or more after a reload."""
+    """Its user runs as many as one may over all queues, or more after a reload."""
 
     kind: ClassVar[Kind] = Kind.USER_LIMIT
-    owner: int
+    owner: str
     running: int
     limit: int
 
 
 @dataclass(frozen=True, slots=True)
 class UserFullInQueue:
-    """Its user (uid) runs as many of its queue as one may, or more after a reload."""
+    """Its user runs as many of its queue as one may, or more after a reload."""
 
     kind: ClassVar[Kind] = Kind.USER_LIMIT
-    owner: int
+    owner: str
     queue: str
     running: int
     limit: int

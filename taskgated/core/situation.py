@@ -46,7 +46,7 @@ class _Promised:
     job: int
     turn: int
     queue: str
-    owner: int
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def _lines(reply: ShowReply) -> list[str]:
         ("array", _array(job, reply["spec"])),
         ("source", job["source"]),
         ("file", _kept(reply)),
-        ("submitted", f"{moment(job['submitted'])} by uid {job['owner']}"),
+        ("submitted", f"{moment(job['submitted'])} by {_whose(job)}"),
         ("started", moment(job["started"])),
         ("finished", moment(job["finished"])),
         ("due", moment(job["due"])),
@@ -140,3 +140,10 @@ def _command(spec: Mapping[str, object]) -> str:
 
 
 VERB = Verb("all about one job, and everything it waits for", arguments, run)
+
+
+def _whose(job: ShownJob) -> str:
+    """An earlier daemon says no name; a name that is the number is none."""
+    uid = f"uid {job['owner']}"
+    user = job.get("user")
+    return uid if user in (None, str(job["owner"])) else f"{user} ({uid})"

@@ -12,6 +12,7 @@ from taskgated.errors import NotTheirs, TaskgateError, Trouble
 from taskgated.events import Event
 from taskgated.host.helper import Helper
 from taskgated.host.journal import Journal, Priority
+from taskgated.host.names import uid_of
 from taskgated.host.paths import Layout
 from taskgated.intake.entitled import directory_of, may_use
 from taskgated.store.answer import Answer
@@ -102,7 +103,8 @@ def _against(spool: bytes, queue: str, job: Record) -> TaskgateError | None:
     """What is against it that the owner of a job uses that queue, if anything is."""
     whose = f"the owner of job {job.id}"
     try:
-        if may_use(spool, queue, job.owner):
+        user = uid_of(job.owner)
+        if user is not None and may_use(spool, queue, user):
             return None
     except (OSError, Trouble) as error:
         return NotTheirs(f"whether {whose} may use the queue {queue} cannot be told now: {error}")

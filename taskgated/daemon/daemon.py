@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from taskgated.control.callers import Callers
 from taskgated.control.interface import gate_interface
 from taskgated.control.reading import Outputs
 from taskgated.core.capacity import Policy
@@ -121,7 +122,7 @@ class Daemon:
         self._roster = Roster(self._loop)
         self._ledger = Ledger(self._store, self._journal, self._opened.memory)
         self._deadlines = Deadlines(self._loop, self._roster, self._opened.store.clock)
-        self._members = Members(self._loop, self._helper, lambda: self._in_force.now)
+        self._members = Members(self._loop, self._helper, self._opened.names, lambda: self._in_force.now)
         self._overrides = Overrides(self._store, self._journal, self._opened.overrides)
         self._limits = Limits(self._overrides, self._members, config)
         self._gate = Gate(
@@ -184,7 +185,7 @@ class Daemon:
         self._news = News(self._loop, self._journal)
         sink = Sink(self._in_force, self._store, self._reader, self._conductor, self._news)
         most = self._limits.most
-        self._intake = Intake(self._layout, most(self._in_force.now), sink, self._news.tell)
+        self._intake = Intake(self._layout, most(self._in_force.now), sink, self._news.tell, self._opened.names)
         self._conductor.let_go.add(self._intake.let_go)
 
         def look_for_room() -> None:
@@ -307,6 +308,7 @@ class Daemon:
         interface = gate_interface(
             self._layout,
             self._reader,
+            Callers(self._opened.names, self._helper),
             self._outputs,
             Survey(
                 self._gate,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from taskgated.core.owner import shown
 from taskgated.events import Event
 from taskgated.host.journal import Journal, Priority
 from taskgated.host.listeners import Listeners
@@ -41,7 +42,7 @@ class News:
         self._loop = loop
         self._journal = journal
         self.paused = False
-        self.crowded: set[int] = set()
+        self.crowded: set[str] = set()
         self.blind: list[str] = []
         self.wrong_owners: list[str] = []
         self.unwatched: list[str] = []
@@ -88,11 +89,13 @@ class News:
                 journal.event(Event.INTAKE_RESUMED, "intake goes on: there is room again", Priority.NOTICE)
             case Crowded(owner, share):
                 self.crowded.add(owner)
-                text = f"files of uid {owner} stay in the spool: {share} jobs of that user are queued (user_backlog)"
+                text = (
+                    f"files of {shown(owner)} stay in the spool: {share} jobs of that user are queued (user_backlog)"
+                )
                 journal.event(Event.INTAKE_PAUSED, text, Priority.WARNING)
             case Uncrowded(owner):
                 self.crowded.discard(owner)
-                text = f"files of uid {owner} are taken in again"
+                text = f"files of {shown(owner)} are taken in again"
                 journal.event(Event.INTAKE_RESUMED, text, Priority.NOTICE)
             case HandlersMissing(reasons):
                 self._note_waiting(reasons)

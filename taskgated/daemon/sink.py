@@ -49,7 +49,7 @@ class Sink:
         with self._waiting():
             self._store.call(lambda store: store.add(batch), also=lambda answer: self._added(answer, accepted))
 
-    def queued_by(self, owner: int) -> int:
+    def queued_by(self, owner: str) -> int:
         return self._ask(lambda store: store.queued_by(owner))
 
     def known(self, claim: str) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from taskgated.control.needs import Files
 from taskgated.core.gate import Gate
+from taskgated.core.owner import shown
 from taskgated.core.state import State
 from taskgated.daemon.in_force import InForce
 from taskgated.daemon.life import Life, Phase
@@ -101,7 +102,7 @@ class Status:
                 if self._news.paused:
                     text += "; intake paused: the backlog is full"
                 for owner in sorted(self._news.crowded):
-                    text += f"; files of uid {owner} are held back (user_backlog)"
+                    text += f"; files of {shown(owner)} are held back (user_backlog)"
         return "; ".join([text, *self.problems()])
 
     def _waiting(self) -> str:

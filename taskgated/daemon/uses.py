@@ -40,7 +40,7 @@ def _key(lane: Lane) -> str:
 
 def _lane(key: str) -> Lane | None:
     owner, _, queue = key.removeprefix(PREFIX).partition(":")
-    return Lane(queue, int(owner)) if owner.isdecimal() and queue else None
+    return Lane(queue, owner) if owner and queue else None
 
 
 def _level(text: str) -> float | None:

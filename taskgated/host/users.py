@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from taskgated.errors import Trouble
 
@@ -26,6 +27,9 @@ PATIENCE = 2.0
 FRESH = 60.0
 """Seconds for which an answer that came too late is as good as a new one."""
 SERVICES = "/etc/nsswitch.conf"
+LOCAL = "/etc/passwd"
+_LOCAL_MOST = 1024 * 1024
+"""Bytes of a passwd(5) that is read as a whole."""
 _ROOM = 1024
 _MOST_ROOM = 16 * 1024 * 1024
 """Bytes for an entry: that of a group has all its members in it."""
@@ -56,6 +60,10 @@ class _Group(ctypes.Structure):
         ("gr_gid", ctypes.c_uint),
         ("gr_mem", ctypes.POINTER(ctypes.c_char_p)),
     )
+
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +99,20 @@ def uid(name: str) -> int | None:
     return None
 
 
-def uids(names: Collection[str]) -> Mapping[str, int | None]:
-    """The same of each of these names of which it could be told within ``PATIENCE`` seconds."""
-    found: dict[str, int | None] = {}
+def each(about: Collection[K], find: Callable[[K], T]) -> Mapping[K, T]:
+    """What ``find``, which asks by ``user`` and ``uid``, returns of each of these, as far as that could be told
+    within ``PATIENCE`` seconds."""
+    found: dict[K, T] = {}
 
     def ask() -> None:
-        for name in names:
+        for one in about:
             with _one_at_a_time:
                 try:
-                    found[name] = uid(name)
+                    found[one] = find(one)
                 except Trouble:
                     pass  # it is not among those that could be told
 
-    asking = threading.Thread(target=ask, name="uids", daemon=True)
+    asking = threading.Thread(target=ask, name="users", daemon=True)
     try:
         asking.start()
     except RuntimeError:  # no thread can be had
@@ -112,13 +121,52 @@ def uids(names: Collection[str]) -> Mapping[str, int | None]:
     return dict(found)
 
 
+def local() -> Mapping[int, str]:
+    """The names of the users in passwd(5), by their uids; none where the host asks another service before that, or
+    goes on asking, or the file is large."""
+    found: dict[int, str] = {}
+    try:
+        if not _local_first() or os.stat(LOCAL).st_size > _LOCAL_MOST:
+            return {}
+        with open(LOCAL, "rb") as file:
+            for line in file:
+                name, _, uid, *_ = [*line.split(b":"), b"", b"", b""]
+                if uid.isdigit() and not name.startswith((b"+", b"-")):  # those are of compat (nsswitch.conf(5))
+                    found.setdefault(int(uid), os.fsdecode(name))
+    except OSError:
+        return {}
+    return found
+
+
+def _local_first() -> bool:
+    try:
+        with open(SERVICES, encoding="utf-8", errors="replace") as file:
+            lines = _DATABASE.findall(file.read())
+    except FileNotFoundError:
+        return True  # the library's default
+    said = next((line for database, line in lines if database == "passwd"), "files")
+    service, actions = next(iter(_SERVICE.findall(said)), ("", ""))
+    return service == "files" and "SUCCESS" not in actions.upper()
+
+
+def name(uid: int) -> str | None:
+    """The name of that user; None of one whom nobody knows. ``Trouble`` as for ``groups``."""
+    return _names.ask(uid)
+
+
 def groups(uid: int, wanted: Sequence[int]) -> frozenset[int]:
     """The groups of that user; none of a user whom nobody knows. ``Trouble`` when it cannot be told now whether those
     ``wanted`` are among them; within ``PATIENCE`` seconds, and at once while an earlier question is not answered."""
-    return _asker.ask(uid, tuple(wanted))
+    return _memberships.ask((uid, tuple(wanted)))
 
 
-def _groups(uid: int, wanted: Sequence[int]) -> frozenset[int]:
+def _name(uid: int) -> str | None:
+    known = user(uid)
+    return None if known is None else known.name
+
+
+def _groups(about: tuple[int, Sequence[int]]) -> frozenset[int]:
+    uid, wanted = about
     known = user(uid)
     if known is None:
         return frozenset()
@@ -134,42 +182,45 @@ def _groups(uid: int, wanted: Sequence[int]) -> frozenset[int]:
     return found
 
 
-class _Question(threading.Thread):
-    def __init__(self, uid: int, wanted: Sequence[int]) -> None:
+class _Question(threading.Thread, Generic[K, T]):
+    def __init__(self, about: K, find: Callable[[K], T]) -> None:
         super().__init__(name="users", daemon=True)
-        self.about = (uid, wanted)
+        self.about = about
         self.answered = float("-inf")
-        self._found: frozenset[int] | Trouble = Trouble("the user database was not asked")
+        self._find = find
+        self._found: list[T] = []
+        self._trouble = Trouble("the user database was not asked")
 
     def run(self) -> None:
         with _one_at_a_time:
             try:
-                self._found = _groups(*self.about)
+                self._found.append(self._find(self.about))
             except Trouble as error:
-                self._found = error
+                self._trouble = error
         self.answered = time.monotonic()
 
-    def answer(self) -> frozenset[int]:
-        if isinstance(self._found, Trouble):
-            raise self._found
-        return self._found
+    def answer(self) -> T:
+        if not self._found:
+            raise self._trouble
+        return self._found[0]
 
 
-class _Asker:
+class _Asker(Generic[K, T]):
     """One question at a time, on a thread of its own: no call of the C library for this has a time limit."""
 
-    def __init__(self) -> None:
-        self._late: _Question | None = None
+    def __init__(self, find: Callable[[K], T]) -> None:
+        self._find = find
+        self._late: _Question[K, T] | None = None
 
-    def ask(self, uid: int, wanted: Sequence[int]) -> frozenset[int]:
+    def ask(self, about: K) -> T:
         late = self._late
         if late is not None:
             if late.is_alive():
                 raise _silent()
             self._late = None
-            if late.about == (uid, wanted) and time.monotonic() - late.answered < FRESH:
+            if late.about == about and time.monotonic() - late.answered < FRESH:
                 return late.answer()
-        question = _Question(uid, wanted)
+        question = _Question(about, self._find)
         try:
             question.start()
         except RuntimeError as error:  # no more processes: pthread_create(3), EAGAIN
@@ -181,7 +232,8 @@ class _Asker:
         return question.answer()
 
 
-_asker = _Asker()
+_names = _Asker(_name)
+_memberships = _Asker(_groups)
 
 
 def _silent() -> Trouble:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from taskgated.core.array import Jobs
+from taskgated.core.owner import Owner
 from taskgated.errors import Refused
 from taskgated.intake import lists
 from taskgated.intake.settle import Opened
@@ -22,7 +23,8 @@ class Claimed:
     put the first of them there; ``plan``: what all of them are, of a spec or a script. ``opened``: the file, if this
     batch has it open already. ``busy``: it was being written to when it was looked at last. ``untold``: how many of
     its jobs were not told of yet. ``jobs``: those that it makes, if it has arrays; ``taken``: how many of them were
-    taken in; ``awaited``: those for which others of them wait. ``unfit``: why the store cannot keep it.
+    taken in; ``awaited``: those for which others of them wait. ``owner``: whose it is, once that was told. ``unfit``:
+    why the store cannot keep it.
     """
 
     claim: str
@@ -36,6 +38,7 @@ class Claimed:
     lines: lists.Lines | None = None
     jobs: Jobs | None = None
     taken: int = 0
+    owner: Owner | None = None
     awaited: frozenset[int] = frozenset()
     since: float = field(default_factory=time.monotonic)
     busy: bool = False

@@ -173,6 +173,8 @@ class Drain:
             found = self._taker.approach(directory, name, inlet.queue, inlet.later, as_of)
             if isinstance(found, Opened) and require is not None:
                 found = self._whole(inlet, name, found, require)
+            if isinstance(found, Opened) and not self._admits(found):
+                found = None
         except Refused as error:
             inlet.later.forget(name)
             self._taker.refuse(directory, name, inlet.queue, error)
@@ -182,9 +184,6 @@ class Drain:
         except Trouble as error:
             inlet.later.again(name, self._aside.waits((inlet.queue, name), name, inlet.queue, error))
             return
-        if isinstance(found, Opened) and not self._shares.admits(found.stat.st_uid):
-            found.close()
-            found = None
         if isinstance(found, Opened) and self._comes_after_others(inlet, name):
             found.close()
             found = CATCH_UP
@@ -204,6 +203,17 @@ class Drain:
             self._aside.free(name, inlet.queue)
         else:
             inlet.later.again(name, found)
+
+    def _admits(self, opened: Opened) -> bool:
+        """Whether there is room for its owner; if not, it is closed. ``Trouble`` when it cannot be told whose it is:
+        so it rests in the spool, where it keeps nothing else waiting."""
+        admitted = False
+        try:
+            admitted = self._shares.admits(self._shares.owner(opened.stat.st_uid))
+        finally:
+            if not admitted:
+                opened.close()
+        return admitted
 
     def _comes_after_others(self, inlet: Inlet, name: bytes) -> bool:
         """Whether older files of that name have to go first; those that can do so now."""

@@ -80,7 +80,7 @@ class Resumed:
 class Crowded:
     """A user has as many jobs queued as one user may; what else that user dropped stays where it is."""
 
-    owner: int
+    owner: str
     share: int
 
 
@@ -88,7 +88,7 @@ class Crowded:
 class Uncrowded:
     """That user's files are taken in again."""
 
-    owner: int
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +186,8 @@ class Sink(Protocol):
     def room(self) -> int:
         """How many more jobs may be queued."""
 
-    def queued_by(self, owner: int) -> int:
-        """How many queued jobs came from files of this user (uid)."""
+    def queued_by(self, owner: str) -> int:
+        """How many queued jobs came from files of this user."""
 
     def add(self, batch: Sequence[Addition], accepted: Sequence[Accepted] = ()) -> None:
         """New jobs; parts that are known already are left out. ``accepted`` is told before any of them starts."""

@@ -3,7 +3,8 @@ dropped for a handler is perhaps all there is of it, so it is not deleted as lon
 
 Each job has a directory of its own, named by its id: so no two names meet, and what is forgotten is found by the id
 alone. Who may read the file is said by the directory, whatever the mode of the file and of the queue that it came
-from: its owner, where the file system has access control lists, and nobody else but the gate and root.
+from: the user who has the file, where the file system has access control lists, and nobody else but the gate and
+root.
 
 The file is moved by one rename, before its claim is put by, and synced before the store forgets the claim; until then
 retention leaves its job alone. So a crash finds the file in its claim, and it is moved again, or in its place, and
@@ -97,14 +98,14 @@ class Failed:
         directories.make_private(os.fsdecode(place))
         if os.path.islink(place):
             raise OSError(errno.ELOOP, f"{record.id} is a link there")
-        if record.owner != os.geteuid():
+        if record.uid != os.geteuid():
             try:
-                acl.let_look(place, record.owner)
+                acl.let_look(place, record.uid)
             except OSError:
                 pass  # no such lists on this file system: only we and root get there
         new = free(name, lambda name: os.path.lexists(place + b"/" + name))
         try:
-            write_reason(place + b"/" + new + REASON, to_bytes(_reason(record)), record.owner)
+            write_reason(place + b"/" + new + REASON, to_bytes(_reason(record)), record.uid)
         except OSError:
             pass  # it is in the journal, and the store has it
         point("failed.reason")

@@ -17,6 +17,7 @@ from contextlib import closing
 from taskgated.core.fixed import DEFAULT_QUEUE
 from taskgated.errors import TaskgateError
 from taskgated.host import directories
+from taskgated.host.names import Names
 from taskgated.host.paths import Layout
 from taskgated.intake.aside import Aside
 from taskgated.intake.condition import Condition
@@ -45,7 +46,7 @@ class Intake(threading.Thread):
     next.
     """
 
-    def __init__(self, layout: Layout, config: Config, sink: Sink, tell: Tell) -> None:
+    def __init__(self, layout: Layout, config: Config, sink: Sink, tell: Tell, names: Names) -> None:
         super().__init__(name="intake", daemon=True)
         self._layout = layout
         self._settings = Settings(config)
@@ -59,7 +60,7 @@ class Intake(threading.Thread):
         self._owners = Owners(layout, tell)
         self._watch = Watch(os.fsencode(layout.spool), self._wake.set)
         self._aside = Aside(os.fsencode(layout.rejected), tell, Troubled())
-        self._shares = Shares(sink, tell, {0, os.geteuid()})
+        self._shares = Shares(sink, tell, {0, os.geteuid()}, names)
         self._data = DataQueues(sink, tell)
         self._standing = Standing(tell)
         self._rescan_at = 0.0

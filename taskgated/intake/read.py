@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from taskgated.core.array import Jobs, awaited, templates
 from taskgated.core.job import Spec
+from taskgated.core.owner import Owner
 from taskgated.errors import Unexplained
 from taskgated.intake import batch, lists
 from taskgated.intake.batch import Batch
@@ -128,7 +129,7 @@ class Reader:
         How many of them are in the store is kept there with them, as of a list. The file is read once, and after a
         crash again.
         """
-        owner = opened.stat.st_uid
+        owner = self._owner(claimed, opened)
         room = max(0, min(batch.SPECS, self._shares.room, self._shares.room_of(owner)))
         first = claimed.taken
         specs: list[Spec] = []
@@ -171,7 +172,7 @@ class Reader:
             understand(claimed.name, lambda: lines.check(opened.fd, parse))
             if not lines.checked and opened.stat.st_size > lists.CHUNK:
                 return More()
-        owner = opened.stat.st_uid
+        owner = self._owner(claimed, opened)
         room = max(0, min(batch.SPECS, self._shares.room, self._shares.room_of(owner)))
         age = time.monotonic() - claimed.since
         final = age >= GRACE and opened.undisturbed()
@@ -192,11 +193,28 @@ class Reader:
             return Wait(max(GRACE - age, AT_ONCE))
         return WhenStored(Finish(opened))
 
+    def _owner(self, claimed: Claimed, opened: Opened) -> Owner:
+        """Whose it is, asked once of each file. ``Trouble`` when that cannot be told now."""
+        if claimed.owner is None:
+            claimed.owner = self._shares.owner(opened.stat.st_uid)
+        return claimed.owner
+
     def _add(self, claimed: Claimed, opened: Opened, first: int, specs: Sequence[Spec], keep: bool) -> None:
-        owner = opened.stat.st_uid
+        owner = self._owner(claimed, opened)
         lay = directory_of(claimed.claim)
         self._batch.add(
             claimed,
-            Addition(claimed.claim, first, specs, claimed.source, owner, keep, lay, claimed.plan, claimed.awaited),
+            Addition(
+                claimed.claim,
+                first,
+                specs,
+                claimed.source,
+                owner.name,
+                owner.uid,
+                keep,
+                lay,
+                claimed.plan,
+                claimed.awaited,
+            ),
         )
         self._shares.spend(owner, len(specs))

@@ -12,6 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Collection
 
+from taskgated.core.owner import Owner
+from taskgated.host.names import Names
 from taskgated.intake.events import Crowded, Paused, Resumed, Sink, Tell, Uncrowded
 
 UNLIMITED = 2**62
@@ -23,19 +25,20 @@ looked through for what was passed over. One such part of the backlog has to be 
 
 
 class Shares:
-    """For the intake thread. ``exempt``: users who are not held back, the administrators of the gate."""
+    """For the intake thread. ``exempt``: users (uids) who are not held back, the administrators of the gate."""
 
-    def __init__(self, sink: Sink, tell: Tell, exempt: Collection[int]) -> None:
+    def __init__(self, sink: Sink, tell: Tell, exempt: Collection[int], names: Names) -> None:
         self._sink = sink
         self._tell = tell
         self._exempt = exempt
+        self._names = names
         self._backlog = self._share = UNLIMITED
         self._room = 0
         self._paused = False
-        self._left: dict[int, int] = {}  # at the last answer, less what was taken in since
-        self._ask_at: dict[int, float] = {}  # not before that, in monotonic seconds
-        self._unstored: Counter[int] = Counter()  # taken in, and not in the store yet
-        self._held: set[int] = set()
+        self._left: dict[str, int] = {}  # at the last answer, less what was taken in since
+        self._ask_at: dict[str, float] = {}  # not before that, in monotonic seconds
+        self._unstored: Counter[str] = Counter()  # taken in, and not in the store yet
+        self._held: dict[str, Owner] = {}
 
     def configure(self, backlog: int, share: int) -> None:
         """What all, and what one user, may have queued."""
@@ -63,33 +66,38 @@ class Shares:
             self._paused = False
             self._tell(Resumed())
 
-    def room_of(self, owner: int, wanted: int = 1) -> int:
-        """How many more jobs of that user may be queued; asked anew, now and then, when fewer than ``wanted``."""
-        if owner in self._exempt:
-            return UNLIMITED
-        if self._left.get(owner, 0) < wanted and time.monotonic() >= self._ask_at.get(owner, 0.0):
-            self._left[owner] = self._share - self._sink.queued_by(owner) - self._unstored[owner]
-            self._ask_at[owner] = time.monotonic() + ASK
-        return max(0, self._left.get(owner, 0))
+    def owner(self, uid: int) -> Owner:
+        """Whose a file is. ``Trouble`` when that cannot be told now."""
+        return Owner(self._names.owner(uid), uid)
 
-    def spend(self, owner: int, jobs: int) -> None:
+    def room_of(self, owner: Owner, wanted: int = 1) -> int:
+        """How many more jobs of that user may be queued; asked anew, now and then, when fewer than ``wanted``."""
+        if owner.uid in self._exempt:
+            return UNLIMITED
+        name = owner.name
+        if self._left.get(name, 0) < wanted and time.monotonic() >= self._ask_at.get(name, 0.0):
+            self._left[name] = self._share - self._sink.queued_by(name) - self._unstored[name]
+            self._ask_at[name] = time.monotonic() + ASK
+        return max(0, self._left.get(name, 0))
+
+    def spend(self, owner: Owner, jobs: int) -> None:
         """So many of that user's were taken in."""
         self._room -= jobs
-        if owner not in self._exempt:
-            self._unstored[owner] += jobs
-            self._left[owner] = self._left.get(owner, 0) - jobs
+        if owner.uid not in self._exempt:
+            self._unstored[owner.name] += jobs
+            self._left[owner.name] = self._left.get(owner.name, 0) - jobs
 
     def stored(self) -> None:
         """All that was taken in is in the store."""
         self._unstored.clear()
 
-    def admits(self, owner: int) -> bool:
+    def admits(self, owner: Owner) -> bool:
         """Whether there is room for that user, who is held back from now on if not."""
         if self.room_of(owner) > 0:
             return True
-        if owner not in self._held:
-            self._held.add(owner)
-            self._tell(Crowded(owner, self._share))
+        if owner.name not in self._held:
+            self._held[owner.name] = owner
+            self._tell(Crowded(owner.name, self._share))
         return False
 
     def passes_over(self, directory: int, name: bytes) -> bool:
@@ -97,20 +105,20 @@ class Shares:
         if not self._held:
             return False
         try:
-            return os.stat(name, dir_fd=directory, follow_symlinks=False).st_uid in self._held
+            return self._names.last(os.stat(name, dir_fd=directory, follow_symlinks=False).st_uid) in self._held
         except OSError:
             return False
 
     def readmit(self) -> bool:
         """Whether a user who was held back has room again; then the spool is to be looked through."""
         enough = max(1, self._share // PART)
-        gone = {owner for owner in self._held if self.room_of(owner, enough) >= enough}
-        for owner in gone:
-            self._held.discard(owner)
-            self._tell(Uncrowded(owner))
+        gone = [name for name, owner in self._held.items() if self.room_of(owner, enough) >= enough]
+        for name in gone:
+            del self._held[name]
+            self._tell(Uncrowded(name))
         return bool(gone)
 
     @property
     def next(self) -> float:
         """When ``readmit`` may have something to say (monotonic clock); infinity if never."""
-        return min((self._ask_at.get(owner, 0.0) for owner in self._held), default=float("inf"))
+        return min((self._ask_at.get(name, 0.0) for name in self._held), default=float("inf"))

@@ -192,8 +192,9 @@ class Config:
         """Whose directives are read."""
         return [Dialect(name) for name in self.foreign_directives]
 
-    def policy(self, uids: Mapping[str, int | None]) -> Policy:
-        """What of it the gate decides by. ``uids``: of the users by name, as far as these are known."""
+    def policy(self, owners: Mapping[str, str | None]) -> Policy:
+        """What of it the gate decides by. ``owners``: who is meant by each of the ``users``, None where the host
+        knows no such user; as far as that could be told. Until then a name means itself."""
         queues = self.queues.values()
         return Policy(
             self.workers,
@@ -201,30 +202,23 @@ class Config:
             {queue.name: queue.limit for queue in queues if queue.limit is not None},
             self.limit,
             self.user_limit,
-            {
-                uid: user.limit
-                for name, user in self.users.items()
-                if user.limit is not None and (uid := _uid(name, uids)) is not None
-            },
+            {owners.get(name) or name: user.limit for name, user in self.users.items() if user.limit is not None},
             {queue.name: queue.user_limit for queue in queues if queue.user_limit is not None},
             tuple(queue.name for queue in queues if queue.share == "fair"),
-            {
-                uid: user.weight
-                for name, user in self.users.items()
-                if user.weight != 1.0 and (uid := _uid(name, uids)) is not None
-            },
+            {owners.get(name) or name: user.weight for name, user in self.users.items() if user.weight != 1.0},
             tuple(queue.name for queue in queues if queue.strict),
             self.tokens,
         )
 
-    def strangers(self, uids: Mapping[str, int | None]) -> list[str]:
-        """Users of whom nothing of this holds now. ``uids`` as for ``policy``."""
+    def strangers(self, owners: Mapping[str, str | None]) -> list[str]:
+        """Users of whom not all of this may hold now. ``owners`` as for ``policy``."""
         return [
             f"users: {name}: this host knows no such user; what is said here holds as soon as it does"
-            if name in uids
-            else f"users: {name}: who that is cannot be told now; what is said here holds as soon as it can"
+            if name in owners
+            else f"users: {name}: whether that is another name of somebody cannot be told now; "
+            "what is said here holds for that name alone until it can"
             for name in self.users
-            if _uid(name, uids) is None
+            if owners.get(name) is None
         ]
 
     def queue(self, name: str) -> QueueConfig:
@@ -285,12 +279,6 @@ def from_values(values: Values) -> Config:
     probes = {name: plain.make(ProbeConfig, below(asked, name)) for name in asked}
     made = {"workers": workers, "ready_queue": ready_queue, "output": output, "users": users, "queues": queues}
     return plain.make(Config, {**values, **made, "probes": probes})
-
-
-def _uid(name: str, uids: Mapping[str, int | None]) -> int | None:
-    """A number that is nobody's name stands for the user who has it."""
-    known = uids.get(name)
-    return int(name) if known is None and name.isdecimal() else known
 
 
 def _usual(output: Values, shell: object, after_timeout: object) -> Values:

@@ -57,6 +57,7 @@ class ShownJob(TypedDict):
     source: str
     source_bytes: NotRequired[str | None]
     owner: int
+    user: NotRequired[str | None]
     submitted: str
     started: str | None
     finished: str | None

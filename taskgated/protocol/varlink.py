@@ -68,6 +68,7 @@ class Call:
         self.method = method
         self.parameters: dict[str, object] = parameters
         self.more = message.get("more") is True
+        self.name: str | None = None  # of that user, once a part that can tell it has done so
         self.when_gone = _nothing  # called when the client leaves without an answer
         self._service = service
         self._client = client

@@ -11,11 +11,11 @@ CANCELLED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """An array. ``owner``: who dropped its file (uid), None: nothing of it is left to say; ``coming``: how many of
+    """An array. ``owner``: who dropped its file, None: nothing of it is left to say; ``coming``: how many of
     its jobs are still to be taken in."""
 
     array: int
-    owner: int | None
+    owner: str | None
     coming: int
 
 

@@ -44,6 +44,7 @@ from taskgated.store.arrays import Group, Swept
 from taskgated.store.byhand import ByHand, Standing
 from taskgated.store.groups import Groups
 from taskgated.store.memory import Remembered, Remembering
+from taskgated.store.naming import Naming, Unnamed
 from taskgated.store.overrides import Overridden, Overriding
 from taskgated.store.requirements import Looked, Looking
 from taskgated.store.turns import Next, Reorder
@@ -55,18 +56,19 @@ from taskgated.store.waking import Woken, ends
 class Addition:
     """Jobs from one claimed file: parts ``first``, ``first + 1``, ... of it.
 
-    Parts that are known already are left out, so that the same file can be added again after a crash.
-    ``keep``: the claimed file itself is what the (only) job works on; it must stay until that job is over.
-    ``source``: the name that the file had, ``directory``: that of the directory in the spool in which it lay, "" for
-    the spool itself; None: nobody knows. ``plan``: what all parts of the file are, in a text of the caller's; that of
-    the first addition is kept. ``awaited``: parts for which parts wait that come with a later addition.
+    Parts that are known already are left out, so that the same file can be added again after a crash. ``keep``: the
+    claimed file itself is what the (only) job works on; it must stay until that job is over. ``owner``, ``uid``:
+    whose it was (``core/owner.py``); ``source``: the name that it had, ``directory``: that of the directory in the
+    spool in which it lay, "" for the spool itself; None: nobody knows. ``plan``: what all parts are, in a text of the
+    caller's; that of the first addition is kept. ``awaited``: parts for which later ones wait.
     """
 
     claim: str
     first: int
     specs: Sequence[Spec]
     source: str
-    owner: int
+    owner: str
+    uid: int
     keep: bool = False
     directory: str | None = None
     plan: str = ""
@@ -175,7 +177,8 @@ class Record:
     attempt: int
     failures: int
     source: str
-    owner: int
+    owner: str
+    uid: int
     submitted: int
     started: int | None
     finished: int | None
@@ -260,7 +263,7 @@ class Details:
     after: Sequence[Waited] = ()
 
 
-class Questions(Next, Looking, Standing, Awaiting, Overridden, Remembered, WaitingQuestions, Protocol):
+class Questions(Next, Looking, Standing, Awaiting, Overridden, Remembered, WaitingQuestions, Unnamed, Protocol):
     """What can be asked of a store. Nothing here changes anything, or waits for what changes something elsewhere: a
     view that is opened for reading alone has these, and no more. It sees what was committed.
 
@@ -275,8 +278,8 @@ class Questions(Next, Looking, Standing, Awaiting, Overridden, Remembered, Waiti
     def queued(self) -> int:
         """How many jobs are queued; costs the same at any number of jobs."""
 
-    def queued_by(self, owner: int) -> int:
-        """How many queued jobs came from files of this user (uid); costs the same at any number of jobs."""
+    def queued_by(self, owner: str) -> int:
+        """How many queued jobs came from files of this user; costs the same at any number of jobs."""
 
     def counts(self) -> dict[str, dict[State, int]]:
         """Jobs per queue and state; costs the same at any number of jobs."""
@@ -335,7 +338,9 @@ class Questions(Next, Looking, Standing, Awaiting, Overridden, Remembered, Waiti
         """Nothing is asked any more."""
 
 
-class Store(Questions, Groups, Looked, Reorder, ByHand, Resolving, Overriding, Remembering, WaitingVerbs, Protocol):
+class Store(
+    Questions, Groups, Looked, Reorder, ByHand, Resolving, Overriding, Remembering, WaitingVerbs, Naming, Protocol
+):
     """One database, to be changed. Every verb here writes; it belongs into a group."""
 
     clock: Steady
@@ -352,11 +357,8 @@ class Store(Questions, Groups, Looked, Reorder, ByHand, Resolving, Overriding, R
         What has started once expires at its deadline alone."""
 
     def finish(self, outcome: Outcome, verdict: Verdict) -> Ended:
-        """The running attempt ended. ``IllegalTransition`` when the outcome is not of the current attempt.
-
-        A job that was to be cancelled does not go back to its queue, whatever the verdict, which may have been given
-        before that was known.
-        """
+        """The running attempt ended. ``IllegalTransition`` when the outcome is not of the current attempt. A job that
+        was to be cancelled does not go back to its queue, whatever the verdict, which may have been given before."""
 
     def cancel(self, job: int) -> Ended:
         """End a job: at once if it does not run; else the wish is recorded and it stays ``running``."""

@@ -65,7 +65,7 @@ class First:
     job: int | None = None
     turn: int = 0
     queue: str = ""
-    owner: int = 0
+    owner: str = ""
     needs: int = 0
 
 

@@ -82,7 +82,7 @@ class Scene:
     def backlog(self) -> Iterator[Queued]:
         return (Queued(Spec(command="true")) for _ in range(self.jobs))
 
-    def running(self) -> Iterator[tuple[int, Spec]]:
+    def running(self) -> Iterator[tuple[str, Spec]]:
         """What runs from before, with whose it is, and never ends by itself."""
         return iter(())
 
@@ -144,21 +144,22 @@ class FairScene(Scene):
         return Policy(2**20, WORKERS, fair=("default",))
 
     def backlog(self) -> Iterator[Queued]:
-        return (Queued(Spec(command="true"), owner=n % USERS + 1) for n in range(self.jobs))
+        return (Queued(Spec(command="true"), owner=str(n % USERS + 1)) for n in range(self.jobs))
 
 
 class LimitedScene(Scene):
     def policy(self) -> Policy:
-        return Policy(2**20, WORKERS, user_limit=1, users={USERS: WORKERS})
+        return Policy(2**20, WORKERS, user_limit=1, users={str(USERS): WORKERS})
 
     def backlog(self) -> Iterator[Queued]:
         last = self.jobs - self.decisions - 2 * WORKERS
         return (
-            Queued(Spec(command="true"), owner=n % (USERS - 1) + 1 if n < last else USERS) for n in range(self.jobs)
+            Queued(Spec(command="true"), owner=str(n % (USERS - 1) + 1 if n < last else USERS))
+            for n in range(self.jobs)
         )
 
-    def running(self) -> Iterator[tuple[int, Spec]]:
-        return ((owner, Spec()) for owner in range(1, USERS))
+    def running(self) -> Iterator[tuple[str, Spec]]:
+        return ((str(owner), Spec()) for owner in range(1, USERS))
 
 
 ALONE = Locks(("a",))
@@ -174,8 +175,8 @@ class BlockedScene(Scene):
         last = self.jobs - self.decisions - 2 * WORKERS
         return (waiting(n) if n < last else Queued(Spec(command="true")) for n in range(self.jobs))
 
-    def running(self) -> Iterator[tuple[int, Spec]]:
-        yield 1, Spec(locks=ALONE)
+    def running(self) -> Iterator[tuple[str, Spec]]:
+        yield "1", Spec(locks=ALONE)
 
 
 class LineScene(Scene):
@@ -192,11 +193,11 @@ class LocksScene(Scene):
     def backlog(self) -> Iterator[Queued]:
         return (Queued(Spec(command="true", locks=Locks((f"{n}",))), waits=Lock(f"{n}")) for n in range(self.jobs))
 
-    def running(self) -> Iterator[tuple[int, Spec]]:
+    def running(self) -> Iterator[tuple[str, Spec]]:
         """Those that will end have a lock each. As many run with any backlog: one has all the others."""
         for n in range(self.decisions):
-            yield 1, Spec(locks=Locks((f"{n}",)))
-        yield 1, Spec(locks=Locks(tuple(f"{n}" for n in range(self.decisions, self.jobs))))
+            yield "1", Spec(locks=Locks((f"{n}",)))
+        yield "1", Spec(locks=Locks(tuple(f"{n}" for n in range(self.decisions, self.jobs))))
 
     def decide(self) -> None:
         """A job ends, and frees the lock for which another one waits, which starts."""
@@ -220,7 +221,7 @@ class ReadersScene(Scene):
 
     def decide(self) -> None:
         spec = Spec(command="true", locks=ALONE, priority=100)
-        added = self.change(lambda store: store.add([Addition(f"c{self.uptime}", 0, [spec], "x.yaml", 1)]))
+        added = self.change(lambda store: store.add([Addition(f"c{self.uptime}", 0, [spec], "x.yaml", "1", 1)]))
         self.do(self.gate.offered(added.fresh))
         super().decide()
         assert self.busy[0][1].spec == spec, "who locks it alone comes first"
@@ -243,7 +244,7 @@ class AddingScene(KeysScene):
         self.uptime += 1
         key = self.uptime % self.keys * (self.jobs // PER_KEY // self.keys) + self.jobs // PER_KEY // self.keys - 1
         spec = Spec(command="true", key=f"{key}", on_conflict=self.how)
-        self.change(lambda store: store.add([Addition(f"c{self.uptime}", 0, [spec], "x.yaml", 1)]))
+        self.change(lambda store: store.add([Addition(f"c{self.uptime}", 0, [spec], "x.yaml", "1", 1)]))
 
 
 def adding(kind: OnConflict) -> type[Scene]:

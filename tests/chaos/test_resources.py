@@ -148,7 +148,7 @@ def test_no_descriptor_for_the_log_is_no_lost_sync(tmp_path: Path, monkeypatch: 
                 store.begin("", 1, early=True)
             store.rollback()
         store.begin("", 1, early=True)
-        store.add([Addition("c", 0, [Spec(name="a", command="true")], source="a", owner=0)])
+        store.add([Addition("c", 0, [Spec(name="a", command="true")], source="a", owner="root", uid=0)])
         store.commit()
         with monkeypatch.context() as short:
             Short(short, "jobs.sqlite-wal")

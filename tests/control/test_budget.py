@@ -248,7 +248,7 @@ def test_an_empty_queue_is_not_asked_again_and_again(tmp_path: Path) -> None:
     loop = Loop()
     store = CountingStore(layout.database)
     many = [Spec(command="true", queue="a")] * 1500
-    store.add([Addition("claim", 0, many, "x.tasks", 1000)])
+    store.add([Addition("claim", 0, many, "x.tasks", "alice", 1000)])
     thread = StoreClient(store, loop.wake)
     loop.on_wake(thread.deliver)
     loop.at_end_of_turn(thread.flush)
@@ -267,7 +267,7 @@ def test_an_empty_queue_is_not_asked_again_and_again(tmp_path: Path) -> None:
         def look(turns: int) -> None:
             thread.ask(lambda store: store.queued(), lambda answer: look(turns - 1) if turns else loop.stop())
 
-        loop.post(lambda: conductor.do(gate.queued(Lane("b", 1000), FIRST)))
+        loop.post(lambda: conductor.do(gate.queued(Lane("b", "alice"), FIRST)))
         loop.post(lambda: look(5))
         loop.run()
         assert store.fetched - asked == 1

@@ -186,8 +186,8 @@ def sample(cls: type[Any]) -> Any:
             "it is the next of queue etl: it starts now, unless better jobs of other queues do",
         ),
         (HeldBack("etl", 7), "order", "job 7 of queue etl has to start first, as the queue is strict"),
-        (UserFull(0, 3, 2), "user_limit", "root runs 3 of at most 2, over all queues"),
-        (UserFullInQueue(0, "etl", 1, 1), "user_limit", "root runs 1 of at most 1 in queue etl"),
+        (UserFull("root", 3, 2), "user_limit", "root runs 3 of at most 2, over all queues"),
+        (UserFullInQueue("root", "etl", 1, 1), "user_limit", "root runs 1 of at most 1 in queue etl"),
         (AboutToStart(), "order", "its turn has come, and its start is being recorded"),
     ],
 )

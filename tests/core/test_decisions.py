@@ -48,7 +48,7 @@ TOKENS = {"yarn": 3, "db": 1}
 
 def job(id: int = 1, queue: str = "default", priority: int = 50, owner: int = 0, **spec: object) -> Job:
     made = Spec(command="true", queue=queue, priority=priority, **spec)  # type: ignore[arg-type]
-    return Job(id, queue, priority, State.QUEUED, made, owner, turn(0, priority, ABSOLUTE))
+    return Job(id, queue, priority, State.QUEUED, made, str(owner), turn(0, priority, ABSOLUTE))
 
 
 def full(capacities: Capacities, queue: str) -> int | None:
@@ -204,7 +204,7 @@ class TestReadyQueue:
             ready.sanity_check()
             assert list(ready) == plain
             mine = [one for one in plain if one.queue == queue]
-            assert sorted(ready.ids(Lane(queue, 0))) == sorted(one.id for one in mine)
+            assert sorted(ready.ids(Lane(queue, "0"))) == sorted(one.id for one in mine)
             assert ready.takers(QueuePlaces(queue)) == len(mine)
             assert ready.worst_taker(QueuePlaces(queue)) == (mine[-1] if mine else None)
             assert ready.worst == (plain[-1] if plain else None)
@@ -643,7 +643,7 @@ class TestGate:
         h.do(h.gate.worker_idle("a"))
         h.do(h.gate.worker_idle("b"))
         h.settle()
-        assert sorted(j.owner for j in h.on_worker.values()) == [1, 2]
+        assert sorted(j.owner for j in h.on_worker.values()) == ["1", "2"]
 
     def test_what_a_strict_queue_holds_back_does_not_stand_in_the_way_of_another(self) -> None:
         h = Harness(3, {}, 1, user_limit=1, strict=("x",))
@@ -713,7 +713,7 @@ class TestGate:
         assert len(h.on_worker) == 2
         h.add("x", 10, owner=9)
         asked = [action for action in h.pending if isinstance(action, Fetch)]
-        assert [set(fetch.wanted) for fetch in asked] == [{Lane("x", 9)}]
+        assert [set(fetch.wanted) for fetch in asked] == [{Lane("x", "9")}]
         h.settle()
         (worker,) = (worker for worker, running in h.on_worker.items() if running.queue == "etl")
         h.finish(worker, Result.SUCCEEDED)
@@ -761,7 +761,7 @@ class TestGate:
         h.do(h.gate.worker_idle("a"))
         h.do(h.gate.worker_idle("b"))
         h.settle()
-        h.do(h.gate.queued(Lane("default", 0), FIRST))
+        h.do(h.gate.queued(Lane("default", "0"), FIRST))
         h.add("default", 50)
         while h.pending:
             h.settle_one()
@@ -945,7 +945,7 @@ class TestGate:
         assert 1 in gate.attempts
 
     def test_what_is_ready_is_known_to_every_question(self) -> None:
-        a, b = Lane("a", 0), Lane("b", 0)
+        a, b = Lane("a", "0"), Lane("b", "0")
         gate = Gate(Policy(1, 9, {}), {a: FIRST, b: FIRST}, lambda: 0.5)
         (asked,) = gate.queued(a, FIRST)
         assert isinstance(asked, Fetch) and set(asked.wanted) == {a, b}
@@ -985,7 +985,7 @@ class TestGate:
 
     @pytest.mark.parametrize("more", [True, False])
     def test_a_lane_is_asked_again_if_it_has_more_and_only_then(self, more: bool) -> None:
-        a, b = Lane("a", 0), Lane("b", 0)
+        a, b = Lane("a", "0"), Lane("b", "0")
         gate = Gate(Policy(1, 2, {}), {a: FIRST, b: FIRST}, lambda: 0.5)
         (asked,) = gate.worker_idle("w")
         assert isinstance(asked, Fetch)
@@ -1004,10 +1004,10 @@ LIMITS = st.fixed_dictionaries(
     optional={
         "limit": st.integers(1, 4),
         "user_limit": st.integers(1, 3),
-        "users": st.dictionaries(st.integers(0, 2), st.integers(1, 3)),
+        "users": st.dictionaries(st.sampled_from("012"), st.integers(1, 3)),
         "strict": st.just(("x",)),
         "fair": st.just(("default", "etl")),
-        "weights": st.dictionaries(st.integers(0, 2), st.sampled_from([0.5, 3.0])),
+        "weights": st.dictionaries(st.sampled_from("012"), st.sampled_from([0.5, 3.0])),
         "user_limits": st.dictionaries(st.sampled_from(["default", "etl"]), st.integers(1, 3)),
     },
 )
@@ -1236,6 +1236,6 @@ def test_what_is_refused_a_start_is_looked_for_again() -> None:
     (start,) = gate.offered([job(1, "x", 50)])
     assert isinstance(start, Start)
     (fetch,) = gate.start_refused(1)
-    assert isinstance(fetch, Fetch) and set(fetch.wanted) == {Lane("x", 0)}
+    assert isinstance(fetch, Fetch) and set(fetch.wanted) == {Lane("x", "0")}
     (again,) = gate.fetched([replace(job(1, "x", 50), attempt=1)], {})
     assert isinstance(again, Start) and again.job.attempt == 2

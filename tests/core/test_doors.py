@@ -199,10 +199,10 @@ class TestGate:
         gate.looked({("etl", A): Shut(WHY), ("y", A): Allowance(1, WHY)})
         assert gate.knocked == set()
         gate.offered([job(1, "etl"), job(2, "x")])
-        gate.queued(Lane("y", 0), (0, 3))
+        gate.queued(Lane("y", "0"), (0, 3))
         assert gate.knocked == {"etl"}
         gate.knocked.clear()
-        gate.queued(Lane("etl", 0), (0, 4))
+        gate.queued(Lane("etl", "0"), (0, 4))
         assert gate.knocked == {"etl"}
 
     def test_those_that_failed_before_wait_for_their_door_and_hold_back_nobody(self) -> None:

@@ -21,7 +21,7 @@ from taskgated.core.state import State
 
 
 def job(id: int, owner: int, queue: str = "q") -> Job:
-    return Job(id, queue, 50, State.QUEUED, Spec(queue=queue), owner, turn=id)
+    return Job(id, queue, 50, State.QUEUED, Spec(queue=queue), str(owner), turn=id)
 
 
 def over(job: Job, seconds: float) -> Outcome:
@@ -59,7 +59,7 @@ class Scene:
                 case Start(new, worker):
                     del self.left[new.id]
                     self.started.append(new)
-                    takes = int(self.seconds.get(new.owner, 1.0) * SECOND)
+                    takes = int(self.seconds.get(int(new.owner), 1.0) * SECOND)
                     self.running.append((self.now + takes, worker, new))
                     self.gate.attempts.started(new.id)
         self.gate.sanity_check()
@@ -68,8 +68,8 @@ class Scene:
         """The next job ends."""
         self.running.sort(key=lambda entry: entry[0])
         self.now, worker, done = self.running.pop(0)
-        seconds = self.seconds.get(done.owner, 1.0)
-        self.took[done.owner] += int(seconds * 1000)
+        seconds = self.seconds.get(int(done.owner), 1.0)
+        self.took[int(done.owner)] += int(seconds * 1000)
         self.do(self.gate.ended(over(done, seconds), worker))
         self.do(self.gate.worker_idle(worker))
 
@@ -78,7 +78,7 @@ class Scene:
         while self.running:
             self.step()
         assert not self.left, "some never start"
-        return [one.owner for one in self.started]
+        return [int(one.owner) for one in self.started]
 
 
 @settings(max_examples=40, deadline=None)
@@ -94,7 +94,7 @@ def test_users_get_their_shares_whoever_came_first(
     """As long as each of them has jobs that wait, no user is ahead of another by more than what is under way."""
     owners = [owner for owner in range(len(weights)) for _ in range(12)]
     random.shuffle(owners)  # type: ignore[attr-defined]
-    policy = Policy(workers, ready, fair=("q",), weights=dict(enumerate(weights)))
+    policy = Policy(workers, ready, fair=("q",), weights={str(one): weight for one, weight in enumerate(weights)})
     order = Scene([job(id_, owner) for id_, owner in enumerate(owners, 1)], policy).run()
     counts: Counter[int] = Counter()
     for owner in order:
@@ -122,7 +122,7 @@ def test_one_who_comes_later_goes_before_those_who_have_used_much() -> None:
     scene.left[1000] = new
     scene.do(scene.gate.queued(new.lane, new.rank))
     scene.step()
-    assert scene.started[-1].owner == 2
+    assert scene.started[-1].owner == "2"
 
 
 def test_between_queues_each_job_has_its_own_turn() -> None:
@@ -151,8 +151,8 @@ def test_an_early_job_that_is_not_the_next_of_its_queue_hides_none_of_another(qu
     used(gate, 2)
     full(gate, *[job(id_, 1) for id_ in (10, 11, 12, 13)])
     assert gate.queued(job(1, 2).lane, job(1, 2).rank) == []
-    (asked,) = gate.queued(Lane(queue, 9), job(5, 9, queue).rank)
-    assert isinstance(asked, Fetch) and set(asked.wanted) == {Lane(queue, 9)}
+    (asked,) = gate.queued(Lane(queue, "9"), job(5, 9, queue).rank)
+    assert isinstance(asked, Fetch) and set(asked.wanted) == {Lane(queue, "9")}
     gate.fetched([job(5, 9, queue)], {})
     assert 5 in gate.ready and len(gate.ready) == 4
     gate.sanity_check()
@@ -163,9 +163,9 @@ def test_who_has_the_next_turn_is_asked_for_also_if_others_came_before() -> None
     gate = Gate(Policy(1, 3, fair=("q",)), {}, lambda: 0.5)
     used(gate, 1)
     full(gate, job(1, 1), job(2, 9, "a"), job(3, 9, "a"))
-    assert gate.queued(Lane("a", 9), job(4, 9, "a").rank) == []
+    assert gate.queued(Lane("a", "9"), job(4, 9, "a").rank) == []
     (asked,) = gate.queued(job(5, 2).lane, job(5, 2).rank)
-    assert isinstance(asked, Fetch) and set(asked.wanted) == {Lane("q", 2)}
+    assert isinstance(asked, Fetch) and set(asked.wanted) == {Lane("q", "2")}
     gate.fetched([job(5, 2)], {})
     assert [one.id for one in gate.ready] == [2, 3, 5], "it has the place of one of its queue"
     gate.sanity_check()
@@ -182,7 +182,7 @@ class TestUse:
         fair.ended(job(1, 1), over(job(1, 1), 100.0))
         for halves in range(4):
             self.now = halves * HALF_LIFE
-            assert fair.used(Lane("q", 1)) == pytest.approx(100.0 / 2**halves)
+            assert fair.used(Lane("q", "1")) == pytest.approx(100.0 / 2**halves)
 
     @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 3), st.floats(0.1, 10_000)), max_size=30))
     def test_it_is_the_sum_of_what_decays(self, ends: list[tuple[int, int, float]]) -> None:
@@ -196,34 +196,38 @@ class TestUse:
             fair.ended(one, over(one, seconds))
             used[owner] += seconds  # type: ignore[assignment]
         for owner in used:
-            assert fair.used(Lane("q", owner)) == pytest.approx(used[owner], rel=1e-6, abs=1e-6)
+            assert fair.used(Lane("q", str(owner))) == pytest.approx(used[owner], rel=1e-6, abs=1e-6)
 
     def test_one_that_never_ran_costs_nothing(self) -> None:
         fair = self.fair()
         fair.begun(job(1, 1))
         fair.ended(job(1, 1), None)
-        assert fair.used(Lane("q", 1)) == pytest.approx(0.0, abs=1e-6)
+        assert fair.used(Lane("q", "1")) == pytest.approx(0.0, abs=1e-6)
         fair.begun(job(2, 1, "other"))
-        assert fair.standing(Lane("other", 1)) == fair.standing(Lane("other", 2)) == 0.0
+        assert fair.standing(Lane("other", "1")) == fair.standing(Lane("other", "2")) == 0.0
 
     def test_a_weight_makes_use_count_less(self) -> None:
-        fair = self.fair(weights={1: 3.0})
+        fair = self.fair(weights={"1": 3.0})
         for owner, seconds in ((1, 299.0), (2, 100.0)):
             fair.begun(job(owner, owner))
             fair.ended(job(owner, owner), over(job(owner, owner), seconds))
-        assert fair.standing(Lane("q", 1)) < fair.standing(Lane("q", 2))
+        assert fair.standing(Lane("q", "1")) < fair.standing(Lane("q", "2"))
         fair.policy = replace(fair.policy, weights={})
-        assert fair.standing(Lane("q", 1)) > fair.standing(Lane("q", 2))
+        assert fair.standing(Lane("q", "1")) > fair.standing(Lane("q", "2"))
 
     def test_it_is_remembered_as_long_as_it_counts(self) -> None:
         fair = self.fair()
         for owner, seconds in ((1, 1000.0), (2, 2.0)):
             fair.begun(job(owner, owner))
             fair.ended(job(owner, owner), over(job(owner, owner), seconds))
-        levels = {Lane("q", owner): level for owner in (1, 2) if (level := fair.level(Lane("q", owner))) is not None}
+        levels = {
+            Lane("q", str(owner)): level
+            for owner in (1, 2)
+            if (level := fair.level(Lane("q", str(owner)))) is not None
+        }
         later = self.fair()
         self.now = 2 * HALF_LIFE
-        gone = later.revived(levels | {Lane("other", 1): 9.0, Lane("q", 3): float("nan"), Lane("q", 4): 1e300})
-        assert gone == [Lane("q", 2), Lane("other", 1), Lane("q", 3)]
-        assert later.used(Lane("q", 1)) == pytest.approx(250.0)
-        assert later.used(Lane("q", 4)) == pytest.approx(7 * 86400), "nothing can have been used for longer"
+        gone = later.revived(levels | {Lane("other", "1"): 9.0, Lane("q", "3"): float("nan"), Lane("q", "4"): 1e300})
+        assert gone == [Lane("q", "2"), Lane("other", "1"), Lane("q", "3")]
+        assert later.used(Lane("q", "1")) == pytest.approx(250.0)
+        assert later.used(Lane("q", "4")) == pytest.approx(7 * 86400), "nothing can have been used for longer"

@@ -24,7 +24,7 @@ SUBMISSIONS = st.lists(
 
 def jobs(submissions: list[tuple[int, int, int]], ageing: float) -> list[Job]:
     return [
-        Job(id_, "q", priority, State.QUEUED, Spec(), owner, turn(since, priority, per_point(ageing)))
+        Job(id_, "q", priority, State.QUEUED, Spec(), str(owner), turn(since, priority, per_point(ageing)))
         for id_, (since, priority, owner) in enumerate(sorted(submissions), 1)
     ]
 

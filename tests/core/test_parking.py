@@ -25,7 +25,7 @@ class Counting(Capacities):
         return super().free(capacity)
 
 
-def job(id_: int, *locks: str, queue: str = "q", owner: int = 1, **tokens: int) -> Job:
+def job(id_: int, *locks: str, queue: str = "q", owner: str = "1", **tokens: int) -> Job:
     return Job(id_, queue, 50, State.QUEUED, Spec(locks=Locks(locks), tokens=tokens), owner, turn=id_)
 
 
@@ -120,7 +120,7 @@ def test_what_is_taken_again_is_looked_at_no_more(scene: Scene) -> None:
         scene.parking.seen([f"lock:shared{one.id - 5000}"])
     (asked,) = scene.parking.actions()
     assert isinstance(asked, Recall)
-    waiter = Waiter(6000, (6000, 6000), Lane("q", 1), 1)
+    waiter = Waiter(6000, (6000, 6000), Lane("q", "1"), 1)
     scene.parking.recalled(asked, {name: Back(0, waiter) for name in asked.rooms}, [])
     for one in taken:
         scene.capacities.occupy(one)
@@ -173,7 +173,7 @@ def test_a_new_policy_has_all_that_is_awaited_looked_at(scene: Scene) -> None:
 def test_what_nobody_waits_for_any_more_is_forgotten(scene: Scene) -> None:
     promises = scene.capacities.promises
     assert promises.first_for(AWAITED + 7) == [Lock("lock7")]
-    promises.first_is(Lock("lock7"), Waiter(9000, (9000, 9000), Lane("q", 1), 1))
+    promises.first_is(Lock("lock7"), Waiter(9000, (9000, 9000), Lane("q", "1"), 1))
     assert promises.first_for(AWAITED + 7) == []
     promises.first_is(Lock("lock7"), None)
     assert promises.first_for(9000) == []

@@ -24,13 +24,14 @@ from taskgated.core.situation import situation_from_json, situation_to_json
 from taskgated.core.state import State
 
 QUEUES = ("etl", "x")
+USERS = ("alice", "bob", "4711")
 
 
 def again(now: Situation) -> Situation:
     return situation_from_json(json.loads(json.dumps(situation_to_json(now))))
 
 
-def job(id_: int, queue: str, owner: int, **values: Any) -> Job:
+def job(id_: int, queue: str, owner: str, **values: Any) -> Job:
     return replace(Job(id_, queue, 50, State.QUEUED, Spec(command="true"), owner), **values)
 
 
@@ -41,8 +42,8 @@ def doors(**by_queue: Door) -> Doors:
 
 
 @given(
-    running=st.lists(st.tuples(st.sampled_from(QUEUES), st.integers(1000, 1002)), max_size=6),
-    waiting=st.lists(st.tuples(st.sampled_from(QUEUES), st.integers(1000, 1002)), min_size=1, max_size=3),
+    running=st.lists(st.tuples(st.sampled_from(QUEUES), st.sampled_from(USERS)), max_size=6),
+    waiting=st.lists(st.tuples(st.sampled_from(QUEUES), st.sampled_from(USERS)), min_size=1, max_size=3),
     policy=st.builds(
         Policy,
         workers=st.integers(1, 4),
@@ -50,11 +51,11 @@ def doors(**by_queue: Door) -> Doors:
         limits=st.dictionaries(st.sampled_from(QUEUES), st.integers(1, 3)),
         limit=st.none() | st.integers(1, 4),
         user_limit=st.none() | st.integers(1, 2),
-        users=st.dictionaries(st.integers(1000, 1002), st.integers(1, 3)),
+        users=st.dictionaries(st.sampled_from(USERS), st.integers(1, 3)),
         user_limits=st.dictionaries(st.sampled_from(QUEUES), st.integers(1, 2)),
         strict=st.just(()) | st.just(("etl",)),
         fair=st.just(()) | st.just(QUEUES),
-        weights=st.dictionaries(st.integers(1000, 1002), st.sampled_from([1.0, 2.5, 3.0])),
+        weights=st.dictionaries(st.sampled_from(USERS), st.sampled_from([1.0, 2.5, 3.0])),
     ),
     idle=st.integers(0, 2),
     draining=st.booleans(),
@@ -62,8 +63,8 @@ def doors(**by_queue: Door) -> Doors:
     due=st.none() | st.integers(0, 20),
 )
 def test_the_reasons_are_the_same(
-    running: list[tuple[str, int]],
-    waiting: list[tuple[str, int]],
+    running: list[tuple[str, str]],
+    waiting: list[tuple[str, str]],
     policy: Policy,
     idle: int,
     draining: bool,
@@ -83,13 +84,13 @@ def test_the_reasons_are_the_same(
 def test_what_is_promised_is_written_as_well() -> None:
     """A job that comes after another that is short of something does not take that; so say both."""
     capacities = Capacities(Policy(9, 9, tokens={"yarn": 3, "db": 1}))
-    capacities.occupy(replace(job(1, "q", 0), spec=Spec(command="x", tokens={"yarn": 1})))
+    capacities.occupy(replace(job(1, "q", "alice"), spec=Spec(command="x", tokens={"yarn": 1})))
     needs = ((Tokens("yarn"), 3), (Tokens("db"), 1))
-    first, senior = Waiter(2, (0, 2), Lane("q", 0), 3), Waiter(3, (1, 3), Lane("q", 0), 1)
+    first, senior = Waiter(2, (0, 2), Lane("q", "alice"), 3), Waiter(3, (1, 3), Lane("q", "alice"), 1)
     capacities.promises.parked(Tokens("yarn"), first, needs, again=False)
     capacities.promises.parked(Tokens("db"), senior, needs, again=True)
     now = Situation(capacities, 9)
-    late = replace(job(4, "q", 0), spec=Spec(command="x", tokens={"yarn": 1, "db": 1}), turn=9)
+    late = replace(job(4, "q", "alice"), spec=Spec(command="x", tokens={"yarn": 1, "db": 1}), turn=9)
     assert {type(reason) for reason in reasons(late, now)} == {TokensPromised}
     assert reasons(late, again(now)) == reasons(late, now)
 

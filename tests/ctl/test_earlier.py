@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from taskgated.ctl import __main__ as ctl
+from taskgated.ctl import show
 from taskgated.ctl.verb import Exit
 from taskgated.errors import ProtocolError
 from taskgated.host.paths import Layout
@@ -101,3 +102,10 @@ def test_what_is_no_reply_is_refused(tmp_path: Path, answering: Answering, reply
     answering(reply)
     with pytest.raises(ProtocolError):
         ctl.main(["--root", str(tmp_path), "list"])
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"), [({}, "uid 7"), ({"user": "7"}, "uid 7"), ({"user": "alice"}, "alice (uid 7)")]
+)
+def test_whose_a_job_is_also_of_a_daemon_that_has_no_names(said: ShownJob, shown: str) -> None:
+    assert show._whose({**JOB, **said, "owner": 7}) == shown

@@ -172,7 +172,7 @@ def test_what_was_taken_and_no_worker_would_take_fails(make_gate: MakeGate) -> N
     gate.stop()
     store = SqliteStore(gate.layout.database)
     store.begin("", 1)
-    store.add([Addition("old", 0, [Spec(script="#!/bin/sh\n" + "\1" * 3_000_000, name="old")], "old", 0)])
+    store.add([Addition("old", 0, [Spec(script="#!/bin/sh\n" + "\1" * 3_000_000, name="old")], "old", "root", 0)])
     store.commit()
     store.close()
     gate.start()

@@ -70,7 +70,7 @@ class Bounded:
         claim = f"c{os.urandom(4).hex()}"
         added: list[int] = []
         self.client.submit(
-            lambda store: list(store.add([Addition(claim, 0, [Spec(command="true")] * number, "x", 0)]).jobs),
+            lambda store: list(store.add([Addition(claim, 0, [Spec(command="true")] * number, "x", "root", 0)]).jobs),
             lambda answer: added.extend(answer.get()),
         )
         self._turn_until(lambda: added)

@@ -142,7 +142,7 @@ class Kept:
         self.layout = Layout.under(root)
         self.layout.state.mkdir(parents=True)
         self.store = SqliteStore(self.layout.database)
-        self.jobs = self.store.add([Addition("c", 0, [Spec(command="true")] * jobs, "x", 0)]).jobs
+        self.jobs = self.store.add([Addition("c", 0, [Spec(command="true")] * jobs, "x", "root", 0)]).jobs
         for job in self.jobs:
             self.store.cancel(job)
         self.loop = Loop()

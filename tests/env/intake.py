@@ -13,6 +13,7 @@ from typing import TypeVar
 from taskgated.core.job import Outcome, Result, Spec
 from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.core.state import State
+from taskgated.host.names import Names
 from taskgated.host.paths import Layout
 from taskgated.intake import done
 from taskgated.intake.events import Accepted, IntakeEvent
@@ -69,7 +70,7 @@ class StoreSink:
         with self._lock:
             return self.capacity - self.store.queued()
 
-    def queued_by(self, owner: int) -> int:
+    def queued_by(self, owner: str) -> int:
         with self._lock:
             return self.store.queued_by(owner)
 
@@ -138,8 +139,8 @@ class StoreSink:
         return [to_text(source) for source in self._ask("SELECT source FROM jobs ORDER BY id")]
 
     @property
-    def owners(self) -> list[int]:
-        return list(map(int, self._ask("SELECT owner FROM jobs ORDER BY id")))
+    def owners(self) -> list[str]:
+        return list(map(str, self._ask("SELECT owner FROM jobs ORDER BY id")))
 
     @property
     def claims(self) -> list[str]:
@@ -195,7 +196,7 @@ class Gate:
         self.sink = StoreSink(root / "sink.sqlite", capacity)
         self.events: list[IntakeEvent] = []
         self.sink.tell = self.events.append
-        self.intake = Intake(self.layout, config, self.sink, self.events.append)
+        self.intake = Intake(self.layout, config, self.sink, self.events.append, Names())
 
     def start(self) -> None:
         self.intake.start()

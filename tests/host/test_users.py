@@ -130,17 +130,17 @@ def test_a_database_that_hangs_holds_nobody_up_for_long(monkeypatch: pytest.Monk
     monkeypatch.setattr(users, "PATIENCE", 0.1)
     hold = threading.Event()
     real = users._groups
-    monkeypatch.setattr(users, "_groups", lambda uid, wanted: (hold.wait(60), real(uid, wanted))[1])
-    asker = users._Asker()
+    monkeypatch.setattr(users, "_groups", lambda about: (hold.wait(60), real(about))[1])
+    asker = users._Asker(users._groups)
     with pytest.raises(Trouble, match="does not answer"):
-        asker.ask(1, ())
+        asker.ask((1, ()))
     monkeypatch.setattr(users, "PATIENCE", 60.0)
     for uid in (1, 2):
         with pytest.raises(Trouble, match="does not answer"):
-            asker.ask(uid, ())
+            asker.ask((uid, ()))
     hold.set()
     late = asker._late
     assert late is not None
     until(lambda: not late.is_alive(), "the question is answered")
     hold.clear()
-    assert 1 in asker.ask(1, ())
+    assert 1 in asker.ask((1, ()))

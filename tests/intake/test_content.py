@@ -37,7 +37,9 @@ def test_one_that_was_claimed_before_a_crash(tmp_path: Path, known: int) -> None
         claim = claims.make("default", Kind.TASKS, b"x.tasks")
         claims.close()
         (gate.layout.claims / claim / "x.tasks").write_text("#!/bin/sh\none\ntwo\n")
-        gate.sink.add([Addition(claim, 0, [Spec(command="one")] * known, "x.tasks", os.getuid(), False)] * known)
+        gate.sink.add(
+            [Addition(claim, 0, [Spec(command="one")] * known, "x.tasks", "alice", os.getuid(), False)] * known
+        )
     with running(tmp_path) as gate:
         until(gate.rejected)
         until(gate.idle)

@@ -248,7 +248,9 @@ def test_a_list_of_the_version_before_whose_queue_takes_data(tmp_path: Path) -> 
     claim = gate.layout.claims / "0000000000000001-00000000.lines"
     claim.mkdir(parents=True)
     (claim / "a.tasks").write_text("touch /tmp/runs0\ntouch /tmp/runs1\n")
-    gate.sink.add([Addition(claim.name, 0, [Spec(command=("/bin/consume", "touch /tmp/runs0"))], "a.tasks", 0)])
+    gate.sink.add(
+        [Addition(claim.name, 0, [Spec(command=("/bin/consume", "touch /tmp/runs0"))], "a.tasks", "root", 0)]
+    )
     try:
         gate.start()
         waits(gate, "lines")
@@ -264,7 +266,7 @@ def test_a_list_of_the_version_before_whose_queue_takes_files_now(tmp_path: Path
     claim = gate.layout.claims / "0000000000000001-00000000.data"
     claim.mkdir(parents=True)
     (claim / "a.tasks").write_text("first\nsecond\n")
-    gate.sink.add([Addition(claim.name, 0, [Spec(command="first")], "a.tasks", 0)])
+    gate.sink.add([Addition(claim.name, 0, [Spec(command="first")], "a.tasks", "root", 0)])
     try:
         gate.start()
         until(lambda: gate.told(FileRefused))

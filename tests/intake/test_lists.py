@@ -391,7 +391,7 @@ def test_what_this_version_has_begun_with_it_goes_on_with_by_its_own_count(tmp_p
     claims.close()
     (gate.layout.claims / claim / "x.tasks").write_bytes(b"\xef\xbb\xbf# jobs\none\ntwo\nthree\n")
     known = [Spec(command=command) for command in ("one", "two")[:parts]]
-    gate.sink.add([Addition(claim, 0, known, "x.tasks", os.getuid(), False)])
+    gate.sink.add([Addition(claim, 0, known, "x.tasks", "alice", os.getuid(), False)])
     gate.sink.close()
     with running(tmp_path) as gate:
         until(gate.idle)

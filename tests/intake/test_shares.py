@@ -41,14 +41,14 @@ def drop(gate: Gate, owner: int, name: str, text: str) -> None:
 def test_a_list_of_one_user_fills_that_users_share_and_others_go_on(tmp_path: Path) -> None:
     with running(tmp_path, user_backlog=10) as gate:
         drop(gate, ALICE, "flood.tasks", "".join(f"alice {n}\n" for n in range(25)))
-        until(lambda: gate.sink.queued_by(ALICE) == 10)
+        until(lambda: gate.sink.queued_by(str(ALICE)) == 10)
         drop(gate, ALICE, "more.yaml", "command: [alice, more]\n")
         drop(gate, BOB, "bob.yaml", "command: [bob, one]\n")
         until(lambda: "bob\0one" in gate.sink.commands)
         (crowded,) = gate.told(Crowded)
-        assert (crowded.owner, crowded.share) == (ALICE, 10)
+        assert (crowded.owner, crowded.share) == (str(ALICE), 10)
         assert (gate.spool / "more.yaml").exists()
-        assert gate.sink.queued_by(ALICE) == 10
+        assert gate.sink.queued_by(str(ALICE)) == 10
 
 
 @as_root
@@ -58,8 +58,8 @@ def test_what_was_held_back_comes_when_there_is_room_and_nothing_is_lost(tmp_pat
         for number in range(5):
             drop(gate, ALICE, f"{number}.yaml", f"command: [more, '{number}']\n")
         for _ in range(60):
-            until(lambda: gate.sink.queued_by(ALICE) > 0 or len(gate.sink.commands) == 35)
-            assert gate.sink.queued_by(ALICE) <= 8
+            until(lambda: gate.sink.queued_by(str(ALICE)) > 0 or len(gate.sink.commands) == 35)
+            assert gate.sink.queued_by(str(ALICE)) <= 8
             gate.sink.end_jobs(1)
         until(lambda: len(gate.sink.commands) == 35, timeout=30)
         assert [c for c in gate.sink.commands if c.startswith("alice")] == [f"alice {n}" for n in range(30)]
@@ -72,9 +72,9 @@ def test_a_share_that_a_reload_makes_larger_holds_at_once(tmp_path: Path) -> Non
     with running(tmp_path, user_backlog=2) as gate:
         for number in range(4):
             drop(gate, ALICE, f"{number}.yaml", "command: [x]\n")
-        until(lambda: gate.told(Crowded) and gate.sink.queued_by(ALICE) == 2)
+        until(lambda: gate.told(Crowded) and gate.sink.queued_by(str(ALICE)) == 2)
         gate.intake.reload(config(user_backlog=4))
-        until(lambda: gate.sink.queued_by(ALICE) == 4)
+        until(lambda: gate.sink.queued_by(str(ALICE)) == 4)
 
 
 def test_administrators_have_no_share(tmp_path: Path) -> None:
@@ -102,10 +102,12 @@ def test_the_daemon_says_who_is_held_back(make_gate: Callable[..., GateEnv]) -> 
 def test_the_store_knows_what_of_whom_is_queued(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "db")
     specs = [Spec(command="true"), Spec(command="true", queue="etl")]
-    (first, _) = store.add([Addition("c", 0, specs, "x", ALICE), Addition("d", 0, specs[:1], "y", BOB)]).jobs[:2]
-    assert (store.queued_by(ALICE), store.queued_by(BOB), store.queued_by(0)) == (2, 1, 0)
+    (first, _) = store.add(
+        [Addition("c", 0, specs, "x", str(ALICE), ALICE), Addition("d", 0, specs[:1], "y", str(BOB), BOB)]
+    ).jobs[:2]
+    assert (store.queued_by(str(ALICE)), store.queued_by(str(BOB)), store.queued_by("root")) == (2, 1, 0)
     store.start(first, 1, "{}")
-    assert (store.queued_by(ALICE), store.queued()) == (1, 2)
+    assert (store.queued_by(str(ALICE)), store.queued()) == (1, 2)
     assert store.counts()["default"] == {State.QUEUED: 1, State.RUNNING: 1}
     store.close()
 
@@ -126,6 +128,6 @@ def test_a_database_that_counted_for_all_together_counts_by_user(
         db.commit()
     monkeypatch.undo()
     store = SqliteStore(tmp_path / "db")
-    assert (store.queued_by(ALICE), store.queued_by(BOB), store.queued()) == (2, 1, 3)
+    assert (store.queued_by(str(ALICE)), store.queued_by(str(BOB)), store.queued()) == (2, 1, 3)
     assert store.counts() == {"q": {State.QUEUED: 3, State.FAILED: 1}}
     store.close()

@@ -212,7 +212,7 @@ def test_the_owner_is_told(gate: Gate) -> None:
     os.chown(gate.spool / ".a", 12345, -1)
     os.rename(gate.spool / ".a", gate.spool / "a.yaml")
     taken_in(gate, "a.yaml")
-    assert gate.sink.owners == [12345]
+    assert gate.sink.owners == ["12345"]
 
 
 # -- queue directories ---------------------------------------------------------------------------

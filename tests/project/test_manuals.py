@@ -49,7 +49,7 @@ SYSTEM_PAGES = {
     "cron(8)", "crontab(5)", "fcntl(2)", "journalctl(1)", "proc(5)", "scp(1)", "sd_notify(3)", "setfacl(1)",
     "sd_watchdog_enabled(3)", "syslog(3)", "systemctl(1)", "systemd.exec(5)", "systemd.time(7)", "tzset(3)",
     "tail(1)", "varlinkctl(1)", "pty(7)", "cp(1)", "du(1)", "glob(7)", "mktemp(1)", "sbatch(1)", "mv(1)", "rsync(1)",
-    "sftp(1)", "klist(1)", "psql(1)", "sinfo(1)", "squeue(1)", "systemd-analyze(1)", "timedatectl(1)",
+    "sftp(1)", "klist(1)", "psql(1)", "sinfo(1)", "squeue(1)", "systemd-analyze(1)", "getpwuid(3)", "timedatectl(1)",
 }  # fmt: skip
 """Of others: what our pages may send readers to."""
 

@@ -26,7 +26,7 @@ def spec(**values: Any) -> Spec:
 
 
 def addition(claim: str, *specs: Spec, first: int = 0, keep: bool = False, plan: str = "") -> Addition:
-    return Addition(claim, first, specs, "x.yaml", OWNER, keep, plan=plan)
+    return Addition(claim, first, specs, "x.yaml", OWNER, UID, keep, plan=plan)
 
 
 def add(store: Store, *specs: Spec, claim: str = "c") -> list[int]:
@@ -38,7 +38,7 @@ def run(store: Store, job: int, attempt: int = 1, verdict: Verdict = SUCCEED, **
     store.finish(Outcome(job, attempt, **{"result": Result.SUCCEEDED, "exit_code": 0, **values}), verdict)
 
 
-OWNER = 1000
+OWNER, UID = "alice", 1000
 """Who has all these jobs."""
 
 

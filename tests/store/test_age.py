@@ -50,7 +50,7 @@ class Host:
         self.store = SqliteStore(self.path)
 
     def job(self, over: bool = True) -> int:
-        (job,) = self.store.add([Addition(f"{self.wall} {over}", 0, [Spec(command="true")], "x", 0)]).jobs
+        (job,) = self.store.add([Addition(f"{self.wall} {over}", 0, [Spec(command="true")], "x", "root", 0)]).jobs
         if over:
             self.store.start(job, 1, "{}")
             finished = int(self.wall * MICROSECONDS)

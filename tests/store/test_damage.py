@@ -64,7 +64,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
              delay=1e6 * (n % 7 == 0), expires=1e7 if n % 5 == 0 else None)
         for n in range(JOBS)
     ]  # fmt: skip
-    store.add([Addition("c", 0, specs, "a.yaml", 1000)])
+    store.add([Addition("c", 0, specs, "a.yaml", "alice", 1000)])
     now = time.time_ns() // 1000
     for job in fetch(store, dict.fromkeys(QUEUES, 20)):
         store.start(job.id, 1, json.dumps({"pid": 1, "start": 1, "boot": "another", "cgroup": None}))
@@ -421,12 +421,21 @@ def test_damage_is_told_and_nothing_more_is_taken_in(make_gate: MakeGate, tmp_pa
     path = tmp_path / "jobs.sqlite"
     store = SqliteStore(path)
     store.add(
-        [Addition("c", 0, [Spec("true", name=f"is-over-{n}", env={"A": "b" * 500}) for n in range(100)], "a", 1)]
+        [
+            Addition(
+                "c",
+                0,
+                [Spec("true", name=f"is-over-{n}", env={"A": "b" * 500}) for n in range(100)],
+                "a",
+                "daemon",
+                1,
+            )
+        ]
     )
     for job in range(1, 101):
         store.start(job, 1, "{}")
         store.finish(Outcome(job, 1, Result.SUCCEEDED), Verdict(Verb.SUCCEED))
-    store.add([Addition("d", 0, [Spec("true", name="last", delay=1.0)], "b", 1)])
+    store.add([Addition("d", 0, [Spec("true", name="last", delay=1.0)], "b", "daemon", 1)])
     store.close()
     data = bytearray(path.read_bytes())
     at = data.index(b'"name":"is-over-40"') // PAGE * PAGE

@@ -67,7 +67,9 @@ class TestNumber:
         return verb
 
     def add(self, claim: str, number: int, **values: Any) -> Callable[[Store], object]:
-        return lambda store: store.add([Addition(claim, 0, [Spec(command="true", **values)] * number, "x", 0)])
+        return lambda store: store.add(
+            [Addition(claim, 0, [Spec(command="true", **values)] * number, "x", "root", 0)]
+        )
 
     def test_is_what_the_store_has(self, thread: StoreClient) -> None:
         self.together(thread, self.add("a", 3))

@@ -151,6 +151,7 @@ class Adding:
             name=to_bytes(spec.name),
             source=to_bytes(job.source),
             owner=job.owner,
+            uid=addition.uid,
             submitted=job.submitted,
             finished=job.submitted if job.state.final else None,
             reason=reason,

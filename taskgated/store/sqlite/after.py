@@ -202,7 +202,7 @@ def look_at(sql: Statements, other: _Other) -> None:
         sql.run("ended", job=other.id)
 
 
-def by_name(sql: Statements, owner: int, names: Collection[str]) -> None:
+def by_name(sql: Statements, owner: str, names: Collection[str]) -> None:
     """Jobs of these names came; some may be waited for. What cannot be done at once is left for ``piece``."""
     if not sql.only("any_by_name")[0]:
         return

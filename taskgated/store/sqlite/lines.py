@@ -128,4 +128,4 @@ def _sound(row: Row) -> bool:
     """Whether what ``first_waiting`` has found can be compared with others. If not, the job comes back, to be seen as
     one that cannot be read."""
     _, turn, queue, owner, needs = row
-    return type(turn) is type(owner) is type(needs) is int and type(queue) is str
+    return type(turn) is type(needs) is int and type(queue) is type(owner) is str

@@ -130,7 +130,7 @@ class SqliteQuestions:
         (number,) = self._sql.only("queued")
         return int(number)
 
-    def queued_by(self, owner: int) -> int:
+    def queued_by(self, owner: str) -> int:
         (number,) = self._sql.only("queued_by", owner=owner)
         return int(number)
 
@@ -166,6 +166,10 @@ class SqliteQuestions:
 
     def data_queues(self) -> Sequence[str]:
         return database.names_of(self._path, "data_queues", self._sql.one("meta_get", key="data_queues"))
+
+    def unnamed(self) -> Sequence[int]:
+        noted = database.names_of(self._path, "unnamed", self._sql.one("meta_get", key="unnamed"))
+        return [int(uid) for uid in noted if uid.isdecimal()]
 
     def overrides(self) -> Mapping[str, str]:
         return {str(name): str(value) for name, value in self._sql.rows("overrides")}
@@ -250,7 +254,7 @@ class SqliteQuestions:
         if row is None and not coming:
             job = self._sql.one("record", id=array)
             raise NoSuchArray(array, None if job is None else record_of(job).array)
-        return Group(array, row[0] if row and isinstance(row[0], int) else None, coming)
+        return Group(array, row[0] if row and isinstance(row[0], str) else None, coming)
 
     def cancelling(self) -> Sequence[int]:
         return [array for (array,) in self._sql.rows("array_cancelling")]

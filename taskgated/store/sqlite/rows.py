@@ -35,7 +35,7 @@ _MAYBE = {int: (int, NoneType), str: (str, NoneType)}
 _JOB: dict[str, tuple[type, ...]] = {  # ``_RANK`` first
     "id": _SURELY[int],
     "queue": _SURELY[str],
-    "owner": _SURELY[int],
+    "owner": _SURELY[str],
     "turn": _SURELY[int],
     "priority": _SURELY[int],
     "state": _SURELY[str],
@@ -93,7 +93,7 @@ def job_or_part(row: Sequence[object], state: State) -> Job:
         why = f"it is {job.state}, and {state} in another place"
     except UnreadableRow as error:
         why = error.why
-    queue, owner = lane_of(row) or Lane(Spec().queue, 0)
+    queue, owner = lane_of(row) or Lane(Spec().queue, "")
     turn, _ = rank_of(row)
     attempt = row[_ATTEMPT_NUMBER]
     number = attempt if type(attempt) is int and attempt >= 0 else 0
@@ -103,7 +103,7 @@ def job_or_part(row: Sequence[object], state: State) -> Job:
 def lane_of(row: Sequence[object]) -> Lane | None:
     """The lane of a row that begins with the columns of ``rank``; None if that cannot be read."""
     _, queue, owner, _ = row[: len(_RANK)]
-    return Lane(queue, owner) if type(queue) is str and queue.isprintable() and type(owner) is int else None
+    return Lane(queue, owner) if type(queue) is str and queue.isprintable() and type(owner) is str else None
 
 
 def rank_of(row: Sequence[object]) -> Rank:
@@ -156,8 +156,8 @@ _RECORD = tuple(
         (f.name for f in fields(Record)),
         (
             _SURELY[int], _SURELY[bytes], _SURELY[str], _SURELY[str], _SURELY[int], _SURELY[int], _SURELY[int],
-            _SURELY[bytes], _SURELY[int], _SURELY[int], _MAYBE[int], _MAYBE[int], _MAYBE[int], _MAYBE[int],
-            _MAYBE[int], _MAYBE[str], _SURELY[str], _MAYBE[int],
+            _SURELY[bytes], _SURELY[str], _SURELY[int], _SURELY[int], _MAYBE[int], _MAYBE[int], _MAYBE[int],
+            _MAYBE[int], _MAYBE[int], _MAYBE[str], _SURELY[str], _MAYBE[int],
         ),
         strict=True,
     )

@@ -28,6 +28,7 @@ from taskgated.store.sqlite.adding import Adding
 from taskgated.store.sqlite.after import Resolving
 from taskgated.store.sqlite.byhand import SqliteByHand
 from taskgated.store.sqlite.lines import Lines
+from taskgated.store.sqlite.naming import SqliteNaming
 from taskgated.store.sqlite.order import Order
 from taskgated.store.sqlite.rows import earliest, moment, text_or_none
 from taskgated.store.sqlite.statements import Row
@@ -40,7 +41,7 @@ KEEP_CLOCK = 60 * MICROSECONDS
 """How far the clocks go before that is written down again, with what is written anyway."""
 
 
-class SqliteStore(SqliteByHand):
+class SqliteStore(SqliteByHand, SqliteNaming):
     """``Store`` on a file. ``at_work``: as for ``database.open_up``. Raises ``StoreError``."""
 
     def __init__(self, path: Path, *, at_work: Callable[[], None] = lambda: None) -> None:

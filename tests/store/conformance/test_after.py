@@ -37,7 +37,7 @@ def waiting(*conditions: Condition | str | int, **values: Any) -> Spec:
 
 
 def in_file(*specs: Spec, claim: str = "c", first: int = 0, awaited: Sequence[int] = ()) -> Addition:
-    return Addition(claim, first, specs, "x.yaml", 1000, awaited=awaited)
+    return Addition(claim, first, specs, "x.yaml", "alice", 1000, awaited=awaited)
 
 
 def part(number: int, when: When = When.SUCCEEDED) -> Condition:
@@ -214,7 +214,7 @@ def test_a_name_means_the_newest_of_that_name_and_owner(store: Store) -> None:
         + add(store, spec(name="a"), claim="2")
         + add(store, waiting("a"), claim="3")
     )
-    store.add([Addition("4", 0, [spec(name="a")], "x", 1001)])
+    store.add([Addition("4", 0, [spec(name="a")], "x", "bob", 1001)])
     assert [waited.job for waited in store.waits_for(after_it)] == [new]
     run(store, old, verdict=FAIL)
     run(store, new)
@@ -232,7 +232,7 @@ def test_one_that_is_over_already_decides_at_once(store: Store) -> None:
 
 
 def test_an_id_may_be_of_another_user(store: Store) -> None:
-    (first,) = store.add([Addition("1", 0, [spec(name="a")], "x", 1001)]).jobs
+    (first,) = store.add([Addition("1", 0, [spec(name="a")], "x", "bob", 1001)]).jobs
     second, third = add(store, waiting(first), waiting("a"))
     run(store, first)
     resolve(store)

@@ -14,7 +14,7 @@ from taskgated.errors import IllegalTransition, NoSuchArray, TaskgateError
 from taskgated.store import arrays, contract
 from taskgated.store.arrays import Group, Swept
 from taskgated.store.contract import Filter, Page, Store
-from tests.store.jobs import SUCCEED, add, addition, fetch, first, passes, run, spec
+from tests.store.jobs import OWNER, SUCCEED, add, addition, fetch, first, passes, run, spec
 
 OPEN = (State.QUEUED, State.HELD, State.RUNNING)
 
@@ -84,7 +84,7 @@ def test_it_is_known_how_many_are_still_to_come(store: Store) -> None:
     (alone,) = add(store, spec(), claim="a")
     all_of_it = [*elements(5), spec(), *elements(3)]
     first, _ = store.add([addition("b", *all_of_it[:2])]).jobs
-    assert store.array(first) == Group(first, 1000, 3)
+    assert store.array(first) == Group(first, OWNER, 3)
     store.add([addition("b", *all_of_it[:4])])
     assert store.array(first).coming == 1
     ids = list(store.add([addition("b", *all_of_it[4:7], first=4)]).jobs)

@@ -9,7 +9,7 @@ from taskgated.core.lifecycle import Failure, Verb, Verdict
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition, NoSuchJob
 from taskgated.store.contract import FIRST_OVER, Filter, Store
-from tests.store.jobs import add, addition, fetch, first, passes, run, spec
+from tests.store.jobs import OWNER, add, addition, fetch, first, passes, run, spec
 
 FAIL = Verdict(Verb.FAIL, failures=2, crashes=1)
 
@@ -113,7 +113,7 @@ class TestMove:
         (moved,) = fetch(store, {"etl": 9})
         assert (moved.id, moved.queue, moved.spec.queue) == (job, "etl", "default")
         assert store.counts() == {"default": {State.QUEUED: 1}, "etl": {State.QUEUED: 1}}
-        assert (store.queued(), store.queued_by(1000)) == (2, 2)
+        assert (store.queued(), store.queued_by(OWNER)) == (2, 2)
         assert [r.id for r in store.list(0, 9, Filter(queues=["etl"])).records] == [job]
         run(store, job)
         assert store.counts() == {"default": {State.QUEUED: 1}, "etl": {State.SUCCEEDED: 1}}

@@ -245,7 +245,7 @@ def test_a_key_is_of_one_user(store: Store) -> None:
     from tests.store.jobs import addition
 
     keyed(store, OnConflict.QUEUE, "a")
-    other = replace(addition("b", spec(key="k", on_conflict=OnConflict.SKIP)), owner=1001)
+    other = replace(addition("b", spec(key="k", on_conflict=OnConflict.SKIP)), owner="bob")
     (job,) = store.add([other]).jobs
     assert store.show(job).record.state is State.QUEUED
 

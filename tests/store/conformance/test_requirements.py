@@ -58,11 +58,11 @@ def test_those_first_that_have_waited_the_longest_and_none_that_is_known(store: 
 
 
 def test_each_user_has_a_turn_however_many_jobs_another_has(store: Store) -> None:
-    def came(owner: int, number: int) -> list[int]:
-        jobs = Addition(f"of {owner}", 0, [spec(requires=REQUIRES)] * number, "x.yaml", owner)
+    def came(owner: str, number: int) -> list[int]:
+        jobs = Addition(f"of {owner}", 0, [spec(requires=REQUIRES)] * number, "x.yaml", owner, 1000)
         return list(store.add([jobs]).jobs)
 
-    first, second, third = came(7, 9), came(8, 2), came(9, 3)
+    first, second, third = came("alice", 9), came("bob", 2), came("carol", 3)
 
     def looks(*known: int) -> list[int]:
         return [job.id for job in store.looks(known, 6 - len(known), 3).jobs]

@@ -80,19 +80,19 @@ def test_nothing_is_left_out_that_comes_meanwhile(store: Store, monkeypatch: pyt
 
 def test_lanes_are_those_with_jobs_that_may_run(store: Store) -> None:
     mine, _ = add(store, spec(priority=3), spec(delay=1000.0))
-    theirs = replace(addition("d", spec(queue="q"), spec()), owner=7)
+    theirs = replace(addition("d", spec(queue="q"), spec()), owner="bob")
     other, third = store.add([theirs]).jobs
-    heads = {Lane("default", OWNER): mine, Lane("q", 7): other, Lane("default", 7): third}
+    heads = {Lane("default", OWNER): mine, Lane("q", "bob"): other, Lane("default", "bob"): third}
     assert store.lanes() == {lane: store.show(job).job.rank for lane, job in heads.items()}
     store.hold(mine)
     store.start(other, 1, "{}")
-    assert list(store.lanes()) == [Lane("default", 7)]
+    assert list(store.lanes()) == [Lane("default", "bob")]
 
 
 def test_an_answer_says_where_each_lane_goes_on(store: Store) -> None:
     ids = add(store, *[spec()] * 6)
-    others = list(store.add([replace(addition("d", *[spec()] * 3), owner=7)]).jobs)
-    mine, theirs = Lane("default", OWNER), Lane("default", 7)
+    others = list(store.add([replace(addition("d", *[spec()] * 3), owner="bob")]).jobs)
+    mine, theirs = Lane("default", OWNER), Lane("default", "bob")
     found = store.fetch({mine: 3, theirs: 9}, [ids[1]], 4)
     assert [job.id for job in found.jobs] == [ids[0], ids[2], ids[3], others[0]]
     assert found.rest == {mine: store.show(ids[4]).job.rank, theirs: store.show(others[1]).job.rank}

@@ -28,7 +28,7 @@ class Queued:
     many jobs before it is the one that it waits for."""
 
     spec: Spec
-    owner: int = 1
+    owner: str = "1"
     waits: Named | None = None
     behind: bool = False
     array: int | None = None
@@ -58,7 +58,7 @@ def fill(path: Path, jobs: Iterable[Queued]) -> None:
                 waits = "" if one.after is not None else None if one.waits is None else one.waits.name
                 yield {
                     "state": State.QUEUED, "queue": job.queue, "priority": 50, "name": b"", "source": b"x.yaml",
-                    "owner": one.owner, "submitted": 1, "finished": None, "reason": "", "since": 0,
+                    "owner": one.owner, "uid": 1, "submitted": 1, "finished": None, "reason": "", "since": 0,
                     "turn": first + id_, "due": 2**62 if one.looks else None, "due_clock": None, "expires": None,
                     "deadline": None, "claim": None, "array": one.array,
                     "parked": int(one.behind or waits is not None), "waits": waits, "nested": 0,

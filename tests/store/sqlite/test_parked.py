@@ -17,7 +17,7 @@ from tests.store.jobs import add, spec
 @pytest.mark.parametrize(
     ("column", "value", "readable"),
     [
-        ("turn", "x", False), ("turn", b"\xff", False), ("turn", 1.5, False), ("owner", "bob", False),
+        ("turn", "x", False), ("turn", b"\xff", False), ("turn", 1.5, False), ("owner", b"bob", False),
         ("queue", b"q", False), ("needs", "x", False), ("needs", 2.5, False), ("needs", None, True),
     ],
 )  # fmt: skip

@@ -71,7 +71,7 @@ class Scene:
 
     def add(self, how: OnConflict = OnConflict.QUEUE, **values: object) -> object:
         spec = Spec(command="true", on_conflict=how, **values)  # type: ignore[arg-type]
-        return self.store.add([Addition(f"{how}{values}", 0, [spec], "x.yaml", 1)])
+        return self.store.add([Addition(f"{how}{values}", 0, [spec], "x.yaml", "1", 1)])
 
     def recall(self, name: str, *, dismiss: tuple[int, ...] = ()) -> object:
         return self.store.recall({name: Room(1_000_000, 1_000_000, dismiss)})

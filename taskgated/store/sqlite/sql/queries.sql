@@ -29,9 +29,9 @@ SELECT state FROM jobs WHERE claim = :claim;
 
 -- name: add
 -- One new job.
-INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, finished, reason, since, turn, due, due_clock,
+INSERT INTO jobs (state, queue, priority, name, source, owner, uid, submitted, finished, reason, since, turn, due, due_clock,
         expires, deadline, claim, array, parked, waits, nested, key, line, spec)
-VALUES (:state, :queue, :priority, :name, :source, :owner, :submitted, :finished, :reason, :since, :turn, :due, :due_clock,
+VALUES (:state, :queue, :priority, :name, :source, :owner, :uid, :submitted, :finished, :reason, :since, :turn, :due, :due_clock,
         :expires, :deadline, :claim, :array, :parked, :waits, :nested, :key, :line, :spec);
 
 -- name: array_coming
@@ -585,6 +585,17 @@ DELETE FROM attempts WHERE job = :id;
 -- A job is forgotten.
 DELETE FROM jobs WHERE id = :id AND state IN ('succeeded', 'failed', 'cancelled') AND id NOT IN (SELECT job FROM ended)
   AND (array IS NULL OR NOT EXISTS (SELECT 1 FROM watched WHERE watched.array = jobs.array AND jobs.id > seen));
+
+-- name: owner_named
+-- Jobs of an owner who was noted by a number get a name, and so do what they need and wait for by that.
+UPDATE jobs SET owner = :owner, key = :owner || substr(key, length(:before) + 1),
+    waits = CASE WHEN substr(waits, 1, length(:before) + 5) = 'key:' || :before || ':'
+                 THEN 'key:' || :owner || substr(waits, length(:before) + 5) ELSE waits END
+WHERE id IN (SELECT id FROM jobs INDEXED BY jobs_name WHERE owner = :before LIMIT :limit);
+
+-- name: conditions_named
+-- So do those that wait for the next job of a name.
+UPDATE conditions SET owner = :owner WHERE owner = :before AND name IS NOT NULL;
 
 -- name: meta_get
 -- A fact about the database itself.
