@@ -17,6 +17,7 @@ class SqliteNaming(Places):
             if self._sql.run("owner_named", before=str(uid), owner=owner, limit=NAMED) == NAMED:
                 return False
             self._sql.run("conditions_named", before=str(uid), owner=owner)
+            self._sql.run("came_named", before=str(uid), owner=owner)
         left = [other for other in self.unnamed() if other != uid]
         self._sql.run("meta_put", key="unnamed", value=json.dumps(left))
         return True

@@ -87,6 +87,20 @@ def test_a_job_that_comes_is_the_one_that_was_waited_for(store: SqliteStore) -> 
     assert [waited.job for waited in store.waits_for(4)] == [6]
 
 
+def test_one_that_came_before_is_given_to_who_waits(path: Path) -> None:
+    """What was still to be done of that, while nobody could say the name, is done."""
+    SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO came VALUES (?, ?)", (str(BOB), b"next"))
+        db.execute("UPDATE jobs SET name = ?, owner = ? WHERE id = 1", (b"next", str(BOB)))
+    store = SqliteStore(path)
+    assert store.name(BOB, "bob")
+    while store.resolve().more:
+        pass
+    assert [waited.job for waited in store.waits_for(4)] == [1]
+    store.close()
+
+
 def test_who_has_no_name_stays_a_number_and_is_asked_for_no_more(path: Path) -> None:
     """Whoever is given that uid later is another."""
     store = SqliteStore(path)

@@ -597,6 +597,10 @@ WHERE id IN (SELECT id FROM jobs INDEXED BY jobs_name WHERE owner = :before LIMI
 -- So do those that wait for the next job of a name.
 UPDATE conditions SET owner = :owner WHERE owner = :before AND name IS NOT NULL;
 
+-- name: came_named
+-- So are names of which a job came; also where that is so of two who are one.
+UPDATE OR REPLACE came SET owner = :owner WHERE owner = :before;
+
 -- name: meta_get
 -- A fact about the database itself.
 SELECT value FROM meta WHERE key = :key;
