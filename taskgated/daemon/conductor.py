@@ -135,11 +135,11 @@ class Conductor:
         def done(answer: Answer[int]) -> None:
             self._started(job, answer)
 
-        record = self._roster.workers[start.worker].record  # an idle worker is a connected one
+        placement = self._roster.workers[start.worker].placement  # an idle worker is a connected one
         kept = self._ledger.starting(job)
 
         def start_it(store: Store) -> int:
-            at = store.start(job.id, job.attempt, record, job.queue, strict=start.strict)
+            at = store.start(job.id, job.attempt, placement, job.queue, strict=start.strict)
             store.remember(kept.values)
             return at
 

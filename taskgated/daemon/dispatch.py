@@ -23,6 +23,7 @@ from taskgated.protocol.channel import Channel, Message
 from taskgated.protocol.connection import Connection
 from taskgated.protocol.door import Door
 from taskgated.protocol.messages import Hello, Pong, Report, from_worker
+from taskgated.store.placement import here
 
 STRANGERS = 64
 """Connections that have not said hello; one more, and the oldest has to go. Workers say it at once."""
@@ -90,9 +91,9 @@ class Dispatch:
             raise ProtocolError(f"pid {pid} says it is {identity.process}")
         if identity.key in self._roster.workers:
             raise ProtocolError(f"pid {pid} is connected already")
-        record = json.dumps(identity.to_json(), separators=(",", ":"))
+        placement = here(json.dumps(identity.to_json(), separators=(",", ":")))
         features = hello.features
-        worker = Worker(connection, identity, record, hello.running, answers=hello.answers, features=features)
+        worker = Worker(connection, identity, placement, hello.running, answers=hello.answers, features=features)
         self._strangers.pop(connection, None)
         self._roster.workers[worker.key] = worker
         return worker

@@ -13,6 +13,7 @@ from taskgated.core.job import Job
 from taskgated.host.loop import Loop, Timer
 from taskgated.protocol.connection import Connection
 from taskgated.protocol.messages import Ack, Deadline, Identity, Key, Ping, Quit, Run, Said, Stop, Warn
+from taskgated.store.placement import Placement
 
 LEAVING = 1.0
 """Seconds at the end for workers that have nothing to run."""
@@ -22,14 +23,14 @@ ACK_WITHIN = 10.0
 
 @dataclass(slots=True)
 class Worker:
-    """One connected worker. ``record``: how the store remembers it; ``running``: the attempt that it said it has,
+    """One connected worker. ``placement``: where the store has it; ``running``: the attempt that it said it has,
     or was given; ``answers``: it knows what a ping is (not before version 0.3); ``features``: what else it knows;
     ``owes``: it has not answered the last ping; ``untaken``: it was asked before it had read what attempt it was
     given, and may not have yet."""
 
     connection: Connection
     identity: Identity
-    record: str
+    placement: Placement
     running: Key | None = None
     retiring: bool = False
     answers: bool = False

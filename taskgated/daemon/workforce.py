@@ -322,7 +322,7 @@ class Workforce:
     def _identity(self, entry: Before, boot: str) -> Identity:
         """The worker that runs it. If that cannot be read: none, until its worker comes and says what it runs."""
         try:
-            return Identity.from_json(json.loads(entry.worker))
+            return Identity.from_json(json.loads(entry.placement.worker))
         except (ProtocolError, ValueError, TypeError, RecursionError) as error:
             job = entry.job
             text = f"job {job.id}: who runs it cannot be read, so its worker is waited for {NAMELESS:.0f} s: {error}"

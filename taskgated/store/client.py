@@ -3,7 +3,7 @@
 A request is a callable on the store, so its type says all: ``Callable[[Store], T]`` changes something and
 ``Callable[[Questions], T]`` does not, and ``T`` is what it answers.
 
-    store.submit(lambda store: store.start(job, attempt, worker), done=started)
+    store.submit(lambda store: store.start(job, attempt, placement), done=started)
 
 It is called on the store's thread, later, and again when its transaction has to be done again. So it looks only at
 what does not change meanwhile: at values that its caller has bound, never at the attributes of a part.

@@ -46,6 +46,7 @@ from taskgated.store.groups import Groups
 from taskgated.store.memory import Remembered, Remembering
 from taskgated.store.naming import Naming, Unnamed
 from taskgated.store.overrides import Overridden, Overriding
+from taskgated.store.placement import Placement
 from taskgated.store.requirements import Looked, Looking
 from taskgated.store.turns import Next, Reorder
 from taskgated.store.waiting import WaitingQuestions, WaitingVerbs
@@ -129,10 +130,10 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """A job that was running when the last daemon ended. ``worker``: which worker ran it, as ``start`` was told."""
+    """A job that was running when the last daemon ended. ``placement``: where, as ``start`` was told."""
 
     job: Job
-    worker: str
+    placement: Placement
     cancelled: bool
 
 
@@ -151,7 +152,7 @@ class Attempt:
     """The record of one attempt."""
 
     number: int
-    worker: str
+    placement: Placement
     started: int
     finished: int | None
     result: Result | None
@@ -350,9 +351,11 @@ class Store(
         """New jobs, in order of arrival. Those of an array are known by the id of its first; of one that has an
         ``at_most``, so many at most are ready or run at any time, and the others are parked until one is over."""
 
-    def start(self, job: int, attempt: int, worker: str, queue: str | None = None, *, strict: bool = False) -> int:
-        """Attempt number ``attempt`` of a queued job starts; returns the time, of the wall clock. ``strict``: unless
-        one of its queue comes before it that waits for something by name, or behind its line: then ``NotFirst``.
+    def start(
+        self, job: int, attempt: int, placement: Placement, queue: str | None = None, *, strict: bool = False
+    ) -> int:
+        """Attempt number ``attempt`` of a queued job starts there; returns the time, of the wall clock. ``strict``:
+        unless one of its queue comes before it that waits for something by name, or behind its line: ``NotFirst``.
         ``IllegalTransition`` if it is not queued, or not in that queue, has expired, or that is not its next attempt.
         What has started once expires at its deadline alone."""
 

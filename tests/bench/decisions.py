@@ -38,6 +38,7 @@ from taskgated.core.parking import Park, Recall
 from taskgated.core.state import State
 from taskgated.daemon.waiters import answered, rooms
 from taskgated.store.contract import Addition
+from taskgated.store.placement import here
 from taskgated.store.sqlite.store import SqliteStore
 from taskgated.store.waiting import FIRSTS, Parking
 from tests.store.sqlite.backlog import Queued, fill
@@ -123,7 +124,7 @@ class Scene:
                     found = self.store.fetch(wanted, known, most)
                     self.do(self.gate.fetched(found.jobs, found.rest))
                 case Start(job, worker):
-                    self.change(lambda store, job=job: store.start(job.id, job.attempt, "{}", job.queue))  # type: ignore[misc]
+                    self.change(lambda store, job=job: store.start(job.id, job.attempt, here("{}"), job.queue))  # type: ignore[misc]
                     self.gate.attempts.started(job.id)
                     self.busy.append((worker, job))
                 case Finish(job, outcome, verdict):

@@ -21,6 +21,7 @@ from taskgated.host.loop import Loop
 from taskgated.host.paths import Layout
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Addition
+from taskgated.store.placement import here
 from taskgated.store.sqlite.questions import SqliteQuestions
 from taskgated.store.sqlite.store import SqliteStore
 from tests.env.gate import GateEnv
@@ -79,7 +80,7 @@ class Bounded:
     def run(self, job: int, attempt: int = 1, verb: Verb = Verb.SUCCEED, size: int = BLOCK) -> Path:
         """One attempt, from its start to its end."""
         path = self.put(job, attempt, size)
-        self.client.submit(lambda store: store.start(job, attempt, "{}"))
+        self.client.submit(lambda store: store.start(job, attempt, here("{}")))
         outcome = Outcome(job, attempt, result=Result.SUCCEEDED, exit_code=0, output=size)
         done: list[bool] = []
         self.client.submit(lambda store: store.finish(outcome, Verdict(verb)), lambda answer: done.append(True))
@@ -172,7 +173,7 @@ def test_nothing_of_a_job_that_is_not_over_is_removed(env: Bounded) -> None:
     """Also not of an earlier attempt of one that is tried again. It is said, once, that there is too much."""
     tried, running, held, over = env.add(4)
     kept = [env.run(tried, verb=Verb.RETRY), env.run(tried, 2, verb=Verb.RETRY), env.put(running), env.put(held)]
-    env.client.submit(lambda store: store.start(running, 1, "{}"))
+    env.client.submit(lambda store: store.start(running, 1, here("{}")))
     env.client.submit(lambda store: store.hold(held))
     gone = env.run(over)
     env.most = 1
@@ -192,7 +193,7 @@ def test_a_log_that_grows_is_seen(env: Bounded) -> None:
     """Its directory does not change while a job writes, nor when it is over."""
     old, running = env.add(2)
     paths = [env.run(old), env.put(running)]
-    env.client.submit(lambda store: store.start(running, 1, "{}"))
+    env.client.submit(lambda store: store.start(running, 1, here("{}")))
     env.most = 8 * BLOCK
     env.running = [running]
     env.look()

@@ -19,6 +19,7 @@ from taskgated.daemon.workforce import Workforce
 from taskgated.host.listeners import Listeners
 from taskgated.host.processes import ProcessId
 from taskgated.protocol.messages import Identity
+from taskgated.store.placement import here
 
 EVERY = 10.0
 
@@ -33,7 +34,7 @@ class Scene:
         self.pings = 0
         self.left = inf  # until the deadline of the job
         connection: Any = SimpleNamespace(closed=False, unread=False, hang_up=self.hang_up)
-        self.worker = Worker(connection, Identity(ProcessId(2**22 + 1, 1, "boot")), "", answers=answers)
+        self.worker = Worker(connection, Identity(ProcessId(2**22 + 1, 1, "boot")), here(""), answers=answers)
         journal: Any = SimpleNamespace(event=lambda event, text, *args, **fields: self.said.append(text))
         conductor: Any = SimpleNamespace(do=list, untold=Listeners[Worker, Outcome]())
         self.roster: Any = SimpleNamespace(workers={self.worker.key: self.worker}, ping=self.ping)

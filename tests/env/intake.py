@@ -20,6 +20,7 @@ from taskgated.intake.events import Accepted, IntakeEvent
 from taskgated.intake.intake import Intake
 from taskgated.language.config import Config, QueueConfig
 from taskgated.store.contract import Addition, Record
+from taskgated.store.placement import here
 from taskgated.store.sqlite.store import SqliteStore
 from taskgated.text import to_text
 from tests.env.until import until
@@ -158,7 +159,7 @@ class StoreSink:
         let_go = []
         with self._group() as store:
             for job in map(int, jobs):
-                store.start(job, 1, "{}")
+                store.start(job, 1, here("{}"))
                 let_go.append(store.finish(Outcome(job, 1, Result.SUCCEEDED), Verdict(Verb.SUCCEED)).let_go)
         return [claim for claim in let_go if claim]
 
@@ -175,7 +176,7 @@ class StoreSink:
         with self._group() as store:
             for job in map(int, jobs):
                 if job % 2:
-                    store.start(job, 1, "{}")
+                    store.start(job, 1, here("{}"))
                     outcome = Outcome(job, 1, Result.FAILED, exit_code=3, message="no pixels")
                     let_go.append(store.finish(outcome, Verdict(Verb.FAIL)).let_go)
                 else:

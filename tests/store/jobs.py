@@ -14,6 +14,7 @@ from taskgated.errors import Impossible
 from taskgated.host import clock
 from taskgated.host.clock import MICROSECONDS
 from taskgated.store.contract import Addition, Questions, Store
+from taskgated.store.placement import here
 from tests.store.conformance.faults import ByThread
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ def add(store: Store, *specs: Spec, claim: str = "c") -> list[int]:
 
 
 def run(store: Store, job: int, attempt: int = 1, verdict: Verdict = SUCCEED, **values: Any) -> None:
-    store.start(job, attempt, '{"pid":1}')
+    store.start(job, attempt, here('{"pid":1}'))
     store.finish(Outcome(job, attempt, **{"result": Result.SUCCEEDED, "exit_code": 0, **values}), verdict)
 
 

@@ -13,6 +13,7 @@ from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.host import clock
 from taskgated.host.clock import MICROSECONDS
 from taskgated.store.contract import Addition
+from taskgated.store.placement import here
 from taskgated.store.sqlite import adding, database, questions
 from taskgated.store.sqlite import store as sqlite
 from taskgated.store.sqlite.sqlfiles import migrations
@@ -52,7 +53,7 @@ class Host:
     def job(self, over: bool = True) -> int:
         (job,) = self.store.add([Addition(f"{self.wall} {over}", 0, [Spec(command="true")], "x", "root", 0)]).jobs
         if over:
-            self.store.start(job, 1, "{}")
+            self.store.start(job, 1, here("{}"))
             finished = int(self.wall * MICROSECONDS)
             self.store.finish(Outcome(job, 1, Result.SUCCEEDED, finished=finished), Verdict(Verb.SUCCEED))
         return job

@@ -32,6 +32,7 @@ from taskgated.errors import Damaged, StoreError, TaskgateError
 from taskgated.store.answer import Answer
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Addition, Details, Filter, Questions, Store
+from taskgated.store.placement import here
 from taskgated.store.reader import Reader
 from taskgated.store.sqlite.check import check
 from taskgated.store.sqlite.questions import SqliteQuestions
@@ -67,7 +68,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.add([Addition("c", 0, specs, "a.yaml", "alice", 1000)])
     now = time.time_ns() // 1000
     for job in fetch(store, dict.fromkeys(QUEUES, 20)):
-        store.start(job.id, 1, json.dumps({"pid": 1, "start": 1, "boot": "another", "cgroup": None}))
+        store.start(job.id, 1, here(json.dumps({"pid": 1, "start": 1, "boot": "another", "cgroup": None})))
         outcome = Outcome(job.id, 1, Result.SUCCEEDED, exit_code=0, started=now, finished=now)
         store.finish(outcome, Verdict(Verb.SUCCEED))
     store.commit()
@@ -208,7 +209,7 @@ class Gate:
 
     def one(self, job: int, attempt: int, unreadable: str) -> bool:
         if not unreadable:
-            started = self.do(lambda store: store.start(job, attempt, "{}"))
+            started = self.do(lambda store: store.start(job, attempt, here("{}")))
             if started is None:
                 return False
             if started.error is None:
@@ -433,7 +434,7 @@ def test_damage_is_told_and_nothing_more_is_taken_in(make_gate: MakeGate, tmp_pa
         ]
     )
     for job in range(1, 101):
-        store.start(job, 1, "{}")
+        store.start(job, 1, here("{}"))
         store.finish(Outcome(job, 1, Result.SUCCEEDED), Verdict(Verb.SUCCEED))
     store.add([Addition("d", 0, [Spec("true", name="last", delay=1.0)], "b", "daemon", 1)])
     store.close()

@@ -15,6 +15,7 @@ from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
 from taskgated.host import clock
 from taskgated.store.contract import Addition
+from taskgated.store.placement import here
 from taskgated.store.sqlite.sqlfiles import migrations
 from taskgated.store.sqlite.store import SqliteStore
 from tests.env.gate import GateEnv
@@ -77,7 +78,7 @@ def test_what_has_expired_starts_no_more(tmp_path: Path, monkeypatch: pytest.Mon
     boottime = clock.boottime
     monkeypatch.setattr(clock, "boottime", lambda: boottime() + 61 * clock.MICROSECONDS)
     with pytest.raises(IllegalTransition, match="has expired"):
-        store.start(job.id, 1, "{}")
+        store.start(job.id, 1, here("{}"))
     assert store.show(job.id).record.state is State.QUEUED
     assert [id_ for id_, _, _ in store.wake().expired] == [job.id]
     store.close()

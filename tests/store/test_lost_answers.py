@@ -24,6 +24,7 @@ from taskgated.store.after import Resolved
 from taskgated.store.answer import Answer
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Added, Ended, Filter
+from taskgated.store.placement import here
 from tests.store.conformance.faults import Fault, FaultyStore
 from tests.store.jobs import addition, spec
 
@@ -155,7 +156,7 @@ class Scene:
 
         self.asked()
         self.client.submit(
-            lambda store: store.start(job.id, job.attempt, "{}", job.queue), started, early=start.repeatable
+            lambda store: store.start(job.id, job.attempt, here("{}"), job.queue), started, early=start.repeatable
         )
 
     def finish(self, finish: Finish) -> None:

@@ -19,6 +19,7 @@ from taskgated.store.answer import Answer
 from taskgated.store.client import StoreClient, ignore
 from taskgated.store.contract import Added, Ended, Questions, Store
 from taskgated.store.groups import ALONE
+from taskgated.store.placement import here
 from taskgated.store.sqlite.store import SqliteStore
 from tests.env.until import until
 from tests.store.jobs import SUCCEED, addition, spec
@@ -156,7 +157,7 @@ class TestThread:
 
         monkeypatch.setattr(store, "sync", lose)
         answers: list[Answer[int]] = []
-        threaded.submit(lambda store: store.start(job, 1, "{}"), done=answers.append, early=True)
+        threaded.submit(lambda store: store.start(job, 1, here("{}")), done=answers.append, early=True)
         threaded.flush()
         until(lambda: not threaded.alive, "the thread ends")
         threaded.deliver()
@@ -188,12 +189,12 @@ class TestThread:
         answers: list[Answer[Ended] | Answer[int]] = []
         threaded.call(adding("c", spec(), spec(), spec()))
         for id_ in (1, 2, 3):
-            threaded.call(lambda store, job=id_: store.start(job, 1, "{}"))
+            threaded.call(lambda store, job=id_: store.start(job, 1, here("{}")))
         for id_, reason in ((1, "good"), (2, "\udcff"), (3, "good")):
             outcome = Outcome(id_, 1, Result.FAILED, finished=2**70 if id_ == 2 else 5)
             verdict = Verdict(Verb.FAIL, cause=LastFailure(reason))
             threaded.submit(lambda store, o=outcome, v=verdict: store.finish(o, v), done=answers.append)
-        threaded.submit(lambda store: store.start(1, 2, "{}"), done=answers.append)  # an illegal one, beside it
+        threaded.submit(lambda store: store.start(1, 2, here("{}")), done=answers.append)  # an illegal one, beside it
         threaded.flush()
         assert threaded.question(counts) == {"default": {State.FAILED: 2, State.RUNNING: 1}}
         threaded.deliver()
@@ -212,7 +213,7 @@ class TestThread:
         told: list[Answer[Resolved] | Answer[Ended]] = []
         threaded.resolved.add(told.append)
         one, other = threaded.call(adding("c", spec(), spec(after=(Condition("x", part=0),)))).jobs
-        threaded.call(lambda store: store.start(one, 1, "{}"))
+        threaded.call(lambda store: store.start(one, 1, here("{}")))
         before, store.failures = store.commits, 1
         threaded.submit(lambda store: store.finish(Outcome(one, 1, Result.SUCCEEDED), SUCCEED), done=told.append)
         threaded.flush()

@@ -19,6 +19,7 @@ from taskgated.core.state import State
 from taskgated.errors import DiskTrouble
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Addition, Filter, Store
+from taskgated.store.placement import here
 from taskgated.store.sqlite.store import SqliteStore
 from tests.env.gate import GateEnv
 from tests.env.until import until
@@ -61,7 +62,7 @@ class TestNumber:
 
     def start(self, job: int) -> Callable[[Store], object]:
         def verb(store: Store) -> int:
-            return store.start(job, 1, "{}")
+            return store.start(job, 1, here("{}"))
 
         self.starts.append(verb)
         return verb

@@ -35,8 +35,8 @@ from taskgated.store.sqlite.rows import (
     job_or_part,
     moment,
     per_queue,
+    placement_of,
     record_of,
-    text_or_none,
     waited,
 )
 from taskgated.store.sqlite.statements import Row, Statements
@@ -105,7 +105,7 @@ class SqliteQuestions:
 
     def before(self) -> list[Before]:
         return [
-            Before(job_or_part(row[:-2], State.RUNNING), text_or_none(row[-1]) or "", row[-2] is not None)
+            Before(job_or_part(row[:-4], State.RUNNING), placement_of(row[-3:]), row[-4] is not None)
             for row in self._sql.rows("before")
         ]
 

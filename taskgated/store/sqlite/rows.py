@@ -21,6 +21,7 @@ from taskgated.core.order import FIRST, Lane, Rank
 from taskgated.core.state import State
 from taskgated.errors import UnreadableRow
 from taskgated.store.contract import Attempt, Record
+from taskgated.store.placement import Placement
 from taskgated.text import to_text
 
 STATES = frozenset(State)
@@ -143,10 +144,11 @@ def _id(row: Sequence[object]) -> int:
 
 _ATTEMPT = tuple(
     zip(
-        (f.name for f in fields(Attempt)),
+        ("number", *(f.name for f in fields(Placement)), *(f.name for f in fields(Attempt)[2:])),
         (
-            _SURELY[int], _SURELY[str], _SURELY[int], _MAYBE[int], _MAYBE[str], _MAYBE[int], _MAYBE[int],
-            _SURELY[float], _SURELY[float], _SURELY[int], _SURELY[int], _SURELY[int], _SURELY[str],
+            _SURELY[int], _SURELY[str], _SURELY[str], _SURELY[str], _SURELY[int], _MAYBE[int], _MAYBE[str],
+            _MAYBE[int], _MAYBE[int], _SURELY[float], _SURELY[float], _SURELY[int], _SURELY[int], _SURELY[int],
+            _SURELY[str],
         ),
         strict=True,
     )
@@ -181,7 +183,13 @@ def attempt_of(row: Sequence[object]) -> Attempt:
     values["result"] = _word(Result, values["result"], "result", wrong)
     if wrong:
         values["message"] = f"cannot be read: {', '.join(wrong)}"
-    return Attempt(**values)
+    where = [values.pop(f.name) for f in fields(Placement)]
+    return Attempt(placement=Placement(*where), **values)
+
+
+def placement_of(row: Sequence[object]) -> Placement:
+    """Of its columns; empty is what cannot be read, for whoever looks for who runs it."""
+    return Placement(*(text_or_none(value) or "" for value in row))
 
 
 def record_of(row: Sequence[object]) -> Record:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from taskgated.core.job import Clock, Outcome, Result
@@ -23,6 +24,7 @@ from taskgated.store.after import Resolved
 from taskgated.store.arrays import Swept
 from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, PAST_DEADLINE, in_words
 from taskgated.store.contract import Added, Addition, Ended
+from taskgated.store.placement import Placement
 from taskgated.store.sqlite import after, database
 from taskgated.store.sqlite.adding import Adding
 from taskgated.store.sqlite.after import Resolving
@@ -140,7 +142,9 @@ class SqliteStore(SqliteByHand, SqliteNaming):
         claim, line = row
         return Ended(State.FAILED, text_or_none(claim), self._next_of(line))
 
-    def start(self, job: int, attempt: int, worker: str, queue: str | None = None, *, strict: bool = False) -> int:
+    def start(
+        self, job: int, attempt: int, placement: Placement, queue: str | None = None, *, strict: bool = False
+    ) -> int:
         if strict and (first := self._sql.one("kept_before", id=job)) is not None:
             raise NotFirst(job, (first[0], first[1]))
         at = clock.wall()
@@ -152,7 +156,8 @@ class SqliteStore(SqliteByHand, SqliteNaming):
             if place.state is State.QUEUED and place.attempt == attempt - 1:
                 at_now += ", and is parked" if place.parked else ", and has expired or moved"
             raise IllegalTransition(f"job {job} {at_now}: it cannot start attempt {attempt}")
-        self._sql.run("start_attempt", id=job, attempt=attempt, worker=worker, at=at)
+        where = asdict(placement)
+        self._sql.run("start_attempt", id=job, attempt=attempt, at=at, **where)
         return at
 
     def finish(self, outcome: Outcome, verdict: Verdict) -> Ended:

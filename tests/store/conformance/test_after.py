@@ -22,6 +22,7 @@ from taskgated.host.clock import MICROSECONDS
 from taskgated.store import after, contract
 from taskgated.store.after import Resolved
 from taskgated.store.contract import Addition, Store
+from taskgated.store.placement import here
 from tests.store.conformance.stores import STORES
 from tests.store.jobs import SUCCEED, add, fetch, passes, run, spec, together, undone
 from tests.store.jobs import first as earliest
@@ -100,7 +101,7 @@ def test_it_is_no_job_that_may_start_until_the_other_has_succeeded(store: Store)
     first, second = added.jobs
     assert ([job.id for job in added.fresh], ready(store), resolve(store)) == ([first], [first], [])
     with pytest.raises(IllegalTransition):
-        store.start(second, 1, "{}")
+        store.start(second, 1, here("{}"))
     assert store.waits_for(second) == store.show(second).after
     assert store.waits_for(second) == [Waited(first, "extract", When.SUCCEEDED, State.QUEUED)]
     run(store, first)
@@ -115,7 +116,7 @@ def test_it_is_no_job_that_may_start_until_the_other_has_succeeded(store: Store)
 @pytest.mark.parametrize("end", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
 def test_how_the_other_ended_decides(store: Store, when: When, end: State) -> None:
     first, second = store.add([in_file(spec(name="x"), waiting(part(0, when)))]).jobs
-    store.start(first, 1, "{}")
+    store.start(first, 1, here("{}"))
     if end is State.CANCELLED:
         store.cancel(first)
     verdict = {State.SUCCEEDED: SUCCEED, State.FAILED: FAIL, State.CANCELLED: Verdict(Verb.CANCEL)}[end]

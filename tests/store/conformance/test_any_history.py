@@ -22,6 +22,7 @@ from taskgated.core.lifecycle import TRANSITIONS, Verb, Verdict
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
 from taskgated.store.contract import Filter, Store
+from taskgated.store.placement import here
 from tests.store.conformance.stores import STORES
 from tests.store.jobs import add, spec
 
@@ -50,7 +51,7 @@ class StoreMachine(RuleBasedStateMachine):
         after = TRANSITIONS.get((state, verb))
         try:
             if verb is Verb.START:
-                self.store.start(id_, attempt + 1 + late, "{}")
+                self.store.start(id_, attempt + 1 + late, here("{}"))
                 after = None if late else after
             elif verb is Verb.HOLD:
                 self.store.hold(id_)

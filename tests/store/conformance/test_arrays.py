@@ -14,6 +14,7 @@ from taskgated.errors import IllegalTransition, NoSuchArray, TaskgateError
 from taskgated.store import arrays, contract
 from taskgated.store.arrays import Group, Swept
 from taskgated.store.contract import Filter, Page, Store
+from taskgated.store.placement import here
 from tests.store.jobs import OWNER, SUCCEED, add, addition, fetch, first, passes, run, spec
 
 OPEN = (State.QUEUED, State.HELD, State.RUNNING)
@@ -133,8 +134,8 @@ def test_no_more_are_ready_than_may_run(store: Store) -> None:
     assert ready(store) == [*ids[:2], other], "a full array keeps nothing else waiting"
     assert store.show(ids[2]).job.parked and not store.show(ids[1]).job.parked
     with pytest.raises(IllegalTransition, match="is queued after attempt 0, and is parked: it cannot"):
-        store.start(ids[2], 1, "{}")
-    store.start(ids[0], 1, "{}")
+        store.start(ids[2], 1, here("{}"))
+    store.start(ids[0], 1, here("{}"))
     ended = store.finish(Outcome(ids[0], 1, Result.SUCCEEDED), SUCCEED)
     assert dict([ended.came]) == first(store, ids[2])
     assert ready(store) == [ids[1], ids[2], other]
@@ -142,7 +143,7 @@ def test_no_more_are_ready_than_may_run(store: Store) -> None:
 
 def test_one_that_is_tried_again_keeps_its_place(store: Store) -> None:
     ids = add(store, *elements(3, 1))
-    store.start(ids[0], 1, "{}")
+    store.start(ids[0], 1, here("{}"))
     assert store.finish(Outcome(ids[0], 1, Result.FAILED), Verdict(Verb.REQUEUE)).came is None
     assert ready(store) == [ids[0]]
     assert dict([store.cancel(ids[0]).came]) == first(store, ids[1])
@@ -208,7 +209,7 @@ def test_in_any_history_as_many_are_out_as_may_be(store: Store, seed: int) -> No
             match chance.randrange(9):
                 case 0 | 1:
                     job = chance.choice(ready(store) or [0])
-                    store.start(job, attempts.get(job, 0) + 1, "{}")
+                    store.start(job, attempts.get(job, 0) + 1, here("{}"))
                     attempts[job] = attempts.get(job, 0) + 1
                 case 2 | 3:
                     verdict = Verdict(chance.choice([Verb.SUCCEED, Verb.FAIL, Verb.REQUEUE]))
@@ -250,7 +251,7 @@ def test_it_is_cancelled_piece_by_piece_and_none_of_it_starts_meanwhile(
     ids = add(store, *elements(8, 4), claim="b")
     (behind,) = add(store, spec(), claim="c")
     run(store, ids[0])
-    store.start(ids[1], 1, "{}")
+    store.start(ids[1], 1, here("{}"))
     store.hold(ids[2])
     first = store.cancel_array(ids[0], 0)
     assert (first.over, first.ending, first.next) == (ids[2:5], [ids[1]], ids[4])
@@ -259,7 +260,7 @@ def test_it_is_cancelled_piece_by_piece_and_none_of_it_starts_meanwhile(
     assert [job.id for job in fetch(store, dict.fromkeys(("default", *map(str, range(2000))), 9))] == [before, behind]
     for late in ids[5:]:
         with pytest.raises(IllegalTransition):
-            store.start(late, 1, "{}")
+            store.start(late, 1, here("{}"))
     assert first.next is not None
     second = store.cancel_array(ids[0], first.next)
     assert second.over == ids[5:]

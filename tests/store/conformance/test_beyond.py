@@ -8,6 +8,7 @@ from taskgated.core.job import Result
 from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.store import waiting
 from taskgated.store.contract import Store
+from taskgated.store.placement import here
 from taskgated.store.waiting import Beyond
 from tests.store.jobs import add, run, spec
 
@@ -28,7 +29,7 @@ def test_each_that_takes_more_than_there_are_is_told_of(store: Store) -> None:
 
 def test_those_that_run_are_held_or_are_over_are_not(store: Store) -> None:
     runs, held, failed = add(store, *[spec(tokens={"yarn": 2}), spec(tokens={"yarn": 3}), spec(tokens={"yarn": 4})])
-    store.start(runs, 1, "{}")
+    store.start(runs, 1, here("{}"))
     store.hold(held)
     run(store, failed, verdict=Verdict(Verb.FAIL, None, 1, 0), result=Result.FAILED, exit_code=1)
     assert store.beyond({}) == []

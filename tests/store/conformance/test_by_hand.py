@@ -9,6 +9,7 @@ from taskgated.core.lifecycle import Failure, Verb, Verdict
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition, NoSuchJob
 from taskgated.store.contract import FIRST_OVER, Filter, Store
+from taskgated.store.placement import here
 from tests.store.jobs import OWNER, add, addition, fetch, first, passes, run, spec
 
 FAIL = Verdict(Verb.FAIL, failures=2, crashes=1)
@@ -33,7 +34,7 @@ class TestRetry:
         assert [attempt.result for attempt in details.attempts] == [Result.FAILED]
         assert [job.id for job in fetch(store, {"default": 9})] == [job]
         with pytest.raises(IllegalTransition):
-            store.start(job, 1, "{}")
+            store.start(job, 1, here("{}"))
         run(store, job, 2)
         assert store.show(job).record.state is State.SUCCEEDED
 
@@ -42,7 +43,7 @@ class TestRetry:
     ) -> None:
         later, expired, again = add(store, spec(delay=3600.0), spec(expires=1.0), spec(), claim="a")
         store.cancel(later)
-        store.start(again, 1, "{}")
+        store.start(again, 1, here("{}"))
         store.cancel(again)
         store.finish(Outcome(again, 1, Result.KILLED), Verdict(Verb.RETRY, 60.0, 1, 0, Failure(1, 3)))
         passes(2, monkeypatch)
@@ -61,7 +62,7 @@ class TestRetry:
         good, queued, held, running = add(store, spec(), spec(), spec(), spec())
         run(store, good)
         store.hold(held)
-        store.start(running, 1, "{}")
+        store.start(running, 1, here("{}"))
         for job, state in ((good, "succeeded"), (queued, "queued"), (held, "held"), (running, "running")):
             before = store.show(job)
             with pytest.raises(IllegalTransition, match=f"cannot retry by hand a job that is {state}"):
@@ -88,7 +89,7 @@ class TestRetry:
     def test_one_of_an_array_waits_for_a_place_in_it(self, store: Store) -> None:
         one, second, third = add(store, *[spec(array=Element(n, n, 3, 1)) for n in range(3)])
         run(store, one, verdict=FAIL, result=Result.FAILED)
-        store.start(second, 1, "{}")
+        store.start(second, 1, here("{}"))
         assert not store.retry(one)
         assert fetch(store, {"default": 9}) == []
         assert dict([store.finish(Outcome(second, 1, Result.FAILED), FAIL).came]) == first(store, third)
@@ -129,9 +130,9 @@ class TestMove:
         (job,) = add(store, spec())
         store.move(job, "etl")
         with pytest.raises(IllegalTransition, match="moved"):
-            store.start(job, 1, "{}", "default")
+            store.start(job, 1, here("{}"), "default")
         assert store.show(job).record.state is State.QUEUED
-        store.start(job, 1, "{}", "etl")
+        store.start(job, 1, here("{}"), "etl")
 
     def test_a_held_one_goes_over_and_stays_held(self, store: Store) -> None:
         (job,) = add(store, spec())
@@ -172,7 +173,7 @@ class TestPrioritize:
 @pytest.mark.parametrize("verb", ["move", "prioritize"])
 def test_what_does_not_wait_is_left_alone(store: Store, verb: str) -> None:
     running, over = add(store, spec(), spec())
-    store.start(running, 1, "{}")
+    store.start(running, 1, here("{}"))
     run(store, over)
 
     def change(job: int) -> None:

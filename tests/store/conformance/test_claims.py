@@ -5,6 +5,7 @@ from __future__ import annotations
 from taskgated.core.job import Outcome, Result
 from taskgated.core.state import State
 from taskgated.store.contract import Store
+from taskgated.store.placement import here
 from tests.store.jobs import SUCCEED, addition, spec
 
 
@@ -33,7 +34,7 @@ def test_the_plan_of_a_file_is_that_of_its_first_parts(store: Store) -> None:
 def test_a_kept_file_has_a_keeper(store: Store) -> None:
     (job,) = store.add([addition("c", spec(), keep=True)]).jobs
     assert store.keeper("c") is State.QUEUED
-    store.start(job, 1, "{}")
+    store.start(job, 1, here("{}"))
     assert store.keeper("c") is State.RUNNING
     ended = store.finish(Outcome(job, 1, Result.SUCCEEDED), SUCCEED)
     assert ended.let_go == "c"

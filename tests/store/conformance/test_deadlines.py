@@ -11,6 +11,7 @@ from taskgated.errors import IllegalTransition
 from taskgated.host.clock import MICROSECONDS
 from taskgated.store import contract
 from taskgated.store.contract import Store
+from taskgated.store.placement import here
 from tests.store.jobs import add, fetch, passes, run, spec
 
 LATE = "deadline: it was not done in time"
@@ -21,7 +22,7 @@ def test_a_job_has_its_deadline_from_its_submission(store: Store) -> None:
     found = store.show(job).job
     assert found.deadline is not None and found.expires == found.deadline
     assert 59 * MICROSECONDS < found.deadline - store.clock.now() <= 60 * MICROSECONDS
-    store.start(job, 1, "{}")
+    store.start(job, 1, here("{}"))
     assert store.show(job).job.deadline == found.deadline, "it does not begin anew"
     assert [before.job.deadline for before in store.before()] == [found.deadline]
 
@@ -30,7 +31,7 @@ def test_what_has_not_started_by_then_never_does(store: Store) -> None:
     (job,) = add(store, spec(deadline=0.000001))
     assert fetch(store, {"default": 9}) == []
     with pytest.raises(IllegalTransition):
-        store.start(job, 1, "{}")
+        store.start(job, 1, here("{}"))
     woken = store.wake()
     assert [id_ for id_, _, _ in woken.expired] == [job] == list(woken.late)
     record = store.show(job).record
@@ -55,7 +56,7 @@ def test_when_to_look_again(store: Store) -> None:
     first, second = add(store, spec(deadline=60.0), spec(deadline=90.0))
     deadline = store.show(first).job.deadline
     assert store.wake().next_steady == deadline
-    store.start(first, 1, "{}")
+    store.start(first, 1, here("{}"))
     assert store.wake().next_steady == store.show(second).job.deadline, "its worker ends what runs"
     store.finish(Outcome(first, 1, Result.KILLED), Verdict(Verb.REQUEUE))
     assert store.wake().next_steady == deadline

@@ -7,6 +7,7 @@ import pytest
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
 from taskgated.store.contract import Store
+from taskgated.store.placement import here
 from tests.store.jobs import add, spec, together, undone
 
 
@@ -15,7 +16,7 @@ def test_an_error_changes_nothing_and_stops_nobody(store: Store) -> None:
 
     def verbs(store: Store) -> None:
         with pytest.raises(IllegalTransition):
-            store.start(job, 5, "{}")
+            store.start(job, 5, here("{}"))
         store.hold(job)
 
     together(store, verbs)

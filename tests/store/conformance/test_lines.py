@@ -14,6 +14,7 @@ from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
 from taskgated.store import waiting
 from taskgated.store.contract import Store
+from taskgated.store.placement import here
 from taskgated.store.waiting import Parking, Room, Totals
 from tests.store.jobs import SUCCEED, add, fetch, passes, run, spec
 
@@ -37,7 +38,7 @@ def test_of_a_line_as_many_are_out_as_could_run(store: Store) -> None:
     run(store, ids[0])
     assert ready(store) == ids[1:3]
     with pytest.raises(IllegalTransition, match="parked"):
-        store.start(ids[4], 1, "{}")
+        store.start(ids[4], 1, here("{}"))
 
 
 def test_lines_are_not_in_each_others_way(store: Store) -> None:
@@ -163,7 +164,7 @@ def test_so_many_come_back_at_a_time(store: Store, monkeypatch: pytest.MonkeyPat
 def test_only_who_is_queued_and_out_can_be_sent_to_wait(store: Store) -> None:
     running, over, held, behind = add(store, *[spec(tokens={"yarn": 2})] * 4)
     run(store, over)
-    store.start(running, 1, "{}")
+    store.start(running, 1, here("{}"))
     store.hold(held)
     store.park([Parking(job, YARN, 2) for job in (running, over, held, behind)])
     store.finish(Outcome(running, 1, Result.SUCCEEDED, exit_code=0), SUCCEED)
@@ -228,7 +229,7 @@ def test_what_becomes_of_a_new_one_with_the_key_of_others(store: Store) -> None:
     assert state is State.QUEUED
     skipped, state, _ = keyed(store, OnConflict.SKIP, "b")
     assert state is State.CANCELLED and str(first) in store.show(skipped).record.reason
-    store.start(first, 1, "{}")
+    store.start(first, 1, here("{}"))
     assert keyed(store, OnConflict.SKIP, "c")[1] is State.CANCELLED
     second, state, _ = keyed(store, OnConflict.ONCE_MORE, "d")
     assert state is State.QUEUED

@@ -8,6 +8,7 @@ from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.core.state import State
 from taskgated.store import contract
 from taskgated.store.contract import Filter, Store
+from taskgated.store.placement import here
 from tests.store.jobs import add, run, spec
 
 
@@ -61,7 +62,7 @@ def test_queues_with_most_to_do(store: Store, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(contract, "QUEUES", 2)
     names = [f"q{n}" for n in range(9) for _ in range(n + 1)]
     ids = add(store, *(spec(queue=name) for name in names))
-    store.start(ids[0], 1, "{}")
+    store.start(ids[0], 1, here("{}"))
     backlog = store.backlog(["q4"])
     assert backlog.counts == {
         "q0": {State.RUNNING: 1}, "q4": {State.QUEUED: 5}, "q8": {State.QUEUED: 9},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from taskgated.store.contract import Store
+from taskgated.store.placement import here
 from tests.store.jobs import add, spec, undone
 
 
@@ -17,7 +18,7 @@ def test_it_goes_with_the_start_that_it_follows_from(store: Store) -> None:
     (job,) = add(store, spec())
 
     def verbs(store: Store) -> None:
-        store.start(job, 1, "{}")
+        store.start(job, 1, here("{}"))
         store.remember({"rate:etl": "[1]"})
 
     undone(store, verbs)

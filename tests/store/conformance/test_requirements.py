@@ -11,6 +11,7 @@ from taskgated.core.state import State
 from taskgated.host.clock import MICROSECONDS, wall
 from taskgated.store import contract
 from taskgated.store.contract import Addition, Store
+from taskgated.store.placement import here
 from tests.store.jobs import add, fetch, run, spec
 
 REQUIRES = Requires(("test", "-e", "/x"))
@@ -36,7 +37,7 @@ def test_it_waits_for_a_look_from_the_start_and_runs_when_that_says_so(store: St
     woken = store.wake()
     assert woken.next_look is None and [rank[1] for rank in woken.best.values()] == [with_it]
     assert ready(store) == [with_it, without]
-    store.start(with_it, 1, "w")
+    store.start(with_it, 1, here("w"))
 
 
 def test_a_look_that_says_no_is_made_again_later(store: Store) -> None:
@@ -103,7 +104,7 @@ def test_a_further_attempt_is_looked_for_again(store: Store) -> None:
     (job,) = add(store, spec(requires=REQUIRES, retry=Retry(attempts=2, delay=0.0, jitter=0.0)))
     store.looked(job, None)
     store.wake()
-    store.start(job, 1, "w")
+    store.start(job, 1, here("w"))
     outcome = Outcome(job, 1, Result.FAILED, exit_code=1, started=1, finished=2)
     running = store.show(job).job
     store.finish(outcome, judge(running, outcome, cancelled=False, crashed=False, chance=0.5))
@@ -118,7 +119,7 @@ def test_so_it_is_when_it_is_put_back_or_runs_again_by_hand(store: Store, key: s
         assert (due(store), ready(store)) == ([job], []), again
         store.looked(job, None)
         store.wake()
-        store.start(job, attempt, "w")
+        store.start(job, attempt, here("w"))
         verdict = Verdict(Verb.REQUEUE if again == "put back" else Verb.FAIL)
         store.finish(Outcome(job, attempt, Result.KILLED), verdict)
     store.retry(job)

@@ -9,6 +9,7 @@ from taskgated.core.job import Element, Locks
 from taskgated.errors import NoSuchJob, NotFirst
 from taskgated.store import byhand
 from taskgated.store.contract import Store
+from taskgated.store.placement import here
 from taskgated.store.waiting import Parking
 from tests.store.jobs import add, spec
 
@@ -31,7 +32,7 @@ def test_what_something_else_keeps_does_not_count(store: Store) -> None:
         spec(),
     )
     store.hold(held)
-    store.start(running, 1, "{}")
+    store.start(running, 1, here("{}"))
     assert store.before_it(last) == 1, "that of the array which has its place"
 
 
@@ -63,7 +64,7 @@ def test_the_first_of_its_queue_is_known_whatever_keeps_it(store: Store) -> None
     ]  # fmt: skip
     store.park([Parking(short, "lock:a", 1_000_000)])
     assert store.first_before(last) == short
-    store.start(last, 1, "{}")
+    store.start(last, 1, here("{}"))
     with pytest.raises(NoSuchJob):
         store.first_before(99)
 
@@ -73,17 +74,17 @@ def test_where_it_is_strict_none_starts_before_one_that_is_parked(store: Store, 
     runs, short, last, other = add(
         store, spec(locks=Locks(("a",))), spec(locks=Locks(("a",))), spec(), spec(queue="q")
     )
-    store.start(runs, 1, "{}", strict=True)
+    store.start(runs, 1, here("{}"), strict=True)
     if parked:
         store.park([Parking(short, "lock:a", 1_000_000)])
     else:
         (better,) = add(store, spec(locks=Locks(("a",)), priority=99), claim="d")
         short = better
-    store.start(other, 1, "{}", "q", strict=True)
+    store.start(other, 1, here("{}"), "q", strict=True)
     with pytest.raises(NotFirst) as error:
-        store.start(last, 1, "{}", "default", strict=True)
+        store.start(last, 1, here("{}"), "default", strict=True)
     assert error.value.first == store.show(short).job.rank
     store.hold(short)
     if not parked:
         store.hold(2)
-    store.start(last, 1, "{}", "default", strict=True)
+    store.start(last, 1, here("{}"), "default", strict=True)

@@ -11,6 +11,7 @@ from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.core.order import Lane
 from taskgated.store import turns
 from taskgated.store.contract import Store
+from taskgated.store.placement import here
 from tests.store.jobs import OWNER, add, addition, fetch, passes, spec
 
 
@@ -39,7 +40,7 @@ def test_a_minute_of_waiting_is_worth_a_point(store: Store, monkeypatch: pytest.
 def test_what_comes_back_keeps_its_turn(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = add(store, spec(), spec())
     passes(60, monkeypatch)
-    store.start(first, 1, "{}")
+    store.start(first, 1, here("{}"))
     store.finish(Outcome(first, 1, Result.LOST), Verdict(Verb.REQUEUE))
     assert order(store) == [first, second]
     store.hold(first)
@@ -85,7 +86,7 @@ def test_lanes_are_those_with_jobs_that_may_run(store: Store) -> None:
     heads = {Lane("default", OWNER): mine, Lane("q", "bob"): other, Lane("default", "bob"): third}
     assert store.lanes() == {lane: store.show(job).job.rank for lane, job in heads.items()}
     store.hold(mine)
-    store.start(other, 1, "{}")
+    store.start(other, 1, here("{}"))
     assert list(store.lanes()) == [Lane("default", "bob")]
 
 

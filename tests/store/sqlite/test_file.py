@@ -10,6 +10,7 @@ import pytest
 
 from taskgated.errors import StoreError
 from taskgated.store.contract import Filter, Store
+from taskgated.store.placement import here
 from taskgated.store.sqlite.questions import SqliteQuestions
 from taskgated.store.sqlite.sqlfiles import STATEMENTS, statements
 from taskgated.store.sqlite.store import SqliteStore
@@ -64,7 +65,7 @@ def test_a_failed_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 def test_one_running_attempt_a_job_is_physical(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "db")
     (job,) = add(store, spec())
-    store.start(job, 1, "{}")
+    store.start(job, 1, here("{}"))
     with pytest.raises(sqlite3.IntegrityError):
         store._db.execute("INSERT INTO attempts (job, number, worker, started) VALUES (?, 2, '', 0)", (job,))
     store.close()

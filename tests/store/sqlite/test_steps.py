@@ -15,6 +15,7 @@ from taskgated.core.job import Element, Locks, OnConflict, Outcome, Requires, Re
 from taskgated.core.named import Lock, Tokens
 from taskgated.core.order import Lane
 from taskgated.store.contract import Addition
+from taskgated.store.placement import here
 from taskgated.store.sqlite.store import SqliteStore
 from taskgated.store.waiting import Parking, Room, Totals
 from tests.store.jobs import SUCCEED
@@ -63,7 +64,7 @@ class Scene:
         return KINDS.index(kind) * self.each + number + 1
 
     def start(self, kind: str) -> None:
-        self.store.start(self.job(kind), 1, "{}")
+        self.store.start(self.job(kind), 1, here("{}"))
 
     def end(self, kind: str) -> object:
         outcome = Outcome(self.job(kind), 1, Result.SUCCEEDED, exit_code=0, started=1, finished=2)

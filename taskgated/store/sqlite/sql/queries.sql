@@ -319,7 +319,8 @@ SELECT j.turn, j.id FROM owners o CROSS JOIN jobs j ON j.id = (
 
 -- name: start_attempt
 -- The record of that attempt.
-INSERT INTO attempts (job, number, worker, started) VALUES (:id, :attempt, :worker, :at);
+INSERT INTO attempts (job, number, host, session, worker, started)
+VALUES (:id, :attempt, :host, :session, :worker, :at);
 
 -- name: finish
 -- The attempt under way ended. Its start is ours, unless the clock was stepped since. Of a job that may run again at once
@@ -464,7 +465,7 @@ SELECT min(expires) FROM jobs INDEXED BY jobs_expiring WHERE state IN ('queued',
 
 -- name: before
 -- Attempts under way. CROSS: the few attempts lead to their jobs; the planner would go through all jobs.
-SELECT {job}, ending, a.worker
+SELECT {job}, ending, a.host, a.session, a.worker
 FROM attempts a INDEXED BY attempts_running CROSS JOIN jobs j ON j.id = a.job
 WHERE a.finished IS NULL ORDER BY j.id;
 
