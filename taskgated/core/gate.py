@@ -254,7 +254,10 @@ class Gate:
 
     def _admit(self, job: Job) -> None:
         """Among the candidates, unless the job runs."""
-        if job.id in self.attempts or job.id in self.ready:
+        if job.id in self.attempts:
+            self.parking.left(job)  # it may have come back as well, after it was found to be next
+            return
+        if job.id in self.ready:
             return
         if self.parking.admits(job):
             self._candidates.admit(job)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from taskgated.core.fetch import Fetch
 from taskgated.core.gate import Gate
 from taskgated.core.job import Job, Locks, Outcome, Result, Spec
 from taskgated.core.order import ABSOLUTE, Lane, per_point, turn
+from taskgated.core.parking import Back, Recall
 from taskgated.core.state import State
 from tests.core.test_fair import Scene
 
@@ -138,3 +141,34 @@ def test_a_job_that_is_behind_one_that_is_kept_may_come_to_lack_what_it_needs() 
     ]
     assert begun == [1, 4]
     gate.sanity_check()
+
+
+def test_one_that_comes_back_when_its_start_is_decided_keeps_nothing_from_others() -> None:
+    """It was found to be next before the store had noted that it waits, as when it is moved meanwhile."""
+    gate = Gate(Policy(4, 4), {}, lambda: 0.5)
+    for worker in range(4):
+        gate.worker_idle(f"w{worker}")
+    first, second, third, fourth = (
+        Job(id_, "q", 50, State.QUEUED, Spec(locks=Locks(("a",))), 1, id_ * MINUTE) for id_ in (1, 2, 3, 4)
+    )
+
+    def ends(job: Job, worker: str) -> list[Recall]:
+        gate.attempts.started(job.id)
+        done = gate.ended(Outcome(job.id, 1, Result.SUCCEEDED), worker)
+        return [action for action in (*done, *gate.worker_idle(worker)) if isinstance(action, Recall)]
+
+    def begun(actions: Sequence[object]) -> list[tuple[Job, str]]:
+        return [(action.job, action.worker) for action in actions if isinstance(action, Start)]
+
+    ((_, worker),) = begun(gate.offered([first]))
+    gate.offered([second])
+    gate.parked([2])
+    (asked,) = ends(first, worker)
+    ((_, worker),) = begun(gate.fetched([second], {}))
+    gate.recalled([second], asked, {"lock:a": Back(1, None)})
+    ends(second, worker)
+    ((_, worker),) = begun(gate.offered([third]))
+    gate.offered([fourth])
+    gate.parked([4])
+    (asked,) = ends(third, worker)
+    assert asked.rooms["lock:a"].most == 1
