@@ -197,17 +197,18 @@ class Capacities:
             elif total is not None and used + amount > total:
                 yield capacity.short(used, total, amount)
                 continue
-            if (
-                isinstance(capacity, Named)
-                and (first := self.promises.before(capacity, job.id, job.rank)) is not None
-            ):
+            if isinstance(capacity, Named) and (first := self._promised(capacity, amount, job)) is not None:
                 yield capacity.promised(first)
 
     def lacks(self, capacity: Named, amount: int, job: Job) -> bool:
         """Whether there is too little of what a job needs, or a promise to one that comes before it."""
         if amount > self.free(capacity):
             return True
-        return self.promises.before(capacity, job.id, job.rank) is not None
+        return self._promised(capacity, amount, job) is not None
+
+    def _promised(self, capacity: Named, amount: int, job: Job) -> int | None:
+        """The job before this one to which there is a promise that it would break."""
+        return self.promises.before(capacity, job.id, job.rank, self.free(capacity) - amount)
 
     def free(self, capacity: Named) -> int:
         """How much of it is left; negative after a reload that took some away."""

@@ -6,9 +6,9 @@ So a waiting writer is not overtaken by readers, nor one that needs three tokens
 promised while the lane of who waits is closed or full, nor to a job that needs more than there is.
 
 A job that needs several may find the second taken whenever the first is free. The best of the jobs to which that has
-happened, the *senior*, is promised all that it needs by name, until it starts. As promised things are taken by nobody
-who comes later, and each is given back by who has it now, it starts in the end; then there is another senior. A job
-that could not start at all, as it needs more of something than there is, is not the senior.
+happened, the *senior*, is promised as much as it needs of all that it needs by name, until it starts. As promised
+things are taken by nobody who comes later, and each is given back by who has it now, it starts in the end; then there
+is another senior. A job that could not start at all, as it needs more of something than there is, is not the senior.
 """
 
 from __future__ import annotations
@@ -121,13 +121,14 @@ class Promises:
         """What jobs are known to wait for."""
         return list(self._first)
 
-    def before(self, capacity: Named, job: int, rank: Rank) -> int | None:
-        """The job that this is promised to, and that comes before this one; None if there is none."""
+    def before(self, capacity: Named, job: int, rank: Rank, left: int) -> int | None:
+        """The job that this is promised to, and that comes before this one; None if there is none, or if so much is
+        ``left``, once this one has its part, that it is enough for the senior."""
         first = self._first.get(capacity)
         if first is not None and first.id != job and first.rank < rank and self.open(first.lane):
             return first.id
         if self._senior is not None:
             waiter, needs = self._senior
-            if waiter.id != job and waiter.rank < rank and capacity in needs and self.open(waiter.lane):
+            if waiter.id != job and waiter.rank < rank and needs.get(capacity, 0) > left and self.open(waiter.lane):
                 return waiter.id
         return None

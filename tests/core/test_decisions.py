@@ -40,6 +40,7 @@ from taskgated.core.promises import Waiter
 from taskgated.core.ready import ReadyQueue
 from taskgated.core.reasons import AllBusy, Draining, Held, NotDue, NoWorker, QueueFull
 from taskgated.core.retry import backoff
+from taskgated.core.shortages import TokensPromised
 from taskgated.core.state import FINAL, State
 from taskgated.errors import IllegalTransition
 
@@ -700,6 +701,26 @@ class TestGate:
             h.do(h.gate.cancel(kept.id))
         h.settle()
         assert h.store.jobs[free.id].state is State.RUNNING
+
+    def test_what_is_promised_to_one_that_needs_several_is_no_more_than_it_needs(self) -> None:
+        h = Harness(5, {}, 4)
+        for worker in "abcde":
+            h.do(h.gate.worker_idle(worker))
+        h.add("default", 99, locks=Locks(("a",)))
+        h.add("default", 99, locks=Locks(("b",)))
+        h.settle()
+        h.add("default", 90, tokens={"yarn": 1}, locks=Locks(("a", "b")))
+        h.settle()
+        h.finish("a", Result.SUCCEEDED)  # now it waits for the second, and all is promised to it
+        h.settle()
+        small = h.add("default", 50, tokens={"yarn": 1})
+        large = h.add("default", 50, tokens={"yarn": 2}, owner=1)
+        h.settle()
+        assert h.store.jobs[small.id].state is State.RUNNING, "two are left, and one of them is promised"
+        assert reasons(large, h.gate.situation()) == (TokensPromised("yarn", 3),)
+        h.finish("b", Result.SUCCEEDED)
+        h.settle()
+        assert h.store.jobs[3].state is State.RUNNING
 
     def test_lanes_that_cannot_start_are_not_asked_for(self) -> None:
         """However many there are, and until something changes for them."""
