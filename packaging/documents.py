@@ -96,6 +96,8 @@ def man_keys(schema: Mapping[str, Any]) -> str:
         lines += [".TP", bold(name).replace(NAME, rf"\fI{NAME}\fB"), sentence(key["description"])]
         if (bounds := accepted(key)) and bounds not in key["description"]:
             lines.append(sentence(bounds))
+        if "x-scope" in key:
+            lines.append(sentence(f"of the {key['x-scope']}"))
     return "".join(f"{line}\n" for line in lines)
 
 

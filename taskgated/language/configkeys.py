@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from taskgated.core.fixed import LARGEST_SPEC
 from taskgated.core.job import Dialect
 from taskgated.core.probe import Confirm, Says
 from taskgated.language import units
 from taskgated.language.config import Access, Config, ProbeConfig, QueueConfig, Require, Retention, UserConfig
-from taskgated.language.declare import Check, Key, Mismatch, Type, keys_of, section
+from taskgated.language.declare import Check, Key, Mismatch, Scope, Type, keys_of, section
 from taskgated.language.keys import DEFAULTS, NO_DEFAULTS, OUTPUT, QUEUE_NAME, RESERVED, tokens
 from taskgated.language.names import in_the_making
 from taskgated.language.nodes import Node
@@ -122,52 +123,54 @@ USER = keys_of(
     Key("weight", integer(1, 1000), "how much that user gets, beside others with 1, where a queue is shared fairly"),
 )
 
+_gate, _host = partial(Key, of=Scope.GATE), partial(Key, of=Scope.HOST)
+
 _limit = or_word("none", integer(1, 100_000), None)
 
 KEYS = keys_of(
     Config,
-    Key("workers", or_word("auto", integer(1, 10_000), None), "processes that run jobs", "auto: one a CPU"),
-    Key("limit", _limit, "how many jobs may run at once, over all queues", "none: as many as there are workers"),
-    Key("user_limit", _limit, "how many jobs of one user may run at once, over all queues", "none: no bound"),
-    Key("ready_queue", or_word("auto", integer(1, 100_000), None), "jobs kept ready", "auto: as many as workers"),
-    Key("max_backlog", integer(1, 1_000_000_000), "queued jobs; beyond it files stay in the spool"),
-    Key("user_backlog", or_word("auto", integer(1, 1_000_000_000), None),
+    _host("workers", or_word("auto", integer(1, 10_000), None), "processes that run jobs", "auto: one a CPU"),
+    _gate("limit", _limit, "how many jobs may run at once, over all queues", "none: as many as there are workers"),
+    _gate("user_limit", _limit, "how many jobs of one user may run at once, over all queues", "none: no bound"),
+    _gate("ready_queue", or_word("auto", integer(1, 100_000), None), "jobs kept ready", "auto: as many as workers"),
+    _gate("max_backlog", integer(1, 1_000_000_000), "queued jobs; beyond it files stay in the spool"),
+    _gate("user_backlog", or_word("auto", integer(1, 1_000_000_000), None),
         "queued jobs of one user, root and the gate's own excepted", "auto: half of max_backlog"),
-    Key("ageing", duration, "so much waiting is worth one point of priority; 0: no waiting makes up for one"),
-    Key("stop_timeout", duration, "how long a stop waits for running jobs before it ends them"),
-    Key("on_stop", choice(*ON_STOP), "running jobs at a stop: requeue after stop_timeout, wait, or leave"),
-    Key("max_file_size", positive(size), "the largest spec or script",
+    _gate("ageing", duration, "so much waiting is worth one point of priority; 0: no waiting makes up for one"),
+    _host("stop_timeout", duration, "how long a stop waits for running jobs before it ends them"),
+    _host("on_stop", choice(*ON_STOP), "running jobs at a stop: requeue after stop_timeout, wait, or leave"),
+    _host("max_file_size", positive(size), "the largest spec or script",
         note=f"one job of it is at most {units.format_size(LARGEST_SPEC)}"),
-    Key("max_list_size", positive(size), "the largest task list, or file for a handler"),
-    Key("rescan_interval", positive(duration), "how often the whole spool is looked through"),
-    Key("settle_time", duration, "how long a file rests, where the kernel cannot say who writes"),
-    Key("ignore", globs, "globs of names that are left alone in every queue, besides those in the making"),
-    Key("umask", octal("an octal mask in quotes, such as '022'"), "the umask of jobs"),
-    Key("foreign_directives", or_word("none", list_of(choice(*Dialect), "a list of dialects"), ()),
+    _host("max_list_size", positive(size), "the largest task list, or file for a handler"),
+    _host("rescan_interval", positive(duration), "how often the whole spool is looked through"),
+    _host("settle_time", duration, "how long a file rests, where the kernel cannot say who writes"),
+    _host("ignore", globs, "globs of names that are left alone in every queue, besides those in the making"),
+    _host("umask", octal("an octal mask in quotes, such as '022'"), "the umask of jobs"),
+    _gate("foreign_directives", or_word("none", list_of(choice(*Dialect), "a list of dialects"), ()),
         "directives of others that a script without #TASKGATE may have: slurm (#SBATCH), pbs (#PBS), sge (#$)"),
-    Key("shell", argv, "what runs a command that is text, and each line of a list, of jobs that do not say",
+    _gate("shell", argv, "what runs a command that is text, and each line of a list, of jobs that do not say",
         "[/bin/sh, -c]"),
-    Key("after_timeout", duration,
+    _gate("after_timeout", duration,
         "how long a job that another one runs after may be missing, of jobs that do not say"),
-    Key("output", section(OUTPUT), "what is kept of the output of jobs that do not say"),
+    _host("output", section(OUTPUT), "what is kept of the output of jobs that do not say"),
     Key("retention", section(keys_of(
         Retention,
-        Key("age", positive(duration), "how long jobs that are over are remembered, while the host is up"),
-        Key("count", integer(0, 1_000_000_000), "how many of them at most"),
-        Key("output", or_word("none", positive(size), None),
+        _gate("age", positive(duration), "how long jobs that are over are remembered, while the host is up"),
+        _gate("count", integer(0, 1_000_000_000), "how many of them at most"),
+        _host("output", or_word("none", positive(size), None),
             "the disk that all outputs together may take; the oldest go first, their records stay", "none: no bound"),
     )), "when jobs that are over are forgotten, with their output"),
-    Key("access", section(keys_of(
+    _gate("access", section(keys_of(
         Access,
         Key("see", choice(*WHO), "who may see what a job runs, writes, and why it failed: owner, or members"),
         Key("cancel", choice(*WHO), "who may end a job, hold it, retry it, and the like: owner, or members"),
     )), "who may do what on the control socket; root may do all"),
-    Key("users", mapping_of(r"[^\s:/]{1,255}", "users' names", section(USER)),
+    _gate("users", mapping_of(r"[^\s:/]{1,255}", "users' names", section(USER)),
         "users for whom something else holds, by their names (or numbers)"),
-    Key("tokens", tokens, "how many of each kind there are for the jobs of all queues together, as {yarn: 10}"),
-    Key("queues", mapping_of(QUEUE_NAME, "queue names (letters, digits, '_', '.', '-')", section(QUEUE), RESERVED),
+    _gate("tokens", tokens, "how many of each kind there are for the jobs of all queues together, as {yarn: 10}"),
+    _gate("queues", mapping_of(QUEUE_NAME, "queue names (letters, digits, '_', '.', '-')", section(QUEUE), RESERVED),
         "the queues, each fed by the directory of its name in the spool"),
-    Key("probes", mapping_of(_PROBE_NAME, "names of probes (letters, digits, '_', '.', '-')",
+    _gate("probes", mapping_of(_PROBE_NAME, "names of probes (letters, digits, '_', '.', '-')",
                              section(PROBE, "command")),
         "commands that say whether jobs of the queues that name them may start"),
 )  # fmt: skip

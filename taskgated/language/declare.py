@@ -8,6 +8,7 @@ collected, so that a person sees all of it at once.
 from __future__ import annotations
 
 import difflib
+import enum
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -73,12 +74,23 @@ class Type(Generic[T_co]):
     write: Callable[[object], str] = lambda value: ""
 
 
+class Scope(enum.StrEnum):
+    """Whose a key of the configuration is. What the ``gate`` decides by is the same wherever it runs; what is said of
+    a ``host`` is about that machine, its spool, and the daemon on it. Of the bounds of a machine, say, the gate has
+    which they are, and each host looks at itself."""
+
+    GATE = "gate"
+    HOST = "host"
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key of a section: its name, its type, and what the manual and the schema say of it.
 
     ``unset``: what holds when it is left out, in words, where ``default`` is no value that says it; "" where ``doc``
     says it. ``note``: what is to be said behind the default. ``default``: see ``keys_of``.
+    ``of``: whose it is, with all that is inside of it; None: what is inside says so, or it is none of the
+    configuration.
     """
 
     name: str
@@ -87,6 +99,7 @@ class Key:
     unset: str | None = None
     note: str = ""
     default: object = None
+    of: Scope | None = None
 
     @property
     def description(self) -> str:
@@ -204,5 +217,8 @@ def section(
 
 
 def schema_of(keys: Sequence[Key]) -> Schema:
-    properties = {key.name: {"description": key.description, **key.type.schema} for key in keys}
+    properties: Schema = {}
+    for key in keys:
+        whose = {} if key.of is None else {"x-scope": str(key.of)}
+        properties[key.name] = {"description": key.description, **whose, **key.type.schema}
     return {"type": "object", "additionalProperties": False, "properties": properties}
