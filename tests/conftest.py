@@ -130,8 +130,14 @@ def make_gate(tmp_path: Path) -> Iterator[Callable[..., GateEnv]]:
     made: list[GateEnv] = []
     with ExitStack() as stack:
 
-        def make(config: str = "workers: 2\n", *, start: bool = True, python: str = sys.executable) -> GateEnv:
-            env = GateEnv(tmp_path / f"gate{len(made)}", config, python)
+        def make(
+            config: str = "workers: 2\n",
+            *,
+            start: bool = True,
+            python: str = sys.executable,
+            module: str = "taskgated",
+        ) -> GateEnv:
+            env = GateEnv(tmp_path / f"gate{len(made)}", config, python, module)
             made.append(env)
             stack.callback(env.clean_up)
             if start:

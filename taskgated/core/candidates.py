@@ -111,10 +111,9 @@ class Candidates:
         if (queue := self._kept.goes(job)) is not None:
             self.unseen.queue_changed(queue)
 
-    def look_again(self) -> None:
-        """Who waits so may be another."""
-        for queue in self._kept.forget():
-            self.unseen.queue_changed(queue)
+    def known(self) -> dict[int, str]:
+        """The jobs that are ready, or keep others, each with its queue."""
+        return {job.id: job.queue for job in self.ready} | self._kept.all()
 
     def trim(self) -> None:
         """Out of the ready queue what a door does not let start before the next look."""

@@ -11,8 +11,9 @@ from taskgated.core.order import Lane
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """Ask the store for the best queued jobs of these lanes: at most so many of each, at most ``most`` of all, those
-    that are ``known`` (by id) left out."""
+    that are ``known`` (by id) left out; then call ``fetched``. ``number``: which question of the gate that is."""
 
     wanted: Mapping[Lane, int]
     known: frozenset[int]
     most: int
+    number: int = 0

@@ -9,6 +9,7 @@ its outcome is known and nothing of it is left. Only then is its place given to 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from math import inf
 
 from taskgated.core.attempts import Attempts, Start, Told
@@ -17,6 +18,7 @@ from taskgated.core.capacity import Capacities, Policy, Situation, reasons
 from taskgated.core.doors import EVERY, Door, Doors, Key
 from taskgated.core.fair import Fair
 from taskgated.core.fetch import Fetch
+from taskgated.core.inventory import Inventory, Numbers
 from taskgated.core.job import Job, Outcome
 from taskgated.core.order import FIRST, Lane, Rank
 from taskgated.core.parking import Back, Park, Parking, Recall
@@ -46,8 +48,9 @@ class Gate:
         self.fair = Fair(policy, uptime)
         self.attempts = Attempts(self.capacities, self.fair, chance, left)
         self._idle: dict[str, None] = {}  # in order: the one idle longest first
-        self._fetching = False
-        self.parking = Parking(self.capacities, self._rooms.open, self._places)
+        self._numbers = Numbers()
+        self._fetching: int | None = None  # the number of that question
+        self.parking = Parking(self.capacities, self._rooms.open, self._places, self._numbers)
         self._candidates = Candidates(self.capacities, self._rooms, self.fair, lanes, self.parking.left)
         self._unseen = self._candidates.unseen
         self.draining = False
@@ -111,16 +114,18 @@ class Gate:
         """
         for job in jobs:
             self._knock(job.queue)
-            if self._fetching or not self._candidates.comes_first(job):
+            if self._fetching is not None or not self._candidates.comes_first(job):
                 self._unseen.note(job.lane, job.rank)
             else:
                 self._admit(job)
         return self._pump()
 
-    def fetched(self, jobs: Iterable[Job], rest: Mapping[Lane, Rank]) -> list[Action]:
-        """The store's answer to the last ``Fetch``. ``rest``: the lanes that have more, each with the rank of the
-        first that is neither in the answer nor was known."""
-        self._fetching = False
+    def fetched(self, jobs: Iterable[Job], rest: Mapping[Lane, Rank], number: int | None = None) -> list[Action]:
+        """The store's answer to the ``Fetch`` of that number; without one, to the last. ``rest``: the lanes that have
+        more, each with the rank of the first that is neither in the answer nor was known."""
+        if self._fetching is None or number not in (None, self._fetching):
+            return []  # it was answered before, or given up
+        self._fetching = None
         self._unseen.answered(rest)
         for job in jobs:
             self._admit(job)
@@ -134,7 +139,8 @@ class Gate:
     def recalled(self, jobs: Iterable[Job], asked: Recall, back: Mapping[str, Back]) -> list[Action]:
         """The store's answer to ``asked``: the jobs that wait no more, and what is left by the name of each."""
         jobs = list(jobs)
-        self.parking.recalled(asked, back, jobs)
+        if not self.parking.recalled(asked, back, jobs):
+            return []
         for room in asked.rooms.values():
             if room.dismiss is not None:
                 self._unseen.note(room.dismiss.lane, room.dismiss.rank)
@@ -142,10 +148,32 @@ class Gate:
             self._admit(job)
         return self._pump()
 
-    def seen(self, names: Iterable[str]) -> list[Action]:
-        """Jobs wait for these. To say it again is always right."""
-        self.parking.seen(names)
-        self._candidates.look_again()
+    @property
+    def known(self) -> dict[int, str]:
+        """The queued jobs that it knows, each with its queue."""
+        return self._candidates.known()
+
+    @property
+    def asked(self) -> int:
+        """The number of the last question."""
+        return self._numbers.last
+
+    @property
+    def asks(self) -> bool:
+        """Whether a question has no answer yet."""
+        return self._fetching is not None or self.parking.asks
+
+    def taken(self, inventory: Inventory) -> list[Action]:
+        """That is what there is in the store, or was a moment ago. To say it again is always right."""
+        if self._fetching is not None and self._fetching <= inventory.asked:
+            self._fetching = None
+            self._unseen.unanswered()
+        self.parking.taken(inventory)
+        for job in inventory.gone:
+            self.forget(job)
+        for lane, rank in inventory.lanes.items():
+            self._knock(lane.queue)
+            self._unseen.note(lane, rank)
         return self._pump()
 
     def worker_idle(self, worker: str) -> list[Action]:
@@ -234,9 +262,9 @@ class Gate:
             self._turn_away()
             self._trim()
         actions += self.parking.actions()
-        if not self._fetching and (fetch := self._candidates.question()) is not None:
-            self._fetching = True
-            actions.append(fetch)
+        if self._fetching is None and (fetch := self._candidates.question()) is not None:
+            self._fetching = self._numbers.next()
+            actions.append(replace(fetch, number=self._fetching))
         return actions
 
     def _may_start(self, job: Job) -> bool:

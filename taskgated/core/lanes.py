@@ -95,6 +95,10 @@ class Unseen:
             if ranks:
                 self.note(lane, min(ranks))
 
+    def unanswered(self) -> None:
+        """There is no answer about them."""
+        self.answered(dict(self._asking))
+
     def stand(self, lane: Lane) -> None:
         """Its standing may be another now."""
         if lane.queue in self._lanes and lane in self._lanes[lane.queue]:

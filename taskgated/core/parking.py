@@ -6,7 +6,7 @@ only kept who is the first for each, as ``core/promises.py`` has it. That is bou
 has is short. When there is some again, the best of those that wait are asked back (``Recall``), and are told to the
 gate themselves, so that nobody comes between.
 
-Everything that may be lost on the way is made good by ``seen``: that jobs wait for something can be said at any time.
+Everything that may be lost on the way is made good by ``taken``: what jobs wait for can be said at any time.
 
 No more come back than could be ready, so that of a million who share a lock but few have to wait anew for the next
 one who locks it alone.
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from taskgated.core.capacity import Capacities
+from taskgated.core.inventory import Inventory, Numbers
 from taskgated.core.job import Job
 from taskgated.core.named import Named, Retries, named, needs_of
 from taskgated.core.order import LAST, Lane, Rank
@@ -45,9 +46,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Ask the store for those that wait for these, by their names, and have room now; then call ``recalled``."""
+    """Ask the store for those that wait for these, by their names, and have room now; then call ``recalled``.
+    ``number``: which question of the gate that is."""
 
     rooms: Mapping[str, Asked]
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +65,34 @@ class Parking:
     """``open_``: whether a lane could start a job now, were it not for what its jobs need by name. ``places``: how
     many jobs of that rank could be ready beside those that are, or in place of one of them."""
 
-    def __init__(self, capacities: Capacities, open_: Callable[[Lane], bool], places: Callable[[Rank], int]) -> None:
+    def __init__(
+        self,
+        capacities: Capacities,
+        open_: Callable[[Lane], bool],
+        places: Callable[[Rank], int],
+        numbers: Numbers,
+    ) -> None:
         self._capacities = capacities
         self._places = places
         self._promises = capacities.promises
         self._promises.open = open_
         self._open = open_
+        self._numbers = numbers
         self._ready: dict[int, Job] = {}  # those of the ready queue that need something
         self._stirred = False  # one of these may lack something now
         self._to_park: dict[int, tuple[str, int]] = {}
         self._told: dict[int, tuple[Named, Waiter]] = {}  # sent to wait; the store has not answered
+        self._sent: dict[int, int] = {}  # those again, by which question
         self._back: dict[Named, dict[int, int]] = {}  # came back and have not started: what they need
         self._loose: dict[Named, None] = {}  # awaited, and some of it may be free
         self._look: dict[Named, None] = {}  # there may be room for those that wait
         self._later: dict[Named, None] = {}  # the same, and no more could be ready
-        self._asked: set[Named] = set()
+        self._asked: dict[Named, int] = {}  # by which question
         self._unknown: set[Named] = set()  # who is first for it has to be asked
         self._in_vain: dict[Named, tuple[int, int]] = {}  # who was first, and what was free, when none came back
+        self._differing: dict[
+            Named, tuple[int, int | None]
+        ] = {}  # at the last inventory: who is first there, and here
 
     # -- the ready queue -------------------------------------------------------------------------
 
@@ -166,11 +180,11 @@ class Parking:
         if (ready := self._ready.get(job)) is not None:
             self.left(ready)
         for capacity in self._promises.first_for(job):
-            self._unknown.add(capacity)
-            self._look[capacity] = None
+            self._ask(capacity)
 
     def look_again(self) -> None:
         """The policy is another: all that is awaited is looked at."""
+        self._differing.clear()
         self._look.update(dict.fromkeys(self._promises.void(self._total)))
         for capacity in self._promises.awaited:
             self._weigh(capacity)
@@ -186,21 +200,46 @@ class Parking:
     def parked(self, jobs: Iterable[int]) -> None:
         """The store has noted what these wait for."""
         for job in jobs:
+            self._sent.pop(job, None)
             if (told := self._told.pop(job, None)) is not None:
                 self._in_vain.pop(told[0], None)  # it was asked for before the store knew of it
                 self._look[told[0]] = None
 
-    def seen(self, names: Iterable[str]) -> None:
-        """Jobs wait for these, by name."""
-        for name in names:
-            capacity = named(name)
-            if capacity is not None:
-                self._unknown.add(capacity)
-                self._asked.discard(capacity)  # or an answer that was lost would be waited for
-                self._look[capacity] = None
+    def taken(self, inventory: Inventory) -> None:
+        """That is what jobs wait for. What was asked before is given up, and who is first is asked where that is
+        another one; but not again and again, where it is one that needs more than there is."""
+        self.parked([job for job, number in self._sent.items() if number <= inventory.asked])
+        for capacity in [capacity for capacity, number in self._asked.items() if number <= inventory.asked]:
+            del self._asked[capacity]
+            self._ask(capacity)
+        differing: dict[Named, tuple[int, int | None]] = {}
+        for name, job in inventory.waiting.items():
+            if (awaited := named(name)) is None:
+                continue
+            first = self._promises.first(awaited)
+            if first is None or first.id != job:
+                differing[awaited] = job, None if first is None else first.id
+                if self._differing.get(awaited) != differing[awaited]:
+                    self._ask(awaited)
+        self._differing = differing
+        for capacity in self._promises.awaited:
+            if capacity.name not in inventory.waiting:
+                self._ask(capacity)
 
-    def recalled(self, asked: Recall, answer: Mapping[str, Back], jobs: Iterable[Job]) -> None:
-        """The store's answer. ``jobs``: those that came back."""
+    @property
+    def asks(self) -> bool:
+        """Whether anything that was sent to the store has no answer yet."""
+        return bool(self._asked or self._sent)
+
+    def _ask(self, capacity: Named) -> None:
+        """Have the store say who is first for it."""
+        self._unknown.add(capacity)
+        self._look[capacity] = None
+
+    def recalled(self, asked: Recall, answer: Mapping[str, Back], jobs: Iterable[Job]) -> bool:
+        """The store's answer. ``jobs``: those that came back. Returns whether it was still waited for."""
+        if any(self._asked.get(_known(name)) != asked.number for name in asked.rooms):
+            return False
         for job in jobs:
             for capacity, amount in needs_of(job):
                 if capacity.name in asked.rooms:
@@ -210,7 +249,7 @@ class Parking:
             told.setdefault(capacity, []).append(waiter)
         for name, room in asked.rooms.items():
             capacity = _known(name)
-            self._asked.discard(capacity)
+            del self._asked[capacity]
             back = answer.get(name, Back(0, None))
             waiting = [*told.get(capacity, ()), *([back.first] if back.first else [])]
             first = min(waiting, key=lambda one: one.rank, default=None)
@@ -222,6 +261,7 @@ class Parking:
                 self._in_vain[capacity] = first.id, room.free
             elif first is not None:
                 self._look[capacity] = None
+        return True
 
     # -- what follows ----------------------------------------------------------------------------
 
@@ -229,6 +269,7 @@ class Parking:
         """What is to be told to the store, and asked of it."""
         found: list[Park | Recall] = []
         if self._to_park:
+            self._sent.update(dict.fromkeys(self._to_park, self._numbers.next()))
             found.append(Park(self._to_park))
             self._to_park = {}
         rooms: dict[str, Asked] = {}
@@ -237,10 +278,10 @@ class Parking:
             if (asked := self._room(capacity, coming)) is not None:
                 rooms[capacity.name] = asked
                 coming += asked.most
-                self._asked.add(capacity)
+                self._asked[capacity] = self._numbers.last + 1
                 self._unknown.discard(capacity)
         if rooms:
-            found.append(Recall(rooms))
+            found.append(Recall(rooms, self._numbers.next()))
         return found
 
     def _looked_at(self) -> list[Named]:

@@ -34,10 +34,13 @@ class Kept:
             del self._first[queue]
         return queue
 
-    def forget(self) -> list[str]:
-        """All may be otherwise. Returns of which queues one was known."""
-        queues, self._first = list(self._first), {}
-        return queues
+    def all(self) -> dict[int, str]:
+        """The jobs, each with its queue."""
+        return {rank[1]: queue for queue, rank in self._first.items()}
+
+    def forget(self) -> None:
+        """All may be otherwise."""
+        self._first = {}
 
 
 def in_front(policy: Policy, ready: ReadyQueue, unseen: Unseen, kept: Kept, job: Job) -> int | None:

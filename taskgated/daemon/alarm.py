@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from taskgated.host.clock import MICROSECONDS
+from taskgated.host.clock import MICROSECONDS, WALL_CHECK
 from taskgated.host.loop import Loop, Timer
+from taskgated.store.waking import Coming
 
 
 class Alarm:
@@ -27,6 +28,18 @@ class Alarm:
             self._timer.cancel()
         self._at = at
         self._timer = self._loop.after(delay, self._ring)
+
+    def comes(self, coming: Coming) -> None:
+        """When that says, or earlier."""
+        if coming.steady is not None:
+            self.set(min(WALL_CHECK, (coming.steady - self._clock()) / MICROSECONDS))
+        if coming.until_date is not None:
+            self.set(min(WALL_CHECK, coming.until_date))
+
+    def stop(self) -> None:
+        """It is not time, for all that is known."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _ring(self) -> None:
         self._timer = None

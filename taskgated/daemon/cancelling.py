@@ -22,26 +22,25 @@ Told = tuple[int, int]
 class Cancelling:
     def __init__(self, store: StoreClient, gate: Gate, conductor: Conductor) -> None:
         self._store = store
+        self._under_way: set[int] = set()
         self._gate = gate
         self._conductor = conductor
 
     def cancel(self, array: int, done: Callable[[Answer[Told]], None]) -> None:
         """``done`` is called when all that is there of it was dealt with, or with what the store said against it."""
+        self._under_way.add(array)
         self._piece(array, 0, (0, 0), done)
 
-    def go_on(self) -> None:
-        """At start: with what the last daemon left."""
-
-        def found(answer: Answer[Sequence[int]]) -> None:
-            if answer.error is None:
-                for array in answer.get():
-                    self.cancel(array, ignore)
-
-        self._store.ask(lambda store: store.cancelling(), found)
+    def go_on(self, arrays: Sequence[int]) -> None:
+        """With these, where nobody does, as with what the last daemon left."""
+        for array in arrays:
+            if array not in self._under_way:
+                self.cancel(array, ignore)
 
     def _piece(self, array: int, after: int, so_far: Told, done: Callable[[Answer[Told]], None]) -> None:
         def swept(answer: Answer[Swept]) -> None:
             if answer.error is not None:
+                self._under_way.discard(array)
                 done(Answer[Told].failed(answer.error))
                 return
             piece = answer.get()
@@ -51,6 +50,7 @@ class Cancelling:
                 self._conductor.do(self._gate.cancel(job))
             told = (so_far[0] + len(piece.over), so_far[1] + len(piece.ending))
             if piece.next is None:
+                self._under_way.discard(array)
                 done(Answer.of(told))
             else:
                 self._piece(array, piece.next, told, done)

@@ -29,7 +29,7 @@ from taskgated.daemon.roster import Roster, Worker
 from taskgated.daemon.waiters import Waiters
 from taskgated.errors import MessageTooLong, NotFirst, StoreError
 from taskgated.events import Event
-from taskgated.host.clock import MICROSECONDS, WALL_CHECK, wall
+from taskgated.host.clock import WALL_CHECK, wall
 from taskgated.host.journal import Journal, Priority
 from taskgated.host.listeners import Listeners
 from taskgated.host.loop import Loop
@@ -39,7 +39,7 @@ from taskgated.store.causes import BEFORE_IT_STARTED, EXPIRED, PAST_DEADLINE, WH
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Added, Ended, Record, Store
 from taskgated.store.turns import Found
-from taskgated.store.waking import Woken
+from taskgated.store.waking import Coming, Woken
 from taskgated.text import to_text
 
 
@@ -84,7 +84,7 @@ class Conductor:
         self._alarm = Alarm(loop, clock, lambda: store.submit(lambda store: store.wake(), self._woken))
         # Ends of attempts that the store has not answered yet, by (job, attempt); each with the worker to tell.
         self._ending: dict[tuple[int, int], str | None] = {}
-        self.waiters = Waiters(loop, gate, store, journal, self.do, self._unreadable)
+        self.waiters = Waiters(gate, store, journal, self.do, self._unreadable)
 
     # -- the gate's actions ----------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class Conductor:
                 self.broken.tell(f"which jobs are next cannot be read: {answer.error}")
                 return
             found = answer.get()
-            self.do(self._gate.fetched(self._unreadable(found.jobs), found.rest))
+            self.do(self._gate.fetched(self._unreadable(found.jobs), found.rest, asked.number))
 
         self._store.ask(lambda store: store.fetch(asked.wanted, asked.known, asked.most), done, early=True)
 
@@ -178,8 +178,7 @@ class Conductor:
         self.progressed.tell()
 
     def _look_for(self, job: int) -> None:
-        """Somebody may have moved it: what was found of it in its new queue, while its start was under way, is not
-        known any more."""
+        """Somebody may have moved it: what was found in its new queue meanwhile is not known any more."""
 
         def found(answer: Answer[Sequence[Record]]) -> None:
             for record in () if answer.error is not None else answer.get():
@@ -354,11 +353,12 @@ class Conductor:
             self.progressed.tell()
         for lane, rank in woken.best.items():
             self.do(self._gate.queued(lane, rank))
-        self.next_look.tell(woken.next_look)
-        if woken.next_steady is not None:
-            self.wake_at(min(WALL_CHECK, (woken.next_steady - self._steady()) / MICROSECONDS))
-        if woken.until_date is not None:
-            self.wake_at(min(WALL_CHECK, woken.until_date))
+        self.comes(woken.coming)
+
+    def comes(self, coming: Coming) -> None:
+        """Then it is time for jobs that wait for theirs."""
+        self._alarm.comes(coming)
+        self.next_look.tell(coming.look)
 
     # -- control ---------------------------------------------------------------------------------
 

@@ -46,6 +46,7 @@ from taskgated.daemon.roster import Roster
 from taskgated.daemon.sink import Sink
 from taskgated.daemon.starting import Start
 from taskgated.daemon.status import Status, StatusLine, cannot_write
+from taskgated.daemon.stocktaking import Stocktaking
 from taskgated.daemon.stopping import ENOUGH, Stopping
 from taskgated.daemon.supervise import Supervisor
 from taskgated.daemon.survey import Survey
@@ -169,6 +170,9 @@ class Daemon:
         )
         self._requirements = Requirements(
             self._loop, self._gate, self._store, self._conductor, self._doorway.looks, self._steady
+        )
+        self._stocktaking = Stocktaking(
+            self._loop, self._gate, self._store, self._conductor, self._requirements, self._cancelling
         )
         self._in_force.changed.add(lambda new: self._workforce.want(new.workers))
         self._in_force.changed.add(lambda new: self._decide_by(self._limits.policy(new)))
@@ -353,15 +357,12 @@ class Daemon:
         self._doorway.looks.recover(self._left)
         self._workforce.recover(self._opened.before, boot_id(), [one for one in self._left if not one.looks])
         self._doorway.keeper.soon()  # what runs from before may have to end
-        self._cancelling.go_on()
+        self._stocktaking.begin()
         self._ordering.keep(self._in_force.now.ageing)
-        self._conductor.waiters.begin()
-        self._dependants.go_on()
         self._intake.start()
         self._helper.start()
         self._doorway.machine.start()
         self._retention.start()
-        self._conductor.wake_at(0)
         self._health.start()
         gc.collect()
         gc.freeze()  # what is here now stays: the collector need not look at it again and again

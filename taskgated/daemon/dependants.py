@@ -23,10 +23,6 @@ class Dependants:
         self._journal = journal
         store.resolved.add(self._resolved)
 
-    def go_on(self) -> None:
-        """At the start: with what the last daemon left."""
-        self._store.submit(ignore)
-
     def _resolved(self, answer: Answer[Resolved]) -> None:
         if answer.error is not None:
             text = f"jobs that wait for others cannot be looked at: {answer.error}"

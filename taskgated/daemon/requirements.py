@@ -63,7 +63,9 @@ class Requirements:
         self._under_way: dict[int, Job] = {}
         self._said: OrderedDict[int, _Said] = OrderedDict()
         self._timer: Timer | None = None
-        self._asking = False  # which jobs are due for a look
+        self._asked = 0  # how often it was asked which jobs are due for a look
+        self.asking: int | None = None
+        """Which of these questions has no answer yet."""
         self._stale = False  # and more may be, since
         conductor.next_look.add(self._due)
 
@@ -102,15 +104,26 @@ class Requirements:
     def _look(self) -> None:
         """See for which jobs it is time. To look once more is always right."""
         free = AT_ONCE - len(self._under_way)
-        if self._asking or free <= 0 or self._gate.draining:
+        if self.asking is not None or free <= 0 or self._gate.draining:
             self._stale = True
             return
-        self._asking, self._stale = True, False
+        self._asked, self._stale = self._asked + 1, False
+        asked = self.asking = self._asked
         known = list(self._under_way)
-        self._store.ask(lambda store: store.looks(known, free, OF_ONE_USER), self._found, early=True)
+        self._store.ask(
+            lambda store: store.looks(known, free, OF_ONE_USER), lambda reply: self._found(asked, reply), early=True
+        )
 
-    def _found(self, reply: Reply[Due]) -> None:
-        self._asking = False
+    def give_up(self, asked: int | None) -> None:
+        """That question will not be answered any more, if it was not."""
+        if asked is not None and asked == self.asking:
+            self.asking = None
+            self._look()
+
+    def _found(self, asked: int, reply: Reply[Due]) -> None:
+        if asked != self.asking:
+            return
+        self.asking = None
         if reply.error is not None:
             self._later(AGAIN)
             return

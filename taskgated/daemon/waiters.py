@@ -1,7 +1,7 @@
 """Jobs that wait for something by name, between the gate and the store: who is sent to wait, and who comes back.
 
-Nothing here is remembered. What is lost on the way, by a crash or a mistake, is found by ``sweep``, which tells the
-gate for what jobs wait at all.
+Nothing here is remembered. What is lost on the way, by a crash or a mistake, is found by the next inventory
+(``daemon/stocktaking.py``).
 """
 
 from __future__ import annotations
@@ -16,13 +16,9 @@ from taskgated.core.parking import Back, Park, Recall
 from taskgated.core.promises import Waiter
 from taskgated.events import Event
 from taskgated.host.journal import Journal, Priority
-from taskgated.host.loop import Loop
 from taskgated.store.answer import Answer
 from taskgated.store.client import StoreClient
-from taskgated.store.waiting import FIRSTS, First, Parking, Recalled, Room, Totals
-
-SWEEP = 30.0
-"""Seconds between looks at what jobs wait for, while any are queued."""
+from taskgated.store.waiting import First, Parking, Recalled, Room, Totals
 
 
 class Waiters:
@@ -31,14 +27,12 @@ class Waiters:
 
     def __init__(
         self,
-        loop: Loop,
         gate: Gate,
         store: StoreClient,
         journal: Journal,
         do: Callable[[Iterable[Action]], None],
         readable: Callable[[Iterable[Job]], list[Job]],
     ) -> None:
-        self._loop = loop
         self._gate = gate
         self._store = store
         self._do = do
@@ -47,9 +41,8 @@ class Waiters:
         self._totals: Totals | None = None  # of which the store knows, or is being told
 
     def begin(self) -> None:
-        """The gate begins: jobs may wait from before."""
+        """The gate begins."""
         self.policy(self._gate.capacities.policy)
-        self.sweep()
 
     def policy(self, policy: Policy) -> None:
         """That is what there is of everything now. If it is what it was, the lines are as they have to be: there may
@@ -104,29 +97,6 @@ class Waiters:
     def _out(self, answer: Answer[Mapping[Lane, Rank]]) -> None:
         """Jobs have come out of their lines: which lanes have some that may run."""
         self._do(self._gate.look_again({} if answer.error is not None else answer.get()))
-        self._see()  # also those that needed more than there was, of which nobody knows here
-
-    def sweep(self) -> None:
-        self._see(lambda: self._loop.after(SWEEP, self._again))
-
-    def _see(self, then: Callable[[], object] = lambda: None, after: str = "") -> None:
-        """Tell the gate for what jobs wait."""
-
-        def done(answer: Answer[list[str]]) -> None:
-            names = [] if answer.error is not None else answer.get()
-            self._do(self._gate.seen(names))
-            if len(names) == FIRSTS:
-                self._see(then, names[-1])
-            else:
-                then()
-
-        self._store.ask(lambda store: list(store.waiting(after)), done)
-
-    def _again(self) -> None:
-        if self._store.queued:
-            self.sweep()
-        else:
-            self._loop.after(SWEEP, self._again)
 
 
 def rooms(asked: Recall) -> dict[str, Room]:

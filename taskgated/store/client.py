@@ -122,6 +122,11 @@ class StoreClient:
         return self._thread.queued
 
     @property
+    def written(self) -> int:
+        """In how many transactions something may have changed: while this stays as it is, so does what is stored."""
+        return self._thread.written
+
+    @property
     def trouble(self) -> str:
         """Why nothing can be written now; empty if it can, or if that is not known yet."""
         return self._thread.trouble

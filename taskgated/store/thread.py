@@ -162,6 +162,8 @@ class StoreThread:
         self.ended = ""
         """Why the thread has ended by itself."""
         self.queued = queued
+        self.written = 0
+        """Groups in which something may have changed."""
         self.trouble = ""
         self.damage = ""
         self.progress = 1
@@ -235,6 +237,7 @@ class StoreThread:
         """Whether the group was done, and is on stable storage; else it is to be done again."""
         try:
             self._commit(group)
+            self.written += group.writes
             self._tell_early(group)
             if group.early and group.writes:
                 # One that fails has lost what nobody can name: this thread ends here, the daemon with it, and the

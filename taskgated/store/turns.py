@@ -12,6 +12,7 @@ from typing import Protocol
 
 from taskgated.core.job import Job
 from taskgated.core.order import Lane, Rank
+from taskgated.store.waking import Coming
 
 AGEING = 60.0
 """Seconds of waiting that are worth one point of priority, until a store is told otherwise."""
@@ -36,6 +37,9 @@ class Next(Protocol):
     def lanes(self) -> Mapping[Lane, Rank]:
         """The lanes that have queued jobs which may run, each with the rank of the first of them; costs some steps
         for each lane, at any number of jobs."""
+
+    def coming(self) -> Coming:
+        """When others may run, or will not any more; costs the same at any number of jobs."""
 
 
 class Reorder(Protocol):

@@ -95,8 +95,9 @@ class WaitingQuestions(Protocol):
         """Of each token of which queued jobs take more than there are (``tokens``; none of what is not in it): these.
         What else is queued makes it no slower."""
 
-    def waiting(self, after: str = "") -> Sequence[str]:
-        """Names of capacities behind ``after``, in order, for which jobs wait: the next ``FIRSTS``."""
+    def waiting(self, after: str = "") -> Mapping[str, int]:
+        """Names of capacities behind ``after``, in order, for which jobs wait, each with the best of these, whatever
+        it needs: the next ``FIRSTS``."""
 
 
 class WaitingVerbs(Protocol):

@@ -17,16 +17,23 @@ def ends(spec: Spec, steady: int) -> tuple[int | None, int | None]:
 
 
 @dataclass(frozen=True, slots=True)
+class Coming:
+    """When ``wake`` has something to do next: by the steady clock, and, for a job that is due at a date, in so many
+    seconds by the wall clock of the store (``until_date``); and when it is to be looked (``look``, steady) whether
+    what a job requires is there. None: never, as things are."""
+
+    steady: int | None
+    until_date: float | None
+    look: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Woken:
     """What came of the passing of time: lanes that have more jobs now (with the rank of the first), jobs that
-    expired (those whose deadline has passed are ``late``), kept files to let go, and when to look again, if ever:
-    ``next_steady``, and, for a job that is due at a date, in ``until_date`` seconds by the wall clock of the store.
-    ``next_look``: when it is to be looked (steady) whether what a job requires is there."""
+    expired (those whose deadline has passed are ``late``), kept files to let go, and when to look again."""
 
     best: Mapping[Lane, Rank]
     expired: Sequence[tuple[int, str, str]]  # id, queue, name
     let_go: Sequence[str]
-    next_steady: int | None
-    until_date: float | None
+    coming: Coming
     late: Collection[int] = ()
-    next_look: int | None = None

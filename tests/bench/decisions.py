@@ -32,6 +32,7 @@ from taskgated.core.attempts import Finish, Start
 from taskgated.core.capacity import Policy
 from taskgated.core.fetch import Fetch
 from taskgated.core.gate import Action, Gate
+from taskgated.core.inventory import Inventory
 from taskgated.core.job import Job, Locks, OnConflict, Outcome, Result, Spec
 from taskgated.core.named import Lock
 from taskgated.core.parking import Park, Recall
@@ -40,7 +41,7 @@ from taskgated.daemon.waiters import answered, rooms
 from taskgated.store.contract import Addition
 from taskgated.store.placement import here
 from taskgated.store.sqlite.store import SqliteStore
-from taskgated.store.waiting import FIRSTS, Parking
+from taskgated.store.waiting import Parking
 from tests.store.sqlite.backlog import Queued, fill
 
 T = TypeVar("T")
@@ -106,12 +107,10 @@ class Scene:
 
     def sweep(self) -> None:
         """What jobs wait for from before."""
-        after = ""
-        while names := self.store.waiting(after):
-            self.do(self.gate.seen(names))
-            after = names[-1]
-            if len(names) < FIRSTS:
-                return
+        names: dict[str, int] = {}
+        while page := self.store.waiting(max(names, default="")):
+            names.update(page)
+        self.do(self.gate.taken(Inventory(0, waiting=names)))
 
     def end(self, worker: str, job: Job) -> None:
         outcome = Outcome(job.id, job.attempt, Result.SUCCEEDED, exit_code=0, started=0, finished=1_000_000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -17,6 +17,7 @@ from taskgated.core.attempts import Abandon, Finish, Run, Start, Stop
 from taskgated.core.capacity import Capacities, Policy, QueuePlaces, Situation, reasons
 from taskgated.core.fetch import Fetch
 from taskgated.core.gate import Action, Gate
+from taskgated.core.inventory import Inventory
 from taskgated.core.job import Clock, Element, Interrupted, Job, Locks, Outcome, Result, Retry, Spec
 from taskgated.core.lifecycle import (
     POISON,
@@ -360,8 +361,23 @@ class FakeStore:
             if found.state is State.QUEUED and not found.parked and found.due is None:
                 self.jobs[id_] = replace(found, parked=True, waits=waits, waited=True)
 
-    def waiting(self) -> set[str]:
-        return {j.waits for j in self.jobs.values() if j.waits is not None and j.state is State.QUEUED}
+    def waiting(self) -> dict[str, int]:
+        waiting = [j for j in self.jobs.values() if j.waits is not None and j.state is State.QUEUED]
+        return {str(j.waits): j.id for j in sorted(waiting, key=lambda j: j.rank, reverse=True)}
+
+    def inventory(self, gate: Gate) -> Inventory:
+        """The contract of daemon/stocktaking.py."""
+        ready = {j.id for j in gate.ready}
+        lanes: dict[Lane, Rank] = {}
+        for one in sorted(self.ready(), key=lambda j: j.rank):
+            if one.id not in ready:
+                lanes.setdefault(one.lane, one.rank)
+        gone = [
+            id_
+            for id_, queue in gate.known.items()
+            if (self.jobs[id_].state, self.jobs[id_].queue) != (State.QUEUED, queue)
+        ]
+        return Inventory(gate.asked, lanes, self.waiting(), gone)
 
     def recall(self, action: Recall) -> tuple[list[Job], dict[str, Back]]:
         back: list[Job] = []
@@ -481,14 +497,8 @@ class Harness:
         """The store and the workers answer the oldest request."""
         action = self.pending.pop(0)
         match action:
-            case Fetch():
-                self.do(self.gate.fetched(*self.store.fetch(action)))
-            case Park():
-                self.store.park(action)
-                self.do(self.gate.parked(action.jobs))
-            case Recall():
-                jobs, back = self.store.recall(action)
-                self.do(self.gate.recalled(jobs, action, back))
+            case Fetch() | Park() | Recall():
+                self.answer(action)
             case Start(new, _, strict):
                 stored = self.store.jobs[new.id]
                 kept = [j.rank for j in self.store.kept(stored.queue) if j.rank < stored.rank] if strict else []
@@ -499,7 +509,7 @@ class Harness:
                 else:
                     self.do(self.gate.start_refused(new.id, min(kept, default=None)))
                     if stored.state is State.QUEUED:
-                        self.do(self.gate.queued(stored.lane, FIRST))
+                        self.came(stored.lane, FIRST)
             case Run(new, worker):
                 assert worker not in self.on_worker, "two jobs on one worker"
                 assert new.id not in {j.id for j in self.on_worker.values()}, "a job runs twice at once"
@@ -512,7 +522,7 @@ class Harness:
                 state = step(stored.state, verdict.verb)
                 self.store.jobs[old.id] = replace(stored, state=state, due=due, failures=verdict.failures)
                 if state is State.QUEUED and due is None:
-                    self.do(self.gate.queued(old.lane, old.rank))
+                    self.came(old.lane, old.rank)
                 self.over(self.store.jobs[old.id])
             case Abandon(old):
                 assert old.id not in {j.id for j in self.on_worker.values()}, "it runs, and is said never to have"
@@ -521,25 +531,59 @@ class Harness:
             case Stop():
                 pass
 
+    def answer(self, action: Fetch | Park | Recall) -> None:
+        self.asked(action)()
+
+    def asked(self, action: Fetch | Park | Recall) -> Callable[[], None]:
+        """The store does it; what is returned tells the gate of that."""
+        match action:
+            case Fetch():
+                found, rest = self.store.fetch(action)
+                return lambda: self.do(self.gate.fetched(found, rest, action.number))
+            case Park():
+                self.store.park(action)
+                return lambda: self.do(self.gate.parked(action.jobs))
+            case Recall():
+                jobs, back = self.store.recall(action)
+                return lambda: self.do(self.gate.recalled(jobs, action, back))
+
+    # -- what the gate is told of what comes of other things
+
+    def came(self, lane: Lane, rank: Rank) -> None:
+        self.do(self.gate.queued(lane, rank))
+
+    def offered(self, job: Job) -> None:
+        self.do(self.gate.offered([job]))
+
+    def dropped(self, job: int) -> None:
+        self.do(self.gate.dropped([job]))
+
+    def look_again(self) -> None:
+        self.do(self.gate.look_again(self.store.lanes()))
+
     def over(self, ended: Job) -> None:
         if ended.state is State.QUEUED and ended.due is None:
             return
         if (came := self.store.next_of(ended)) is not None:
-            self.do(self.gate.queued(came.lane, came.rank))
+            self.came(came.lane, came.rank)
 
     def come_due(self) -> None:
         """The time of all that are to be tried again has come."""
         for waiting in [j for j in self.store.jobs.values() if j.due is not None and not j.state.final]:
             self.store.jobs[waiting.id] = replace(waiting, due=None, state=State.HELD)  # it joins its line anew
             if not self.store.joins(replace(waiting, due=None)).parked:
-                self.do(self.gate.queued(waiting.lane, waiting.rank))
+                self.came(waiting.lane, waiting.rank)
+
+    def take(self) -> None:
+        """An inventory, at once. What was asked before is given up, and its answer comes too late."""
+        self.do(self.gate.taken(self.store.inventory(self.gate)))
 
     def restart(self, idle: Iterable[str]) -> None:
         """The daemon is gone, with all that was under way in it, and another one finds what the store has and what
         the workers do. Of an attempt that no worker knows nobody can say how it ended."""
         self.pending, self.offers, self.changes = [], [], []
         self.gate = Gate(self.policy, self.store.lanes(), lambda: 0.5)
-        self.do(self.gate.seen(self.store.waiting()))
+        self.take()
         workers = {j.id: worker for worker, j in self.on_worker.items()}
         running = [j for j in self.store.jobs.values() if j.state is State.RUNNING]
         for old in running:
@@ -566,13 +610,13 @@ class Harness:
     def tell_change(self) -> None:
         """The gate hears of the oldest change by hand."""
         changed, came = self.changes.pop(0)
-        self.do(self.gate.dropped([changed]))
+        self.dropped(changed)
         for each in came:
-            self.do(self.gate.queued(each.lane, each.rank))
+            self.came(each.lane, each.rank)
 
     def tell(self) -> None:
         """The gate hears of the oldest job that was added; questions asked later may have been answered before."""
-        self.do(self.gate.offered([self.offers.pop(0)]))
+        self.offered(self.offers.pop(0))
 
     def add(self, queue: str, priority: int, owner: int = 0, **needs: object) -> Job:
         new = self.store.joins(job(next(self.ids), queue, priority, owner, retry=Retry(attempts=2), **needs))
@@ -581,7 +625,7 @@ class Harness:
         elif self.by_offer:
             self.offers.append(new)
         else:
-            self.do(self.gate.queued(new.lane, new.rank))
+            self.came(new.lane, new.rank)
         return new
 
     def add_array(self, queue: str, priority: int, count: int, at_most: int) -> None:
@@ -593,7 +637,7 @@ class Harness:
         if self.by_offer:
             self.offers += [new for new in jobs if not new.parked]
         else:
-            self.do(self.gate.queued(jobs[0].lane, jobs[0].rank))
+            self.came(jobs[0].lane, jobs[0].rank)
 
     def finish(self, worker: str, result: Result) -> None:
         old = self.on_worker.pop(worker)
@@ -1086,8 +1130,8 @@ class GateMachine(RuleBasedStateMachine):
         self.h.come_due()
 
     @rule()
-    def sweep(self) -> None:
-        self.h.do(self.h.gate.seen(self.h.store.waiting()))
+    def take(self) -> None:
+        self.h.take()
 
     @rule()
     def settle(self) -> None:
@@ -1162,9 +1206,12 @@ class GateMachine(RuleBasedStateMachine):
         if stored.state is State.QUEUED:
             self.h.store.jobs[id_] = replace(stored, state=State.CANCELLED)
         came = self.h.store.next_of(self.h.store.jobs[id_])  # in one transaction
-        self.h.do(self.h.gate.cancel(id_))
+        if stored.state is State.QUEUED and id_ not in self.h.gate.attempts:
+            self.h.dropped(id_)
+        else:
+            self.h.do(self.h.gate.cancel(id_))
         if came is not None:
-            self.h.do(self.h.gate.queued(came.lane, came.rank))
+            self.h.came(came.lane, came.rank)
 
     @precondition(lambda self: self.h.store.jobs)
     @rule(
@@ -1204,7 +1251,7 @@ class GateMachine(RuleBasedStateMachine):
             for each in list(self.h.store.jobs.values()):
                 while self.h.store.next_of(each) is not None:
                     pass
-            self.h.do(self.h.gate.look_again(self.h.store.lanes()))
+            self.h.look_again()
             self.h.do(self.h.gate.reload(self.h.policy))
 
     @invariant()

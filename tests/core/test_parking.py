@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskgated.core.capacity import Capacities, Policy
+from taskgated.core.inventory import Inventory, Numbers
 from taskgated.core.job import Job, Locks, Spec
 from taskgated.core.named import WHOLE, Lock, Named, Tokens
 from taskgated.core.order import Lane
@@ -37,7 +38,9 @@ class Scene:
         self.full: set[Lane] = set()
         self.places = 16
         self.capacities = Counting(Policy(2 * AWAITED, 16, tokens={"yarn": 3}))
-        self.parking = Parking(self.capacities, lambda lane: lane not in self.full, lambda rank: self.places)
+        self.parking = Parking(
+            self.capacities, lambda lane: lane not in self.full, lambda rank: self.places, Numbers()
+        )
         for n in range(AWAITED):
             self.capacities.occupy(job(n, f"lock{n}"))
         waiting = [job(AWAITED + n, f"lock{n}") for n in range(AWAITED)]
@@ -51,11 +54,16 @@ class Scene:
         self.capacities.vacate(job)
         self.parking.freed(job)
 
+    def take(self, more: dict[str, int]) -> None:
+        """An inventory: jobs wait for these as well, each with the first."""
+        self.parking.taken(Inventory(0, waiting={f"lock:lock{n}": AWAITED + n for n in range(AWAITED)} | more))
+
     def recalled(self) -> dict[str, Asked]:
         """What is asked for."""
         found: dict[str, Asked] = {}
         for action in self.parking.actions():
             assert isinstance(action, Recall)
+            self.asked = action
             found.update(action.rooms)
         return found
 
@@ -96,10 +104,9 @@ def test_what_is_free_and_promised_goes_to_another_when_the_lane_is_full(
     waiter = Waiter(first.id, first.rank, first.lane, 3)
     if known == "from the store":
         scene.ends(holders[0])
-        scene.parking.seen(["token:yarn"])
-        asked = scene.parking.actions()
-        assert asked == [Recall({"token:yarn": Asked(1, 3, 0)})]
-        scene.parking.recalled(asked[0], {"token:yarn": Back(0, waiter)}, [])
+        scene.take({"token:yarn": first.id})
+        assert scene.recalled() == {"token:yarn": Asked(1, 3, 0)}
+        scene.parking.recalled(scene.asked, {"token:yarn": Back(0, waiter)}, [])
     else:
         assert not scene.parking.admits(first)
         scene.parking.actions()
@@ -116,8 +123,7 @@ def test_what_is_free_and_promised_goes_to_another_when_the_lane_is_full(
 
 def test_what_is_taken_again_is_looked_at_no_more(scene: Scene) -> None:
     taken = [job(5000 + n, f"shared{n}") for n in range(50)]
-    for one in taken:
-        scene.parking.seen([f"lock:shared{one.id - 5000}"])
+    scene.take({f"lock:shared{one.id - 5000}": 6000 for one in taken})
     (asked,) = scene.parking.actions()
     assert isinstance(asked, Recall)
     waiter = Waiter(6000, (6000, 6000), Lane("q", "1"), 1)
@@ -140,7 +146,7 @@ def test_no_more_come_back_than_could_be_ready(scene: Scene) -> None:
     assert asked == {"lock:lock7": one, "lock:lock8": one}, "what the best wait for comes first"
     scene.places = 0
     back = [job(AWAITED + n, f"lock{n}") for n in (7, 8)]
-    scene.parking.recalled(Recall(asked), {name: Back(1, None) for name in asked}, back)
+    scene.parking.recalled(scene.asked, {name: Back(1, None) for name in asked}, back)
     assert scene.recalled() == {}
     scene.places = 1
     assert scene.recalled() == {"lock:lock9": one}
@@ -148,11 +154,10 @@ def test_no_more_come_back_than_could_be_ready(scene: Scene) -> None:
 
 def test_who_share_a_lock_come_back_as_many_as_could_be_ready(scene: Scene) -> None:
     scene.capacities.occupy(job(5000, "shared"))
-    scene.parking.seen(["lock:shared"])
-    asked = scene.parking.actions()
-    assert asked == [Recall({"lock:shared": Asked(0, WHOLE, 0)})]
+    scene.take({"lock:shared": 6000})
+    assert scene.recalled() == {"lock:shared": Asked(0, WHOLE, 0)}
     waiter = Waiter(6000, (6000, 6000), Lane("q", 1), 1)
-    scene.parking.recalled(asked[0], {"lock:shared": Back(0, waiter)}, [])
+    scene.parking.recalled(scene.asked, {"lock:shared": Back(0, waiter)}, [])
     assert scene.recalled() == {}
     scene.ends(job(5000, "shared"))
     assert scene.recalled() == {"lock:shared": Asked(WHOLE, WHOLE, scene.places)}

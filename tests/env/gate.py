@@ -72,8 +72,9 @@ def python_for(user: int) -> str:
 class GateEnv:
     """One gate under a directory of its own."""
 
-    def __init__(self, root: Path, config: str, python: str = sys.executable) -> None:
+    def __init__(self, root: Path, config: str, python: str = sys.executable, module: str = "taskgated") -> None:
         self.root = root
+        self.module = module
         self.python = python
         self.layout = Layout.under(root)
         self.layout.etc.mkdir(parents=True)
@@ -91,7 +92,7 @@ class GateEnv:
         """Start the daemon; do not wait for it."""
         with open(self.root / "daemon.log", "ab") as log:
             self.process = subprocess.Popen(
-                [self.python, "-m", "taskgated", "--root", str(self.root), *args],
+                [self.python, "-m", self.module, "--root", str(self.root), *args],
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": str(REPOSITORY), **(env or {})},
             )

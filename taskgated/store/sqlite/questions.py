@@ -8,10 +8,11 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from taskgated.core.after import Waited
+from taskgated.core.job import Clock
 from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
 from taskgated.errors import NoSuchArray, NoSuchJob, StoreError
-from taskgated.host.clock import MICROSECONDS, boot_id
+from taskgated.host.clock import MICROSECONDS, boot_id, wall
 from taskgated.store import after, byhand, contract, waiting
 from taskgated.store.after import LISTED
 from taskgated.store.arrays import Group
@@ -42,6 +43,7 @@ from taskgated.store.sqlite.rows import (
 from taskgated.store.sqlite.statements import Row, Statements
 from taskgated.store.turns import Found
 from taskgated.store.waiting import Beyond
+from taskgated.store.waking import Coming
 
 
 class SqliteQuestions:
@@ -72,6 +74,15 @@ class SqliteQuestions:
 
     def lanes(self) -> Mapping[Lane, Rank]:
         return earliest(self._sql.each("lanes"))
+
+    def coming(self) -> Coming:
+        next_steady = moment(self._sql.only("next_due", clock=Clock.STEADY)[0])
+        dated = moment(self._sql.only("next_due", clock=Clock.WALL)[0])
+        until_date = None if dated is None else (dated - wall()) / MICROSECONDS
+        next_expiry = moment(self._sql.only("next_expiry")[0])
+        patience = moment(self._sql.only("next_patience")[0])
+        soonest = min((t for t in (next_steady, next_expiry, patience) if t is not None), default=None)
+        return Coming(soonest, until_date, moment(self._sql.only("next_look", after=-1)[0]))
 
     def looks(self, known: Collection[int], limit: int, of_one: int) -> Due:
         steady, under = self.clock.now(), json.dumps(list(known))
@@ -109,8 +120,8 @@ class SqliteQuestions:
             for row in self._sql.rows("before")
         ]
 
-    def waiting(self, after: str = "") -> Sequence[str]:
-        return [str(name) for (name,) in self._sql.rows("waiting", after=after, limit=waiting.FIRSTS)]
+    def waiting(self, after: str = "") -> Mapping[str, int]:
+        return {str(name): job for name, job in self._sql.rows("waiting", after=after, limit=waiting.FIRSTS)}
 
     def beyond(self, tokens: Mapping[str, int]) -> Sequence[Beyond]:
         found: list[Beyond] = []

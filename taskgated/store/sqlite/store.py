@@ -32,7 +32,7 @@ from taskgated.store.sqlite.byhand import SqliteByHand
 from taskgated.store.sqlite.lines import Lines
 from taskgated.store.sqlite.naming import SqliteNaming
 from taskgated.store.sqlite.order import Order
-from taskgated.store.sqlite.rows import earliest, moment, text_or_none
+from taskgated.store.sqlite.rows import earliest, text_or_none
 from taskgated.store.sqlite.statements import Row
 from taskgated.store.turns import REORDERED
 from taskgated.store.waiting import Parking, Recalled, Room, Totals
@@ -277,14 +277,7 @@ class SqliteStore(SqliteByHand, SqliteNaming):
             self._sql.run("come_to_look", clock=which, now=now, steady=steady, limit=contract.WOKEN)
             due = self._sql.rows("come_due", clock=which, now=now, limit=contract.WOKEN)
             come += self._lines.come_due(due)
-        next_steady = moment(self._sql.only("next_due", clock=Clock.STEADY)[0])
-        dated = moment(self._sql.only("next_due", clock=Clock.WALL)[0])
-        until_date = None if dated is None else (dated - wall) / MICROSECONDS
-        next_expiry = moment(self._sql.only("next_expiry")[0])
-        patience = moment(self._sql.only("next_patience")[0])
-        soonest = min((t for t in (next_steady, next_expiry, patience) if t is not None), default=None)
-        next_look = moment(self._sql.only("next_look", after=-1)[0])
-        return Woken(earliest(come), expired, let_go, soonest, until_date, late, next_look)
+        return Woken(earliest(come), expired, let_go, self.coming(), late)
 
     def looked(self, job: int, again: float | None) -> None:
         if again is None:

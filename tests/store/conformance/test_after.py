@@ -272,7 +272,7 @@ def test_a_name_that_does_not_come_in_time_is_waited_for_no_more(
 ) -> None:
     short, long = add(store, waiting("nobody", after_timeout=60.0), waiting("nobody", after_timeout=90.0))
     woken = store.wake()
-    assert woken.next_steady is not None and woken.next_steady < store.clock.now() + 61 * MICROSECONDS
+    assert woken.coming.steady is not None and woken.coming.steady < store.clock.now() + 61 * MICROSECONDS
     passes(61.0, monkeypatch)
     assert store.unresolved()
     resolve(store)

@@ -55,11 +55,11 @@ def test_nor_what_comes_back(store: Store, verdict: Verdict, monkeypatch: pytest
 def test_when_to_look_again(store: Store) -> None:
     first, second = add(store, spec(deadline=60.0), spec(deadline=90.0))
     deadline = store.show(first).job.deadline
-    assert store.wake().next_steady == deadline
+    assert store.wake().coming.steady == deadline
     store.start(first, 1, here("{}"))
-    assert store.wake().next_steady == store.show(second).job.deadline, "its worker ends what runs"
+    assert store.wake().coming.steady == store.show(second).job.deadline, "its worker ends what runs"
     store.finish(Outcome(first, 1, Result.KILLED), Verdict(Verb.REQUEUE))
-    assert store.wake().next_steady == deadline
+    assert store.wake().coming.steady == deadline
 
 
 def test_a_held_one_is_cancelled_as_well(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,5 +83,5 @@ def test_some_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     add(store, *[spec(deadline=0.000001)] * 4)
     first = store.wake()
     assert len(first.expired) == len(first.late) == 3
-    assert first.next_steady is not None and first.next_steady <= store.clock.now()
+    assert first.coming.steady is not None and first.coming.steady <= store.clock.now()
     assert len(store.wake().late) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 import pytest
 
@@ -119,7 +118,7 @@ def test_many_that_are_due_at_once_do_not_all_come_out(store: Store, monkeypatch
 def test_who_is_short_waits_and_comes_back_when_there_is_room(store: Store) -> None:
     small, big, other = (add(store, spec(tokens={"yarn": n}), claim=str(n))[0] for n in (1, 3, 2))
     store.park([Parking(job, YARN, needs) for job, needs in ((small, 1), (big, 3), (other, 2))])
-    assert ready(store) == [] and store.waiting() == [YARN]
+    assert ready(store) == [] and list(store.waiting()) == [YARN]
     assert not store.recall({YARN: Room(0, 4)}).jobs
     found = store.recall({YARN: Room(2, 4)})
     assert [job.id for job in found.jobs] == [small] and found.jobs[0].waited and not found.jobs[0].parked
@@ -130,14 +129,14 @@ def test_who_is_short_waits_and_comes_back_when_there_is_room(store: Store) -> N
     assert ([job.id for job in found.jobs], found.first[0].job) == ([big], other)
     found = store.recall({YARN: Room(9, 9)})
     assert ([job.id for job in found.jobs], found.first[0].job) == ([other], None)
-    assert store.waiting() == []
+    assert store.waiting() == {}
 
 
 def test_who_needs_more_than_there_is_is_in_nobodys_way(store: Store) -> None:
     never, small = (add(store, spec(tokens={"yarn": n}), claim=str(n))[0] for n in (9, 1))
     store.park([Parking(never, YARN, 9), Parking(small, YARN, 1)])
     assert [job.id for job in store.recall({YARN: Room(4, 4)}).jobs] == [small]
-    assert store.waiting() == [YARN]
+    assert list(store.waiting()) == [YARN]
     assert [job.id for job in store.recall({YARN: Room(9, 9)}).jobs] == [never]
 
 
@@ -170,14 +169,14 @@ def test_only_who_is_queued_and_out_can_be_sent_to_wait(store: Store) -> None:
     store.finish(Outcome(running, 1, Result.SUCCEEDED, exit_code=0), SUCCEED)
     store.release(held)
     assert set(ready(store)) == {held}
-    assert store.waiting() == [YARN], "the last came out when others were over or held"
+    assert list(store.waiting()) == [YARN], "the last came out when others were over or held"
 
 
 def test_who_is_released_or_comes_again_is_out(store: Store) -> None:
     first, second = add(store, spec(tokens={"yarn": 2}), spec(tokens={"db": 1}))
     store.park([Parking(first, YARN, 2)])
     store.hold(first)
-    assert store.waiting() == []
+    assert store.waiting() == {}
     store.release(first)
     assert ready(store) == [first, second]
 
@@ -206,10 +205,13 @@ def test_names_come_in_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> N
     for name in names:
         (job,) = add(store, spec(), claim=name)
         store.park([Parking(job, name, 1)])
-    pages: list[Sequence[str]] = [store.waiting()]
+    (better,) = add(store, spec(priority=90), claim="better")
+    store.park([Parking(better, names[0], 2**40)])
+    pages = [store.waiting()]
     while pages[-1]:
-        pages.append(store.waiting(pages[-1][-1]))
+        pages.append(store.waiting(list(pages[-1])[-1]))
     assert [list(page) for page in pages] == [names[:2], names[2:4], names[4:], []]
+    assert pages[0][names[0]] == better, "the best of those that wait, whatever it needs"
 
 
 # -- keys ----------------------------------------------------------------------------------------

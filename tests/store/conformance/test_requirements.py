@@ -30,12 +30,12 @@ def test_it_waits_for_a_look_from_the_start_and_runs_when_that_says_so(store: St
     assert (due(store), ready(store)) == ([with_it], [without])
     assert store.show(with_it).job.due_clock is Clock.LOOK
     assert store.looks([], 9, 9).jobs[0].spec.requires == REQUIRES
-    assert store.wake().next_look is not None
+    assert store.wake().coming.look is not None
     assert ready(store) == [without]
     store.looked(with_it, None)
     assert (due(store), ready(store)) == ([], [without])
     woken = store.wake()
-    assert woken.next_look is None and [rank[1] for rank in woken.best.values()] == [with_it]
+    assert woken.coming.look is None and [rank[1] for rank in woken.best.values()] == [with_it]
     assert ready(store) == [with_it, without]
     store.start(with_it, 1, here("w"))
 
@@ -46,7 +46,7 @@ def test_a_look_that_says_no_is_made_again_later(store: Store) -> None:
     assert due(store) == []
     after = store.looks([], 9, 9).next
     assert after is not None and abs(after - store.clock.now() - 1000 * MICROSECONDS) < 10 * MICROSECONDS
-    assert store.wake().next_look == after
+    assert store.wake().coming.look == after
     store.looked(job, 0)
     assert due(store) == [job]
 
@@ -94,8 +94,8 @@ def test_its_delay_comes_first(store: Store) -> None:
 def test_of_many_whose_time_has_come_none_runs_unseen(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contract, "WOKEN", 3)
     jobs = add(store, *[spec(requires=REQUIRES, delay=0.000001)] * 7, spec(delay=0.000001))
-    while (woken := store.wake()).next_steady is not None:
-        assert woken.next_steady <= store.clock.now()
+    while (woken := store.wake()).coming.steady is not None:
+        assert woken.coming.steady <= store.clock.now()
     assert due(store) == jobs[:7]
     assert ready(store) == [jobs[7]]
 
@@ -134,7 +134,7 @@ def test_so_it_is_when_it_is_put_back_or_runs_again_by_hand(store: Store, key: s
 def test_while_it_waits_for_another_job_it_is_not_looked_for(store: Store, delay: float, key: str) -> None:
     other, job = add(store, spec(name="x"), spec(after=(Condition("x"),), requires=REQUIRES, delay=delay, key=key))
     woken = store.wake()
-    assert (due(store), woken.next_look) == ([], None)
+    assert (due(store), woken.coming.look) == ([], None)
     run(store, other)
     resolved = store.resolve()
     assert resolved.timed and not resolved.best

@@ -22,10 +22,10 @@ def test_due_jobs_appear_each_by_its_clock(store: Store, monkeypatch: pytest.Mon
     woken = store.wake()
     assert woken.best == first(store, later)
     assert [j.id for j in fetch(store, {"default": 9})] == [later]
-    assert woken.until_date is not None
-    assert 900 < woken.until_date <= 1000
+    assert woken.coming.until_date is not None
+    assert 900 < woken.coming.until_date <= 1000
     steps(2000, monkeypatch)
-    assert store.wake().until_date is None
+    assert store.wake().coming.until_date is None
     assert [j.id for j in fetch(store, {"default": 9})] == [later, at]
 
 
@@ -44,8 +44,8 @@ def test_of_many_whose_time_has_come_some_at_a_time(store: Store, monkeypatch: p
     first = store.wake()
     assert len(first.expired) == 3
     assert len(fetch(store, {"default": 9})) == 3
-    assert first.next_steady is not None
-    assert first.next_steady <= store.clock.now(), "so it is asked again at once"
+    assert first.coming.steady is not None
+    assert first.coming.steady <= store.clock.now(), "so it is asked again at once"
     assert len(store.wake().expired) == 1
     assert len(fetch(store, {"default": 9})) == 4
-    assert store.wake().next_steady is None
+    assert store.wake().coming.steady is None

@@ -113,7 +113,7 @@ def test_it_holds_whatever_was_decided_before_it_was_known(store: Store, verb: V
     assert (record.state, record.reason) == (State.CANCELLED, "cancelled while it was running")
     assert record.finished is not None
     assert record.due is None
-    assert store.wake().next_steady is None
+    assert store.wake().coming.steady is None
     assert fetch(store, {"default": 5}) == []
 
 

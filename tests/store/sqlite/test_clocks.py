@@ -30,7 +30,7 @@ class TestClock:
         store.commit()
         store.close()
         later = self.reboot(tmp_path / "db", monkeypatch, -self.DAY)
-        due = later.wake().next_steady
+        due = later.wake().coming.steady
         assert due is not None
         assert 50 * MICROSECONDS < due - later.clock.now() <= 60 * MICROSECONDS
         later.close()

@@ -178,7 +178,7 @@ UPDATE jobs SET parked = 0, waits = NULL WHERE id = :id RETURNING {job};
 UPDATE jobs SET parked = 0, waits = NULL WHERE id = :id AND waits = :waits AND state = 'queued';
 
 -- name: waiting
--- What jobs wait for by name; "after" and "requires" have no colon.
+-- What jobs wait for by name, and the best of those that wait; "after" and "requires" have no colon.
 WITH RECURSIVE found (what) AS (
     SELECT (SELECT min(waits) FROM jobs INDEXED BY jobs_waiting
             WHERE waits > :after AND waits IS NOT NULL AND state = 'queued')
@@ -187,7 +187,8 @@ WITH RECURSIVE found (what) AS (
             WHERE waits > what AND waits IS NOT NULL AND state = 'queued')
     FROM found WHERE what IS NOT NULL
 )
-SELECT what FROM found WHERE what LIKE '%:%' LIMIT :limit;
+SELECT what, (SELECT id FROM jobs INDEXED BY jobs_waiting WHERE waits = what AND state = 'queued' ORDER BY turn, id LIMIT 1)
+FROM found WHERE what LIKE '%:%' LIMIT :limit;
 
 -- name: tokens_demanded
 -- The tokens that queued jobs take. Each step leads to the next one by the index.
