@@ -26,6 +26,9 @@ module would refuse the whole question."""
 OPERATIONS = 1_000_000
 """Of SQLite's, between two words that a migration is at work: some ten milliseconds, more with a slow disk."""
 
+CACHE, CACHE_OF_VIEW = 8192, 2048
+"""KiB: the memory that a backlog may cost."""
+
 HELP = "`taskgated --check-store` says what is wrong and what to do"
 
 
@@ -64,7 +67,7 @@ def _set_up(db: sqlite3.Connection, path: Path, at_work: Callable[[], None] | No
     db.execute("PRAGMA synchronous = FULL")
     # Checkpoints read back what was written: rare and large is cheaper than frequent and small.
     db.execute("PRAGMA wal_autocheckpoint = 4000")
-    db.execute("PRAGMA cache_size = -8192")  # KiB: the memory that a backlog may cost
+    db.execute(f"PRAGMA cache_size = -{CACHE if at_work is not None else CACHE_OF_VIEW}")
     if at_work is None:
         db.execute("PRAGMA query_only = ON")
     else:

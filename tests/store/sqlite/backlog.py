@@ -44,6 +44,7 @@ def fill(path: Path, jobs: Iterable[Queued]) -> None:
     first = turn(0, 50, per_point(60.0)) - 10_000_000
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA synchronous = OFF")
+        db.execute("PRAGMA cache_size = -262144")
         waiting: list[tuple[int, int]] = []
         after: list[tuple[int, int]] = []
 

@@ -71,6 +71,15 @@ def test_one_running_attempt_a_job_is_physical(tmp_path: Path) -> None:
     store.close()
 
 
+def test_little_of_a_large_database_is_kept_in_memory(tmp_path: Path) -> None:
+    """By the one that writes, and the reader beside it, at any size of the backlog."""
+    store, reader = SqliteStore(tmp_path / "db"), SqliteQuestions(tmp_path / "db")
+    kept = [one._db.execute("PRAGMA cache_size").fetchone()[0] for one in (store, reader)]
+    assert all(kib < 0 for kib in kept) and -sum(kept) <= 10 * 1024
+    reader.close()
+    store.close()
+
+
 def test_a_reader_sees_what_is_committed_and_writes_nothing(tmp_path: Path) -> None:
     store, reader = SqliteStore(tmp_path / "db"), SqliteQuestions(tmp_path / "db")
     store.begin("", 1)
