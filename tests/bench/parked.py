@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,17 +28,18 @@ from tests.store.sqlite.backlog import Queued, fill
 LOCKS = 64
 """Locks that one job may have."""
 OTHERS = 300
+ME = pwd.getpwuid(os.getuid()).pw_name
 CONFIG = "workers: 3\nmax_backlog: 2000000\ntokens: {yarn: 1}\n"
 
 
 def lock(jobs: int) -> Iterator[Queued]:
     for n in range(jobs):
-        yield Queued(Spec(command="true", locks=Locks(("lock0",)), key=f"{n}"), os.getuid(), waits=Lock("lock0"))
+        yield Queued(Spec(command="true", locks=Locks(("lock0",)), key=f"{n}"), ME, waits=Lock("lock0"))
 
 
 def each(jobs: int) -> Iterator[Queued]:
     """Each piece by itself, so that the heads of keys and arrays, which wait for a token, come before the others."""
-    me, yarn, piece = os.getuid(), {"yarn": 1}, jobs // 6
+    me, yarn, piece = ME, {"yarn": 1}, jobs // 6
     for n in range(piece):
         yield Queued(Spec(command="true", tokens=yarn, key=f"token{n}"), me, waits=Tokens("yarn"))
     for n in range(piece):
