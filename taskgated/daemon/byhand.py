@@ -104,7 +104,9 @@ def _against(spool: bytes, queue: str, job: Record) -> TaskgateError | None:
     whose = f"the owner of job {job.id}"
     try:
         user = uid_of(job.owner)
-        if user is not None and may_use(spool, queue, user):
+        if user is None:
+            return NotTheirs(f"{whose} is {job.owner}, and this host knows no such user any more")
+        if may_use(spool, queue, user):
             return None
     except (OSError, Trouble) as error:
         return NotTheirs(f"whether {whose} may use the queue {queue} cannot be told now: {error}")

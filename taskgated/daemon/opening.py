@@ -72,14 +72,15 @@ def _name_owners(store: Store, start: Start) -> None:
     """Owners of an earlier version, who are numbers, get their names, before anything goes by them. Who cannot be
     told is asked for again at the next start; so all jobs of one owner go by the one or the other."""
     groups = count(1)
-    for uid, known in users.each(store.unnamed(), users.user).items():
-        owner = owner_of(uid, None if known is None else known.name)
-        done = False
-        while not done:
-            store.begin(NAMING, next(groups))
-            done = store.name(uid, owner)
-            store.commit()
-            start.goes_on()
+    while told := users.each(store.unnamed(), users.user):  # where they are many, not all can be told at once
+        for uid, known in told.items():
+            owner = owner_of(uid, None if known is None else known.name)
+            done = False
+            while not done:
+                store.begin(NAMING, next(groups))
+                done = store.name(uid, owner)
+                store.commit()
+                start.goes_on()
 
 
 def with_help(layout: Layout, why: str) -> str:

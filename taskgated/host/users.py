@@ -103,10 +103,13 @@ def each(about: Collection[K], find: Callable[[K], T]) -> Mapping[K, T]:
     """What ``find``, which asks by ``user`` and ``uid``, returns of each of these, as far as that could be told
     within ``PATIENCE`` seconds."""
     found: dict[K, T] = {}
+    late = threading.Event()
 
     def ask() -> None:
         for one in about:
             with _one_at_a_time:
+                if late.is_set():
+                    return  # others have their turn
                 try:
                     found[one] = find(one)
                 except Trouble:
@@ -118,6 +121,7 @@ def each(about: Collection[K], find: Callable[[K], T]) -> Mapping[K, T]:
     except RuntimeError:  # no thread can be had
         return {}
     asking.join(PATIENCE)
+    late.set()
     return dict(found)
 
 

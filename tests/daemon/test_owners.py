@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from taskgated.ctl.client import CallError, Client
+from taskgated.daemon import opening
+from taskgated.errors import Trouble
+from taskgated.host import users
 from taskgated.store.sqlite.sqlfiles import migrations
+from taskgated.store.sqlite.store import SqliteStore
 from tests.env import gate as gate_env
 from tests.env.gate import GateEnv
 from tests.env.opened import passable
@@ -38,20 +44,34 @@ def made(make_gate: Callable[..., GateEnv]) -> tuple[GateEnv, People]:
     return gate, People(gate)
 
 
+def earlier(path: Path, jobs: Mapping[bytes, int]) -> None:
+    """A database of version 0.3.0, with a job of these names and uids each."""
+    with closing(sqlite3.connect(path)) as db, db:
+        for _, script in migrations()[:5]:
+            db.executescript(script)
+        db.execute("PRAGMA user_version = 5")
+        for name, uid in jobs.items():
+            db.execute(
+                "INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, spec)"
+                " VALUES ('held', 'default', 50, ?, ?, ?, 1, '{\"command\": \"true\"}')",
+                (name, b"s", uid),
+            )
+
+
 def begin(gate: GateEnv) -> None:
     gate.start()
     gate.layout.control_socket.chmod(0o666)
 
 
-def as_user(uid: int, gate: GateEnv, method: str, **parameters: Any) -> Any:
-    """What that user is answered: the reply, or the error's name."""
+def as_user(uid: int, gate: GateEnv, method: str, *, words: bool = False, **parameters: Any) -> Any:
+    """What that user is answered: the reply, or the error's name, or what that says."""
 
     def call() -> Any:
         with Client(gate.layout.control_socket) as client:
             try:
                 return client.call(method, **parameters)
             except CallError as error:
-                return error.kind
+                return str(error) if words else error.kind
 
     return gate_env.as_user(uid, call)
 
@@ -88,6 +108,23 @@ def test_who_is_renamed_or_removed_owns_nothing_of_before(made: tuple[GateEnv, P
     assert as_user(FIRST, gate, "Cancel", id=job["id"]) == DENIED
     assert as_user(FIRST, gate, "Cancel", id=gate.job("b")["id"])["job"]["state"] == "cancelled"  # type: ignore[index]
     assert as_user(0, gate, "Cancel", id=job["id"])["job"]["state"] == "cancelled"
+
+
+def test_a_job_of_nobody_any_more_is_moved_by_root_alone(made: tuple[GateEnv, People]) -> None:
+    """Members may move jobs here, but to where their owners may drop."""
+    gate, people = made
+    gate.configure("workers: 2\naccess: {cancel: members}\nqueues: {etl: {}}\n")
+    people.are(alice=FIRST)
+    begin(gate)
+    (gate.layout.spool / "etl").chmod(0o1777)
+    job = taken_in(gate, FIRST, "a")
+    people.are(bob=SECOND)
+    why = as_user(SECOND, gate, "Move", words=True, id=job["id"], queue="etl")
+    assert why == f"the owner of job {job['id']} is alice, and this host knows no such user any more"
+    people.are(bob=SECOND, alice=THIRD)
+    assert as_user(SECOND, gate, "Move", id=job["id"], queue="etl")["job"]["queue"] == "etl"
+    people.are()
+    assert as_user(0, gate, "Move", id=job["id"], queue="default")["job"]["queue"] == "default"
 
 
 def test_two_uids_with_one_name_are_one_owner(made: tuple[GateEnv, People]) -> None:
@@ -132,16 +169,7 @@ def test_owners_of_an_earlier_version_get_their_names_all_at_once(made: tuple[Ga
     """With the start at which they can be told; until then their new jobs go by the number, too."""
     gate, people = made
     gate.layout.state.mkdir(0o700)
-    with closing(sqlite3.connect(gate.layout.database)) as db, db:
-        for _, script in migrations()[:5]:
-            db.executescript(script)
-        db.execute("PRAGMA user_version = 5")
-        for name, uid in ((b"old", FIRST), (b"theirs", SECOND)):
-            db.execute(
-                "INSERT INTO jobs (state, queue, priority, name, source, owner, submitted, spec)"
-                " VALUES ('held', 'default', 50, ?, ?, ?, 1, '{\"command\": \"true\"}')",
-                (name, b"s", uid),
-            )
+    earlier(gate.layout.database, {b"old": FIRST, b"theirs": SECOND})
     people.cannot_be_asked()
     begin(gate)
     people.are(alice=FIRST)
@@ -162,3 +190,28 @@ def test_owners_of_an_earlier_version_get_their_names_all_at_once(made: tuple[Ga
     begin(gate)
     assert gate.job("theirs")["user"] == str(SECOND), "who had no name then is not who has the uid now"  # type: ignore[index]
     assert as_user(SECOND, gate, "Cancel", id=2) == DENIED
+
+
+def test_owners_who_are_many_get_their_names_however_long_that_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for one of whom nothing can be told."""
+
+    def told(uid: int) -> users.User:
+        time.sleep(0.02)
+        if uid == FIRST + 7:
+            raise Trouble("away")
+        return users.User(f"user{uid}", 1, "/")
+
+    earlier(tmp_path / "db", {b"%d" % number: FIRST + number for number in range(20)})
+    monkeypatch.setattr(users, "PATIENCE", 0.2)
+    monkeypatch.setattr(users, "user", told)
+    store = SqliteStore(tmp_path / "db")
+    opening._name_owners(store, SimpleNamespace(goes_on=lambda: None))  # type: ignore[arg-type]
+    assert store.unnamed() == [FIRST + 7]
+    assert [store.show(job).record.owner for job in (1, 8, 20)] == [
+        f"user{FIRST}",
+        str(FIRST + 7),
+        f"user{FIRST + 19}",
+    ]
+    store.close()
