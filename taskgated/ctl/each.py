@@ -63,14 +63,25 @@ def named(
     def changed() -> Iterator[ShownJob]:
         for one in dict.fromkeys(jobs):
             try:
-                yield change(id_of(gate, one))
+                job = id_of(gate, one)
             except NotSo as error:
                 warn(str(error))
+                continue
+            try:
+                yield change(job)
+            except NotSo as error:
+                warn(of_job(job, error))
 
     done = _said(changed(), told, json=json)
     if json and (done or len(jobs) > 1):
         say(unicode_json(done if len(jobs) > 1 else done[0]))
     return Exit.OK if len(done) == len(set(jobs)) else Exit.NOT_SO
+
+
+def of_job(job: int, error: NotSo) -> str:
+    """What cannot be done with a job, and with which."""
+    names_it = isinstance(error, CallError) and error.kind == NO_SUCH_JOB
+    return str(error) if names_it else f"job {job}: {error}"
 
 
 def _of_array(

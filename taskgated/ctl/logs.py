@@ -14,6 +14,7 @@ from taskgated.ctl import patience
 from taskgated.ctl.array import Named, id_of, named_job
 from taskgated.ctl.client import CallError, Client, Gone, NotSo
 from taskgated.ctl.columns import output_removed
+from taskgated.ctl.each import of_job
 from taskgated.ctl.patience import Patience, passes
 from taskgated.ctl.terminal import warn
 from taskgated.ctl.verb import Exit, Verb, positive
@@ -44,6 +45,7 @@ def run(gate: Client, options: Options) -> int:
     patience = Patience(gate, options.patience)
     status = Exit.OK
     for number, named in enumerate(options.id):
+        job: int | None = None
         try:
             job = id_of(gate, named)
             if len(options.id) > 1:  # as tail(1) does
@@ -53,7 +55,7 @@ def run(gate: Client, options: Options) -> int:
         except NotSo as error:
             if len(options.id) == 1:
                 raise
-            warn(str(error))
+            warn(str(error) if job is None else of_job(job, error))
             status = Exit.NOT_SO
     return status
 

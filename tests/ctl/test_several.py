@@ -41,6 +41,31 @@ def test_several_jobs_are_cancelled_also_if_one_of_them_is_over(gate: GateEnv) -
     assert json.loads(gate.ctl("--json", "cancel", "4", "99").stdout) == []
 
 
+def test_what_cannot_be_done_with_one_of_several_is_said_with_its_id(gate: GateEnv) -> None:
+    gate.drop("a.yaml", "[{command: 'true'}, {command: 'true'}, {command: 'true', delay: 1h}]")
+    gate.until_over(2)
+    over = "a job that is succeeded"
+
+    def refused(*argv: str) -> list[str]:
+        return gate.ctl(*argv).stderr.decode().splitlines()
+
+    for verb, of_it, argv in (
+        ("retry", "retry by hand", []),
+        ("hold", "hold", []),
+        ("release", "release", []),
+        ("cancel", "cancel", []),
+        ("prioritize", "prioritize", ["7"]),
+        ("move", "move", ["default"]),
+    ):
+        both = [f"taskgatectl: job {job}: cannot {of_it} {over}" for job in (1, 2)]
+        assert refused(verb, "1", "2", *argv) == both
+    assert refused("hold", "1", "99") == [f"taskgatectl: job 1: cannot hold {over}", "taskgatectl: no job 99"]
+    assert refused("logs", "--attempt", "9", "1", "99") == [
+        "taskgatectl: job 1: the job has no such attempt",
+        "taskgatectl: no job 99",
+    ]
+
+
 @pytest.mark.parametrize(
     ("coming", "text"),
     [
