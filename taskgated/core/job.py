@@ -225,6 +225,14 @@ _USUAL = Spec.from_json({})
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A claimed file: on which host it is, and its name there."""
+
+    host: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One unit of work as the store has it, with what the gate needs to decide about it.
 
@@ -256,7 +264,7 @@ class Job:
     due_clock: Clock = Clock.STEADY
     expires: int | None = None
     deadline: int | None = None
-    claim: str | None = None  # the claimed file that must live until the job is over
+    claim: Claim | None = None  # the claimed file that must live until the job is over
     array: int | None = None
     parked: bool = False
     waits: str | None = None

@@ -16,7 +16,7 @@ from taskgated.attempts.scripts import Scripts
 from taskgated.core.attempts import Abandon, Finish, Run, Start, Stop
 from taskgated.core.fetch import Fetch
 from taskgated.core.gate import Action, Gate
-from taskgated.core.job import NEVER_RAN, Job, Outcome, Result
+from taskgated.core.job import NEVER_RAN, Claim, Job, Outcome, Result
 from taskgated.core.lifecycle import Verb
 from taskgated.core.order import FIRST, Lane
 from taskgated.core.parking import Park, Recall
@@ -64,7 +64,7 @@ class Conductor:
     ) -> None:
         self._gate = gate
         self.over = Listeners[int]()
-        self.let_go = Listeners[Sequence[str], bool]()
+        self.let_go = Listeners[Sequence[Claim], bool]()
         self.progressed = Listeners[()]()
         self.broken = Listeners[str]()
         self.untold = Listeners[Worker, Outcome]()
@@ -376,7 +376,7 @@ class Conductor:
 
         self._store.submit(lambda store: store.cancel(job), cancelled)
 
-    def never_start(self, jobs: Sequence[int], let_go: Sequence[str] = ()) -> None:
+    def never_start(self, jobs: Sequence[int], let_go: Sequence[Claim] = ()) -> None:
         """They were cancelled with their array, and the store has that."""
         for job in jobs:
             self._never(job, BEFORE_IT_STARTED)

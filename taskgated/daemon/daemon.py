@@ -43,7 +43,7 @@ from taskgated.daemon.reload import Reload
 from taskgated.daemon.requirements import Requirements
 from taskgated.daemon.retention import Retention
 from taskgated.daemon.roster import Roster
-from taskgated.daemon.sink import Sink
+from taskgated.daemon.sink import Sink, ours
 from taskgated.daemon.starting import Start
 from taskgated.daemon.status import Status, StatusLine, cannot_write
 from taskgated.daemon.stocktaking import Stocktaking
@@ -190,7 +190,7 @@ class Daemon:
         sink = Sink(self._in_force, self._store, self._reader, self._conductor, self._news)
         most = self._limits.most
         self._intake = Intake(self._layout, most(self._in_force.now), sink, self._news.tell, self._opened.names)
-        self._conductor.let_go.add(self._intake.let_go)
+        self._conductor.let_go.add(lambda claims, failed: self._intake.let_go(ours(claims), failed))
 
         def look_for_room() -> None:
             if self._news.paused and sink.room():

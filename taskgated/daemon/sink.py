@@ -6,10 +6,11 @@ Called on intake's thread. Every call that changes something returns when it is 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from taskgated.core.job import Claim
 from taskgated.core.state import State
 from taskgated.daemon.conductor import Conductor
 from taskgated.daemon.in_force import InForce
@@ -20,6 +21,7 @@ from taskgated.intake.events import Accepted
 from taskgated.store.answer import Answer
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Added, Addition, Questions, Record
+from taskgated.store.placement import HERE, claimed
 from taskgated.store.reader import Reader
 
 T = TypeVar("T")
@@ -53,19 +55,19 @@ class Sink:
         return self._ask(lambda store: store.queued_by(owner))
 
     def known(self, claim: str) -> int | None:
-        return self._ask(lambda store: store.known(claim))
+        return self._ask(lambda store: store.known(claimed(claim)))
 
     def plan(self, claim: str) -> str:
-        return self._ask(lambda store: store.plan(claim))
+        return self._ask(lambda store: store.plan(claimed(claim)))
 
     def known_to_earlier(self, claim: str) -> bool:
-        return self._ask(lambda store: store.known_to_earlier(claim))
+        return self._ask(lambda store: store.known_to_earlier(claimed(claim)))
 
     def keeper(self, claim: str) -> State | None:
-        return self._ask(lambda store: store.keeper(claim))
+        return self._ask(lambda store: store.keeper(claimed(claim)))
 
     def worked_on(self, claim: str) -> Record | None:
-        return self._ask(lambda store: store.worked_on(claim))
+        return self._ask(lambda store: store.worked_on(claimed(claim)))
 
     def data_queues(self) -> Sequence[str]:
         return self._ask(lambda store: store.data_queues())
@@ -75,7 +77,7 @@ class Sink:
             self._store.call(lambda store: store.keep_data_queues(queues))
 
     def forget_claims(self, claims: Sequence[str]) -> None:
-        gone = list(claims)
+        gone = [claimed(claim) for claim in claims]
         with self._waiting():
             self._store.call(lambda store: store.forget_claims(gone))
 
@@ -100,3 +102,9 @@ class Sink:
             for event in accepted:  # first: a job that starts comes of a file that was accepted
                 self._news.hear(event)
             self._conductor.added(answer.get())
+
+
+def ours(claims: Iterable[Claim]) -> list[str]:
+    """The names of those that are on this host. What another has is for that one to let go: it asks what became of
+    each (``Questions.keeper``)."""
+    return [claim.name for claim in claims if claim.host == HERE]

@@ -26,6 +26,7 @@ from taskgated.intake.shares import Shares
 from taskgated.intake.understand import check_size, specs_of, understand
 from taskgated.language import jobfile
 from taskgated.language.kinds import Kind, kind_of
+from taskgated.store import placement
 from taskgated.store.contract import Addition
 from taskgated.text import counted, to_text
 
@@ -205,7 +206,7 @@ class Reader:
         self._batch.add(
             claimed,
             Addition(
-                claimed.claim,
+                placement.claimed(claimed.claim),
                 first,
                 specs,
                 claimed.source,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from taskgated.core.after import EndedOtherwise, NeverCame, NoSuchId, Unmet, Waited, WaitsForIt, When
+from taskgated.core.job import Claim
 from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
 
@@ -40,7 +41,7 @@ class Resolved:
 
     best: Mapping[Lane, Rank]
     over: Sequence[Cancelled]
-    let_go: Sequence[str]
+    let_go: Sequence[Claim]
     more: bool
     timed: bool = False
 

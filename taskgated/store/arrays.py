@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from taskgated.core.job import Claim
+
 CANCELLED = 1000
 """Queued jobs of an array that are cancelled at once, at most; others have their turn in between."""
 
@@ -26,5 +28,5 @@ class Swept:
 
     over: Sequence[int]
     ending: Sequence[int]
-    let_go: Sequence[str]
+    let_go: Sequence[Claim]
     next: int | None

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from taskgated.core.after import Waited
-from taskgated.core.job import Clock, Element, Job, Outcome, Result, Spec
+from taskgated.core.job import Claim, Clock, Element, Job, Outcome, Result, Spec
 from taskgated.core.lifecycle import Verdict
 from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
@@ -64,7 +64,7 @@ class Addition:
     caller's; that of the first addition is kept. ``awaited``: parts for which later ones wait.
     """
 
-    claim: str
+    claim: Claim
     first: int
     specs: Sequence[Spec]
     source: str
@@ -125,7 +125,7 @@ class Added:
     cancelled: Sequence[int] = ()
     skipped: Mapping[int, int] = field(default_factory=dict)
     replaced: Mapping[int, int] = field(default_factory=dict)
-    let_go: Sequence[str] = ()
+    let_go: Sequence[Claim] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class Ended:
     a job that may run now, as a place in its array came free."""
 
     state: State
-    let_go: str | None
+    let_go: Claim | None
     came: tuple[Lane, Rank] | None = None
 
 
@@ -288,20 +288,20 @@ class Questions(Next, Looking, Standing, Awaiting, Overridden, Remembered, Waiti
     def last_id(self) -> int:
         """The highest id that was given to a job; 0 when there was none."""
 
-    def known(self, claim: str) -> int | None:
+    def known(self, claim: Claim) -> int | None:
         """How many parts of a claimed file were added; None when it was never heard of."""
 
-    def plan(self, claim: str) -> str:
+    def plan(self, claim: Claim) -> str:
         """The plan of a claimed file, of which parts were added; "" if none was told, also by earlier versions."""
 
-    def known_to_earlier(self, claim: str) -> bool:
+    def known_to_earlier(self, claim: Claim) -> bool:
         """Whether the first parts of a claimed file were added by a version that counted the lines of a list
         otherwise (``intake/lists.py``)."""
 
-    def keeper(self, claim: str) -> State | None:
+    def keeper(self, claim: Claim) -> State | None:
         """The state of the job that works on the file of this claim; None if there is none."""
 
-    def worked_on(self, claim: str) -> Record | None:
+    def worked_on(self, claim: Claim) -> Record | None:
         """The job that works, or worked, on the file of this claim; None if there is none."""
 
     def data_queues(self) -> Sequence[str]:
@@ -378,7 +378,7 @@ class Store(
         """By the clocks of the store: let due jobs run, end those that expired or whose deadline has passed;
         ``WOKEN`` of them, the next call does the next."""
 
-    def forget_claims(self, claims: Sequence[str]) -> None:
+    def forget_claims(self, claims: Sequence[Claim]) -> None:
         """These claimed files are gone for good: they need no memory any more."""
 
     def keep_data_queues(self, queues: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from taskgated.core.job import Spec
+from taskgated.core.job import Claim, Spec
 from taskgated.core.order import Lane, Rank
 from taskgated.host.clock import MICROSECONDS
 
@@ -34,6 +34,6 @@ class Woken:
 
     best: Mapping[Lane, Rank]
     expired: Sequence[tuple[int, str, str]]  # id, queue, name
-    let_go: Sequence[str]
+    let_go: Sequence[Claim]
     coming: Coming
     late: Collection[int] = ()

@@ -39,7 +39,7 @@ from taskgated.core.parking import Park, Recall
 from taskgated.core.state import State
 from taskgated.daemon.waiters import answered, rooms
 from taskgated.store.contract import Addition
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from taskgated.store.sqlite.store import SqliteStore
 from taskgated.store.waiting import Parking
 from tests.store.sqlite.backlog import Queued, fill
@@ -221,7 +221,9 @@ class ReadersScene(Scene):
 
     def decide(self) -> None:
         spec = Spec(command="true", locks=ALONE, priority=100)
-        added = self.change(lambda store: store.add([Addition(f"c{self.uptime}", 0, [spec], "x.yaml", "1", 1)]))
+        added = self.change(
+            lambda store: store.add([Addition(claimed(f"c{self.uptime}"), 0, [spec], "x.yaml", "1", 1)])
+        )
         self.do(self.gate.offered(added.fresh))
         super().decide()
         assert self.busy[0][1].spec == spec, "who locks it alone comes first"
@@ -244,7 +246,7 @@ class AddingScene(KeysScene):
         self.uptime += 1
         key = self.uptime % self.keys * (self.jobs // PER_KEY // self.keys) + self.jobs // PER_KEY // self.keys - 1
         spec = Spec(command="true", key=f"{key}", on_conflict=self.how)
-        self.change(lambda store: store.add([Addition(f"c{self.uptime}", 0, [spec], "x.yaml", "1", 1)]))
+        self.change(lambda store: store.add([Addition(claimed(f"c{self.uptime}"), 0, [spec], "x.yaml", "1", 1)]))
 
 
 def adding(kind: OnConflict) -> type[Scene]:

@@ -17,6 +17,7 @@ from taskgated.core.job import Outcome, Result, Spec
 from taskgated.errors import DiskTrouble
 from taskgated.intake import place as place_module
 from taskgated.store.contract import Addition
+from taskgated.store.placement import claimed
 from taskgated.store.sqlite.store import SqliteStore
 from tests.chaos import resources, siege
 from tests.chaos.disks import can_mount
@@ -148,7 +149,7 @@ def test_no_descriptor_for_the_log_is_no_lost_sync(tmp_path: Path, monkeypatch: 
                 store.begin("", 1, early=True)
             store.rollback()
         store.begin("", 1, early=True)
-        store.add([Addition("c", 0, [Spec(name="a", command="true")], source="a", owner="root", uid=0)])
+        store.add([Addition(claimed("c"), 0, [Spec(name="a", command="true")], source="a", owner="root", uid=0)])
         store.commit()
         with monkeypatch.context() as short:
             Short(short, "jobs.sqlite-wal")

@@ -26,6 +26,7 @@ from taskgated.protocol.sockets import connect
 from taskgated.store.answer import Answer
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import WOKEN, Addition, Backlog, Filter, Page, Questions
+from taskgated.store.placement import claimed
 from taskgated.store.reader import Reader
 from taskgated.store.sqlite.store import SqliteStore
 from taskgated.store.turns import Found
@@ -248,7 +249,7 @@ def test_an_empty_queue_is_not_asked_again_and_again(tmp_path: Path) -> None:
     loop = Loop()
     store = CountingStore(layout.database)
     many = [Spec(command="true", queue="a")] * 1500
-    store.add([Addition("claim", 0, many, "x.tasks", "alice", 1000)])
+    store.add([Addition(claimed("claim"), 0, many, "x.tasks", "alice", 1000)])
     thread = StoreClient(store, loop.wake)
     loop.on_wake(thread.deliver)
     loop.at_end_of_turn(thread.flush)

@@ -32,6 +32,7 @@ from taskgated.host.processes import ProcessId
 from taskgated.protocol import channel as wire
 from taskgated.protocol.channel import encode
 from taskgated.store.contract import Addition
+from taskgated.store.placement import claimed
 from taskgated.store.sqlite.store import SqliteStore
 from tests import REPOSITORY
 from tests.env.gate import GateEnv
@@ -172,7 +173,9 @@ def test_what_was_taken_and_no_worker_would_take_fails(make_gate: MakeGate) -> N
     gate.stop()
     store = SqliteStore(gate.layout.database)
     store.begin("", 1)
-    store.add([Addition("old", 0, [Spec(script="#!/bin/sh\n" + "\1" * 3_000_000, name="old")], "old", "root", 0)])
+    store.add(
+        [Addition(claimed("old"), 0, [Spec(script="#!/bin/sh\n" + "\1" * 3_000_000, name="old")], "old", "root", 0)]
+    )
     store.commit()
     store.close()
     gate.start()

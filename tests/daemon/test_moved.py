@@ -19,6 +19,7 @@ from taskgated.host.loop import Loop
 from taskgated.host.paths import Layout
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Addition, Store
+from taskgated.store.placement import claimed
 from taskgated.store.sqlite.store import SqliteStore
 
 
@@ -27,7 +28,7 @@ def test_a_refused_start_is_looked_for_where_the_job_is_now(tmp_path: Path, monk
     layout.state.mkdir()
     loop = Loop()
     store = SqliteStore(layout.database)
-    store.add([Addition("claim", 0, [Spec(command="true")], "x.tasks", "alice", 1000)])
+    store.add([Addition(claimed("claim"), 0, [Spec(command="true")], "x.tasks", "alice", 1000)])
     client = StoreClient(store, loop.wake)
     loop.on_wake(client.deliver)
     loop.at_end_of_turn(client.flush)

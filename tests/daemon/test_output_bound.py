@@ -21,7 +21,7 @@ from taskgated.host.loop import Loop
 from taskgated.host.paths import Layout
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Addition
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from taskgated.store.sqlite.questions import SqliteQuestions
 from taskgated.store.sqlite.store import SqliteStore
 from tests.env.gate import GateEnv
@@ -71,7 +71,9 @@ class Bounded:
         claim = f"c{os.urandom(4).hex()}"
         added: list[int] = []
         self.client.submit(
-            lambda store: list(store.add([Addition(claim, 0, [Spec(command="true")] * number, "x", "root", 0)]).jobs),
+            lambda store: list(
+                store.add([Addition(claimed(claim), 0, [Spec(command="true")] * number, "x", "root", 0)]).jobs
+            ),
             lambda answer: added.extend(answer.get()),
         )
         self._turn_until(lambda: added)

@@ -24,6 +24,7 @@ from taskgated.host.paths import Layout
 from taskgated.language.config import from_values
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Addition, Filter
+from taskgated.store.placement import claimed
 from taskgated.store.sqlite.questions import SqliteQuestions
 from taskgated.store.sqlite.store import SqliteStore
 from tests.env.gate import GateEnv
@@ -142,7 +143,7 @@ class Kept:
         self.layout = Layout.under(root)
         self.layout.state.mkdir(parents=True)
         self.store = SqliteStore(self.layout.database)
-        self.jobs = self.store.add([Addition("c", 0, [Spec(command="true")] * jobs, "x", "root", 0)]).jobs
+        self.jobs = self.store.add([Addition(claimed("c"), 0, [Spec(command="true")] * jobs, "x", "root", 0)]).jobs
         for job in self.jobs:
             self.store.cancel(job)
         self.loop = Loop()

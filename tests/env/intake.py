@@ -13,6 +13,7 @@ from typing import TypeVar
 from taskgated.core.job import Outcome, Result, Spec
 from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.core.state import State
+from taskgated.daemon.sink import ours
 from taskgated.host.names import Names
 from taskgated.host.paths import Layout
 from taskgated.intake import done
@@ -20,7 +21,7 @@ from taskgated.intake.events import Accepted, IntakeEvent
 from taskgated.intake.intake import Intake
 from taskgated.language.config import Config, QueueConfig
 from taskgated.store.contract import Addition, Record
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from taskgated.store.sqlite.store import SqliteStore
 from taskgated.text import to_text
 from tests.env.until import until
@@ -84,27 +85,27 @@ class StoreSink:
 
     def known(self, claim: str) -> int | None:
         with self._lock:
-            return self.store.known(claim)
+            return self.store.known(claimed(claim))
 
     def plan(self, claim: str) -> str:
         with self._lock:
-            return self.store.plan(claim)
+            return self.store.plan(claimed(claim))
 
     def known_to_earlier(self, claim: str) -> bool:
         with self._lock:
-            return self.store.known_to_earlier(claim)
+            return self.store.known_to_earlier(claimed(claim))
 
     def keeper(self, claim: str) -> State | None:
         with self._lock:
-            return self.store.keeper(claim)
+            return self.store.keeper(claimed(claim))
 
     def worked_on(self, claim: str) -> Record | None:
         with self._lock:
-            return self.store.worked_on(claim)
+            return self.store.worked_on(claimed(claim))
 
     def forget_claims(self, claims: Sequence[str]) -> None:
         with self._group() as store:
-            store.forget_claims(claims)
+            store.forget_claims([claimed(claim) for claim in claims])
 
     def data_queues(self) -> Sequence[str]:
         with self._lock:
@@ -161,7 +162,7 @@ class StoreSink:
             for job in map(int, jobs):
                 store.start(job, 1, here("{}"))
                 let_go.append(store.finish(Outcome(job, 1, Result.SUCCEEDED), Verdict(Verb.SUCCEED)).let_go)
-        return [claim for claim in let_go if claim]
+        return ours(claim for claim in let_go if claim)
 
     def resolve(self) -> None:
         """What follows from the end of jobs that others wait for."""
@@ -181,7 +182,7 @@ class StoreSink:
                     let_go.append(store.finish(outcome, Verdict(Verb.FAIL)).let_go)
                 else:
                     let_go.append(store.cancel(job).let_go)
-        return [claim for claim in let_go if claim]
+        return ours(claim for claim in let_go if claim)
 
 
 class Gate:

@@ -11,6 +11,7 @@ from taskgated.core.job import Spec
 from taskgated.intake.claim import Claims
 from taskgated.language.kinds import Kind
 from taskgated.store.contract import Addition
+from taskgated.store.placement import claimed
 from tests.env.intake import running
 from tests.env.until import until
 
@@ -38,7 +39,8 @@ def test_one_that_was_claimed_before_a_crash(tmp_path: Path, known: int) -> None
         claims.close()
         (gate.layout.claims / claim / "x.tasks").write_text("#!/bin/sh\none\ntwo\n")
         gate.sink.add(
-            [Addition(claim, 0, [Spec(command="one")] * known, "x.tasks", "alice", os.getuid(), False)] * known
+            [Addition(claimed(claim), 0, [Spec(command="one")] * known, "x.tasks", "alice", os.getuid(), False)]
+            * known
         )
     with running(tmp_path) as gate:
         until(gate.rejected)

@@ -19,6 +19,7 @@ from taskgated.intake.done import Done
 from taskgated.intake.events import FileRefused
 from taskgated.language.config import Config
 from taskgated.store.contract import Addition
+from taskgated.store.placement import claimed
 from tests.env.intake import Gate, config
 from tests.env.until import until
 
@@ -297,9 +298,9 @@ def test_claims_of_the_version_before_in_which_handlers_worked(tmp_path: Path) -
     for claim in (kept, over, mixed, alone):
         (gate.layout.claims / claim / "x.yaml").write_text("command: [/bin/one]\n")
     spec = Spec(command=("/bin/thumb",), file="x")
-    gate.sink.add([Addition(over, 0, [spec], "x.yaml", "root", 0, True)])
+    gate.sink.add([Addition(claimed(over), 0, [spec], "x.yaml", "root", 0, True)])
     gate.sink.end_jobs()
-    gate.sink.add([Addition(kept, 0, [spec], "x.yaml", "root", 0, True)])
+    gate.sink.add([Addition(claimed(kept), 0, [spec], "x.yaml", "root", 0, True)])
     try:
         gate.start()
         until(lambda: [path.name for path in gate.layout.claims.iterdir() if any(path.iterdir())] == [kept])
@@ -331,7 +332,7 @@ def test_what_was_left_is_taken_up_without_room_for_more(tmp_path: Path) -> None
     gate = Gate(tmp_path, config(), capacity=1)
     claim = "0123456789abcdef-01234567-file.data"
     (gate.layout.claims / claim / "work").mkdir(parents=True)
-    gate.sink.add([Addition(claim, 0, [spec], "x", "root", 0, True)])
+    gate.sink.add([Addition(claimed(claim), 0, [spec], "x", "root", 0, True)])
     assert gate.sink.room() == 0
     try:
         gate.start()

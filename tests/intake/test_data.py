@@ -13,6 +13,7 @@ from taskgated.intake import read, take
 from taskgated.intake.events import FileRefused, HandlersMissing
 from taskgated.language.config import Config, QueueConfig
 from taskgated.store.contract import Addition
+from taskgated.store.placement import claimed
 from tests.env.intake import QUEUES, Gate, config
 from tests.env.until import until
 
@@ -249,7 +250,7 @@ def test_a_list_of_the_version_before_whose_queue_takes_data(tmp_path: Path) -> 
     claim.mkdir(parents=True)
     (claim / "a.tasks").write_text("touch /tmp/runs0\ntouch /tmp/runs1\n")
     gate.sink.add(
-        [Addition(claim.name, 0, [Spec(command=("/bin/consume", "touch /tmp/runs0"))], "a.tasks", "root", 0)]
+        [Addition(claimed(claim.name), 0, [Spec(command=("/bin/consume", "touch /tmp/runs0"))], "a.tasks", "root", 0)]
     )
     try:
         gate.start()
@@ -266,7 +267,7 @@ def test_a_list_of_the_version_before_whose_queue_takes_files_now(tmp_path: Path
     claim = gate.layout.claims / "0000000000000001-00000000.data"
     claim.mkdir(parents=True)
     (claim / "a.tasks").write_text("first\nsecond\n")
-    gate.sink.add([Addition(claim.name, 0, [Spec(command="first")], "a.tasks", "root", 0)])
+    gate.sink.add([Addition(claimed(claim.name), 0, [Spec(command="first")], "a.tasks", "root", 0)])
     try:
         gate.start()
         until(lambda: gate.told(FileRefused))

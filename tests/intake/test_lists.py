@@ -18,6 +18,7 @@ from taskgated.intake import lists, pending, read
 from taskgated.intake.claim import Claims
 from taskgated.intake.events import Accepted, FileRefused, FileWaits, Paused
 from taskgated.language.kinds import Kind
+from taskgated.store import placement
 from taskgated.store.contract import Addition
 from taskgated.store.sqlite import database
 from taskgated.store.sqlite.store import SqliteStore
@@ -391,7 +392,7 @@ def test_what_this_version_has_begun_with_it_goes_on_with_by_its_own_count(tmp_p
     claims.close()
     (gate.layout.claims / claim / "x.tasks").write_bytes(b"\xef\xbb\xbf# jobs\none\ntwo\nthree\n")
     known = [Spec(command=command) for command in ("one", "two")[:parts]]
-    gate.sink.add([Addition(claim, 0, known, "x.tasks", "alice", os.getuid(), False)])
+    gate.sink.add([Addition(placement.claimed(claim), 0, known, "x.tasks", "alice", os.getuid(), False)])
     gate.sink.close()
     with running(tmp_path) as gate:
         until(gate.idle)

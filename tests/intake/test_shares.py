@@ -15,7 +15,7 @@ from taskgated.core.state import State
 from taskgated.intake import shares
 from taskgated.intake.events import Crowded, Uncrowded
 from taskgated.store.contract import Addition
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from taskgated.store.sqlite import database
 from taskgated.store.sqlite.store import SqliteStore
 from tests.env.gate import GateEnv
@@ -104,7 +104,10 @@ def test_the_store_knows_what_of_whom_is_queued(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "db")
     specs = [Spec(command="true"), Spec(command="true", queue="etl")]
     (first, _) = store.add(
-        [Addition("c", 0, specs, "x", str(ALICE), ALICE), Addition("d", 0, specs[:1], "y", str(BOB), BOB)]
+        [
+            Addition(claimed("c"), 0, specs, "x", str(ALICE), ALICE),
+            Addition(claimed("d"), 0, specs[:1], "y", str(BOB), BOB),
+        ]
     ).jobs[:2]
     assert (store.queued_by(str(ALICE)), store.queued_by(str(BOB)), store.queued_by("root")) == (2, 1, 0)
     store.start(first, 1, here("{}"))

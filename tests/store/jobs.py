@@ -14,7 +14,7 @@ from taskgated.errors import Impossible
 from taskgated.host import clock
 from taskgated.host.clock import MICROSECONDS
 from taskgated.store.contract import Addition, Questions, Store
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from tests.store.conformance.faults import ByThread
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ def spec(**values: Any) -> Spec:
 
 
 def addition(claim: str, *specs: Spec, first: int = 0, keep: bool = False, plan: str = "") -> Addition:
-    return Addition(claim, first, specs, "x.yaml", OWNER, UID, keep, plan=plan)
+    return Addition(claimed(claim), first, specs, "x.yaml", OWNER, UID, keep, plan=plan)
 
 
 def add(store: Store, *specs: Spec, claim: str = "c") -> list[int]:

@@ -13,7 +13,7 @@ from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.host import clock
 from taskgated.host.clock import MICROSECONDS
 from taskgated.store.contract import Addition
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from taskgated.store.sqlite import adding, database, questions
 from taskgated.store.sqlite import store as sqlite
 from taskgated.store.sqlite.sqlfiles import migrations
@@ -51,7 +51,9 @@ class Host:
         self.store = SqliteStore(self.path)
 
     def job(self, over: bool = True) -> int:
-        (job,) = self.store.add([Addition(f"{self.wall} {over}", 0, [Spec(command="true")], "x", "root", 0)]).jobs
+        (job,) = self.store.add(
+            [Addition(claimed(f"{self.wall} {over}"), 0, [Spec(command="true")], "x", "root", 0)]
+        ).jobs
         if over:
             self.store.start(job, 1, here("{}"))
             finished = int(self.wall * MICROSECONDS)

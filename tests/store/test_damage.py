@@ -32,7 +32,7 @@ from taskgated.errors import Damaged, StoreError, TaskgateError
 from taskgated.store.answer import Answer
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Addition, Details, Filter, Questions, Store
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from taskgated.store.reader import Reader
 from taskgated.store.sqlite.check import check
 from taskgated.store.sqlite.questions import SqliteQuestions
@@ -65,7 +65,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
              delay=1e6 * (n % 7 == 0), expires=1e7 if n % 5 == 0 else None)
         for n in range(JOBS)
     ]  # fmt: skip
-    store.add([Addition("c", 0, specs, "a.yaml", "alice", 1000)])
+    store.add([Addition(claimed("c"), 0, specs, "a.yaml", "alice", 1000)])
     now = time.time_ns() // 1000
     for job in fetch(store, dict.fromkeys(QUEUES, 20)):
         store.start(job.id, 1, here(json.dumps({"pid": 1, "start": 1, "boot": "another", "cgroup": None})))
@@ -424,7 +424,7 @@ def test_damage_is_told_and_nothing_more_is_taken_in(make_gate: MakeGate, tmp_pa
     store.add(
         [
             Addition(
-                "c",
+                claimed("c"),
                 0,
                 [Spec("true", name=f"is-over-{n}", env={"A": "b" * 500}) for n in range(100)],
                 "a",
@@ -436,7 +436,7 @@ def test_damage_is_told_and_nothing_more_is_taken_in(make_gate: MakeGate, tmp_pa
     for job in range(1, 101):
         store.start(job, 1, here("{}"))
         store.finish(Outcome(job, 1, Result.SUCCEEDED), Verdict(Verb.SUCCEED))
-    store.add([Addition("d", 0, [Spec("true", name="last", delay=1.0)], "b", "daemon", 1)])
+    store.add([Addition(claimed("d"), 0, [Spec("true", name="last", delay=1.0)], "b", "daemon", 1)])
     store.close()
     data = bytearray(path.read_bytes())
     at = data.index(b'"name":"is-over-40"') // PAGE * PAGE

@@ -15,7 +15,7 @@ from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
 from taskgated.host import clock
 from taskgated.store.contract import Addition
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from taskgated.store.sqlite.sqlfiles import migrations
 from taskgated.store.sqlite.store import SqliteStore
 from tests.env.gate import GateEnv
@@ -73,7 +73,7 @@ def test_what_an_earlier_version_kept_in_limbo_runs(tmp_path: Path) -> None:
 def test_what_has_expired_starts_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when it was fetched in time, and nobody has noticed yet, as after the host was suspended."""
     store = SqliteStore(tmp_path / "db")
-    store.add([Addition("c", 0, [Spec(command="true", expires=60.0)], "x", "root", 0)])
+    store.add([Addition(claimed("c"), 0, [Spec(command="true", expires=60.0)], "x", "root", 0)])
     (job,) = fetch(store, {"default": 1})
     boottime = clock.boottime
     monkeypatch.setattr(clock, "boottime", lambda: boottime() + 61 * clock.MICROSECONDS)

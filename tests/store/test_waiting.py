@@ -19,7 +19,7 @@ from taskgated.core.state import State
 from taskgated.errors import DiskTrouble
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Addition, Filter, Store
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from taskgated.store.sqlite.store import SqliteStore
 from tests.env.gate import GateEnv
 from tests.env.until import until
@@ -69,7 +69,7 @@ class TestNumber:
 
     def add(self, claim: str, number: int, **values: Any) -> Callable[[Store], object]:
         return lambda store: store.add(
-            [Addition(claim, 0, [Spec(command="true", **values)] * number, "x", "root", 0)]
+            [Addition(claimed(claim), 0, [Spec(command="true", **values)] * number, "x", "root", 0)]
         )
 
     def test_is_what_the_store_has(self, thread: StoreClient) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from taskgated.core.after import FOR_OTHERS
 from taskgated.core.coalesce import Skip, coalesce
-from taskgated.core.job import Clock, Job, OnConflict, Spec
+from taskgated.core.job import Claim, Clock, Job, OnConflict, Spec
 from taskgated.core.lifecycle import Verb, step
 from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
@@ -18,7 +18,7 @@ from taskgated.store.causes import WITH_ITS_ARRAY, replaced_by, skipped_for
 from taskgated.store.contract import Added, Addition
 from taskgated.store.sqlite.after import Incoming, Wait, by_name
 from taskgated.store.sqlite.lines import Lines
-from taskgated.store.sqlite.rows import clock_word, earliest, text_or_none
+from taskgated.store.sqlite.rows import claim_of, clock_word, earliest
 from taskgated.store.sqlite.statements import Statements
 from taskgated.text import to_bytes
 
@@ -39,7 +39,7 @@ class _Coming:
     cancelled: list[int] = field(default_factory=list)
     skipped: dict[int, int] = field(default_factory=dict)
     replaced: dict[int, int] = field(default_factory=dict)
-    let_go: list[str] = field(default_factory=list)
+    let_go: list[Claim] = field(default_factory=list)
 
     def may_run(self, lane: Lane, rank: Rank) -> None:
         self.best[lane] = min(rank, self.best.get(lane, rank))
@@ -69,7 +69,7 @@ class Adding:
         coming = _Coming()
         self._lines.begin()
         for addition in additions:
-            row = self._sql.one("claim_parts", claim=addition.claim)
+            row = self._sql.one("claim_parts", host=addition.claim.host, claim=addition.claim.name)
             known, array = row if row else (0, None)
             parts = addition.first + len(addition.specs)
             if row is not None and parts <= known:
@@ -84,7 +84,8 @@ class Adding:
                 with_its_array = with_its_array or job.id in coming.cancelled[-1:]
             self._sql.run(
                 "claim_put",
-                claim=addition.claim,
+                host=addition.claim.host,
+                claim=addition.claim.name,
                 parts=parts,
                 array=array,
                 coming=addition.coming,
@@ -161,7 +162,8 @@ class Adding:
             due_clock=clock_word(job),
             expires=job.expires,
             deadline=job.deadline,
-            claim=job.claim,
+            claim=None if job.claim is None else job.claim.name,
+            host="" if job.claim is None else job.claim.host,
             array=job.array,
             parked=int(job.parked),
             waits=job.waits,
@@ -210,10 +212,10 @@ class Adding:
             )
             if row is None:
                 continue
-            claim, line = row
+            claim, host, line = row
             coming.replaced[other] = job.id
             incoming.replaced(other)
-            if (kept := text_or_none(claim)) is not None:
+            if (kept := claim_of(claim, host)) is not None:
                 coming.let_go.append(kept)
             for lane, rank in earliest(self._lines.next(line)).items():
                 coming.may_run(lane, rank)

@@ -21,7 +21,7 @@ from taskgated.core.after import (
     together,
 )
 from taskgated.core.after import fate as fate_of
-from taskgated.core.job import Job, Spec
+from taskgated.core.job import Claim, Job, Spec
 from taskgated.core.lifecycle import Verb, step
 from taskgated.core.state import State
 from taskgated.host import clock
@@ -30,7 +30,7 @@ from taskgated.store import after, contract
 from taskgated.store.after import Cancelled, Resolved, unmet
 from taskgated.store.contract import Addition
 from taskgated.store.sqlite.lines import Lines
-from taskgated.store.sqlite.rows import STATES, earliest, text_or_none
+from taskgated.store.sqlite.rows import STATES, claim_of, earliest
 from taskgated.store.sqlite.statements import Row, Statements
 from taskgated.text import to_bytes, to_text
 
@@ -75,7 +75,7 @@ class _Piece:
     free: list[Row] = field(default_factory=list)
     lines: set[int] = field(default_factory=set)
     over: list[Cancelled] = field(default_factory=list)
-    let_go: list[str] = field(default_factory=list)
+    let_go: list[Claim] = field(default_factory=list)
     timed: bool = False
 
 
@@ -148,7 +148,8 @@ class Incoming:
     def _part(self, part: int) -> _Other | None:
         """None: it was over so long ago that it is forgotten."""
         if part not in self._parts:
-            row = self._sql.one("awaited_part", claim=self._addition.claim, part=part)
+            claim = self._addition.claim
+            row = self._sql.one("awaited_part", host=claim.host, claim=claim.name, part=part)
             if (other := _known(row)) is None:
                 return None
             self._parts[part] = other
@@ -175,7 +176,8 @@ class Incoming:
                 look_at(self._sql, other._replace(state=State.CANCELLED) if over else other)
         self._parts[part] = _Other(job.id, job.state, job.array == job.id)
         if part in self._addition.awaited:
-            self._sql.run("awaited", claim=self._addition.claim, part=part, job=job.id)
+            claim = self._addition.claim
+            self._sql.run("awaited", host=claim.host, claim=claim.name, part=part, job=job.id)
 
 
 def _known(row: Sequence[object] | None) -> _Other | None:
@@ -235,10 +237,10 @@ def _give(sql: Statements) -> bool:
     return True
 
 
-def file_gone(sql: Statements, claim: str) -> None:
+def file_gone(sql: Statements, claim: Claim) -> None:
     """Nothing more comes of a claimed file."""
-    sql.run("watch_comes_no_more", claim=claim)
-    sql.run("awaited_forget", claim=claim)
+    sql.run("watch_comes_no_more", host=claim.host, claim=claim.name)
+    sql.run("awaited_forget", host=claim.host, claim=claim.name)
 
 
 class Resolving:
@@ -356,9 +358,9 @@ class Resolving:
         row = self._sql.one("cancel_waiting", id=job, state=state, finished=at, since=since, reason=why)
         if row is None:
             return  # it was dropped for another condition of its own
-        queue, name, claim = row
+        queue, name, claim, host = row
         done.over.append(Cancelled(job, queue if isinstance(queue, str) else "", _text(name), why))
-        if (kept := text_or_none(claim)) is not None:
+        if (kept := claim_of(claim, host)) is not None:
             done.let_go.append(kept)
 
 

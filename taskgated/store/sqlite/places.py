@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from taskgated.core.job import Claim
 from taskgated.core.lifecycle import Verb, step
 from taskgated.core.state import State
 from taskgated.errors import NoSuchJob
@@ -12,7 +13,7 @@ from taskgated.store.byhand import Came
 from taskgated.store.sqlite.lines import Lines
 from taskgated.store.sqlite.order import Order
 from taskgated.store.sqlite.questions import SqliteQuestions
-from taskgated.store.sqlite.rows import earliest
+from taskgated.store.sqlite.rows import claim_of, earliest
 
 
 class Place(NamedTuple):
@@ -21,7 +22,7 @@ class Place(NamedTuple):
 
     state: State
     attempt: int
-    claim: str | None
+    claim: Claim | None
     to_be_cancelled: bool
     array: int | None = None
     parked: bool = False
@@ -36,8 +37,8 @@ class Places(SqliteQuestions):
         row = self._sql.one("place", id=job)
         if row is None:
             raise NoSuchJob(job)
-        state, attempt, claim, ending, array, parked, line = row
-        return Place(State(state), attempt, claim, ending is not None, array, bool(parked), line)
+        state, attempt, claim, host, ending, array, parked, line = row
+        return Place(State(state), attempt, claim_of(claim, host), ending is not None, array, bool(parked), line)
 
     def _next_of(self, line: int | None) -> Came | None:
         """One of a line may be out no more, and another comes out: its lane and rank."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from taskgated.core.after import Waited
-from taskgated.core.job import Clock
+from taskgated.core.job import Claim, Clock
 from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
 from taskgated.errors import NoSuchArray, NoSuchJob, StoreError
@@ -153,26 +153,26 @@ class SqliteQuestions:
 
     # -- what intake has to know ------------------------------------------------------------------
 
-    def known(self, claim: str) -> int | None:
-        row = self._sql.one("claim_parts", claim=claim)
+    def known(self, claim: Claim) -> int | None:
+        row = self._sql.one("claim_parts", host=claim.host, claim=claim.name)
         return None if row is None else int(row[0])
 
-    def plan(self, claim: str) -> str:
-        row = self._sql.one("claim_plan", claim=claim)
+    def plan(self, claim: Claim) -> str:
+        row = self._sql.one("claim_plan", host=claim.host, claim=claim.name)
         return "" if row is None else str(row[0])
 
-    def known_to_earlier(self, claim: str) -> bool:
-        row = self._sql.one("claim_earlier", claim=claim)
+    def known_to_earlier(self, claim: Claim) -> bool:
+        row = self._sql.one("claim_earlier", host=claim.host, claim=claim.name)
         return row is not None and bool(row[0])
 
-    def keeper(self, claim: str) -> State | None:
-        row = self._sql.one("claim_keeper", claim=claim)
+    def keeper(self, claim: Claim) -> State | None:
+        row = self._sql.one("claim_keeper", host=claim.host, claim=claim.name)
         if row is None:
             return None
         return State(row[0]) if row[0] in STATES else State.HELD  # damaged: the file stays, to be looked at
 
-    def worked_on(self, claim: str) -> Record | None:
-        row = self._sql.one("record_of_claim", claim=claim)
+    def worked_on(self, claim: Claim) -> Record | None:
+        row = self._sql.one("record_of_claim", host=claim.host, claim=claim.name)
         return None if row is None else record_of(row)
 
     def data_queues(self) -> Sequence[str]:

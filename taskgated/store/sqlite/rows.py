@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from taskgated.core.after import Waited, When
 from taskgated.core.fixed import HIGHEST_PRIORITY
-from taskgated.core.job import Clock, Job, Result, Spec
+from taskgated.core.job import Claim, Clock, Job, Result, Spec
 from taskgated.core.order import FIRST, Lane, Rank
 from taskgated.core.state import State
 from taskgated.errors import UnreadableRow
@@ -50,6 +50,7 @@ _JOB: dict[str, tuple[type, ...]] = {  # ``_RANK`` first
     "due_clock": _MAYBE[str],
     "expires": _MAYBE[int],
     "claim": _MAYBE[str],
+    "claim_host": _SURELY[str],
     "array": _MAYBE[int],
     "parked": _SURELY[int],
     "waits": _MAYBE[str],
@@ -77,6 +78,7 @@ def job_of(row: Sequence[object]) -> Job:
         values["source"] = to_text(values["source"])
         values["parked"] = bool(values["parked"])
         values["waited"] = values.pop("needs") is not None
+        values["claim"] = claim_of(values["claim"], values.pop("claim_host"))
         values["nested"] = None if values["nested"] is None else bool(values["nested"])
         values["due_clock"] = _clock(values["due"], values["due_clock"])
         return Job(**values)
@@ -258,6 +260,11 @@ def moment(value: object) -> int | None:
 def text_or_none(value: object) -> str | None:
     """What a column for text holds, if that is text."""
     return value if isinstance(value, str) else None
+
+
+def claim_of(name: object, host: object) -> Claim | None:
+    """What two columns hold, if that is a claimed file."""
+    return Claim(host, name) if isinstance(name, str) and isinstance(host, str) else None
 
 
 def per_queue(rows: Iterable[Sequence[object]]) -> dict[str, dict[State, int]]:

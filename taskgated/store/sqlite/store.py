@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from taskgated.core.job import Clock, Outcome, Result
+from taskgated.core.job import Claim, Clock, Outcome, Result
 from taskgated.core.lifecycle import Verb, Verdict, cancelled_meanwhile, step
 from taskgated.core.order import per_point, turn
 from taskgated.core.state import State
@@ -32,7 +32,7 @@ from taskgated.store.sqlite.byhand import SqliteByHand
 from taskgated.store.sqlite.lines import Lines
 from taskgated.store.sqlite.naming import SqliteNaming
 from taskgated.store.sqlite.order import Order
-from taskgated.store.sqlite.rows import earliest, text_or_none
+from taskgated.store.sqlite.rows import claim_of, earliest
 from taskgated.store.sqlite.statements import Row
 from taskgated.store.turns import REORDERED
 from taskgated.store.waiting import Parking, Recalled, Room, Totals
@@ -139,8 +139,8 @@ class SqliteStore(SqliteByHand, SqliteNaming):
         if row is None:
             self._place(job)
             return None
-        claim, line = row
-        return Ended(State.FAILED, text_or_none(claim), self._next_of(line))
+        claim, host, line = row
+        return Ended(State.FAILED, claim_of(claim, host), self._next_of(line))
 
     def start(
         self, job: int, attempt: int, placement: Placement, queue: str | None = None, *, strict: bool = False
@@ -233,10 +233,10 @@ class SqliteStore(SqliteByHand, SqliteNaming):
             finished=clock.wall(),
             since=self.uptime.now(),
         )
-        over = sorted(id_ for id_, _ in rows)
+        over = sorted(id_ for id_, _, _ in rows)
         seen = over[-1] if len(over) == arrays.CANCELLED else until
         ending = self._sql.rows("array_end", array=array, after=after, until=seen)
-        let_go = [kept for _, claim in rows if (kept := text_or_none(claim)) is not None]
+        let_go = [kept for _, claim, host in rows if (kept := claim_of(claim, host)) is not None]
         done = seen is None or seen >= last
         if done:
             self._sql.run("array_swept" if coming else "array_forget", array=array)
@@ -266,12 +266,12 @@ class SqliteStore(SqliteByHand, SqliteNaming):
             since=self.uptime.now(),
             limit=contract.WOKEN,
         )
-        for id_, queue, name, claim, line, is_late in expiry:
+        for id_, queue, name, claim, host, line, is_late in expiry:
             come += self._lines.next(line)
             expired.append((id_, str(queue), to_text(name) if isinstance(name, bytes) else ""))
             if is_late:
                 late.append(id_)
-            if (kept := text_or_none(claim)) is not None:
+            if (kept := claim_of(claim, host)) is not None:
                 let_go.append(kept)
         for which, now in ((Clock.STEADY, steady), (Clock.WALL, wall)):
             self._sql.run("come_to_look", clock=which, now=now, steady=steady, limit=contract.WOKEN)
@@ -288,11 +288,11 @@ class SqliteStore(SqliteByHand, SqliteNaming):
     def resolve(self) -> Resolved:
         return Resolving(self._sql, self.clock, self.uptime, self._lines).piece()
 
-    def forget_claims(self, claims: Sequence[str]) -> None:
+    def forget_claims(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
             after.file_gone(self._sql, claim)
-            self._sql.run("array_comes_no_more", claim=claim)
-            self._sql.run("claim_forget", claim=claim)
+            self._sql.run("array_comes_no_more", host=claim.host, claim=claim.name)
+            self._sql.run("claim_forget", host=claim.host, claim=claim.name)
 
     def override(self, values: Mapping[str, str | None]) -> None:
         for name, value in values.items():

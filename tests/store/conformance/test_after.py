@@ -22,7 +22,7 @@ from taskgated.host.clock import MICROSECONDS
 from taskgated.store import after, contract
 from taskgated.store.after import Resolved
 from taskgated.store.contract import Addition, Store
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from tests.store.conformance.stores import STORES
 from tests.store.jobs import SUCCEED, add, fetch, passes, run, spec, together, undone
 from tests.store.jobs import first as earliest
@@ -38,7 +38,7 @@ def waiting(*conditions: Condition | str | int, **values: Any) -> Spec:
 
 
 def in_file(*specs: Spec, claim: str = "c", first: int = 0, awaited: Sequence[int] = ()) -> Addition:
-    return Addition(claim, first, specs, "x.yaml", "alice", 1000, awaited=awaited)
+    return Addition(claimed(claim), first, specs, "x.yaml", "alice", 1000, awaited=awaited)
 
 
 def part(number: int, when: When = When.SUCCEEDED) -> Condition:
@@ -215,7 +215,7 @@ def test_a_name_means_the_newest_of_that_name_and_owner(store: Store) -> None:
         + add(store, spec(name="a"), claim="2")
         + add(store, waiting("a"), claim="3")
     )
-    store.add([Addition("4", 0, [spec(name="a")], "x", "bob", 1001)])
+    store.add([Addition(claimed("4"), 0, [spec(name="a")], "x", "bob", 1001)])
     assert [waited.job for waited in store.waits_for(after_it)] == [new]
     run(store, old, verdict=FAIL)
     run(store, new)
@@ -233,7 +233,7 @@ def test_one_that_is_over_already_decides_at_once(store: Store) -> None:
 
 
 def test_an_id_may_be_of_another_user(store: Store) -> None:
-    (first,) = store.add([Addition("1", 0, [spec(name="a")], "x", "bob", 1001)]).jobs
+    (first,) = store.add([Addition(claimed("1"), 0, [spec(name="a")], "x", "bob", 1001)]).jobs
     second, third = add(store, waiting(first), waiting("a"))
     run(store, first)
     resolve(store)
@@ -244,7 +244,7 @@ def test_an_id_may_be_of_another_user(store: Store) -> None:
 def test_an_id_that_was_never_given_or_is_forgotten_is_no_job(store: Store) -> None:
     (old,) = add(store, spec(), claim="1")
     run(store, old)
-    store.forget_claims(["1"])
+    store.forget_claims([claimed("1")])
     store.prune([old])
     never, gone = add(store, waiting(99), waiting(old), claim="2")
     assert store.unresolved()
@@ -367,7 +367,7 @@ def test_an_array_of_which_nothing_more_comes_is_over(store: Store) -> None:
     for job in first:
         run(store, job)
     resolve(store)
-    store.forget_claims(["1"])
+    store.forget_claims([claimed("1")])
     resolve(store)
     assert ready(store) == [last]
 
@@ -417,7 +417,7 @@ def test_an_array_may_wait_for_one_that_comes_in_several_pieces(store: Store) ->
         run(store, job)
     resolve(store)
     assert ready(store) == ids[5:]
-    store.forget_claims(["c"])
+    store.forget_claims([claimed("c")])
 
 
 def later(store: Store, specs: Sequence[Spec], first: int, claim: str = "c") -> list[int]:
@@ -596,7 +596,7 @@ def test_what_others_wait_for_is_not_forgotten_before_they_know(store: Store) ->
     first, second = store.add([in_file(spec(), waiting(part(0)), claim="1")]).jobs
     array = add(store, *elements(3), claim="2")
     (third,) = add(store, waiting(array[0]), claim="3")
-    store.forget_claims(["1", "2", "3"])
+    store.forget_claims([claimed("1"), claimed("2"), claimed("3")])
     run(store, first)
     run(store, array[2], verdict=FAIL)
     assert store.prunable(0.0, 0, 99) == []

@@ -14,7 +14,7 @@ from taskgated.errors import IllegalTransition, NoSuchArray, TaskgateError
 from taskgated.store import arrays, contract
 from taskgated.store.arrays import Group, Swept
 from taskgated.store.contract import Filter, Page, Store
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from tests.store.jobs import OWNER, SUCCEED, add, addition, fetch, first, passes, run, spec
 
 OPEN = (State.QUEUED, State.HELD, State.RUNNING)
@@ -90,7 +90,7 @@ def test_it_is_known_how_many_are_still_to_come(store: Store) -> None:
     assert store.array(first).coming == 1
     ids = list(store.add([addition("b", *all_of_it[4:7], first=4)]).jobs)
     assert (store.array(first).coming, store.array(ids[-1]).coming) == (0, 2)
-    store.forget_claims(["b"])  # its file was lost, or put aside
+    store.forget_claims([claimed("b")])  # its file was lost, or put aside
     assert store.array(ids[-1]).coming == 0
     for none, of in ((first + 1, first), (alone, None), (ids[1], None), (10**6, None)):
         with pytest.raises(NoSuchArray) as raised:
@@ -100,7 +100,7 @@ def test_it_is_known_how_many_are_still_to_come(store: Store) -> None:
 
 def test_a_file_without_jobs_is_known(store: Store) -> None:
     assert store.add([addition("b")]).jobs == []
-    assert store.known("b") == 0
+    assert store.known(claimed("b")) == 0
 
 
 def test_of_what_is_over_and_forgotten_it_is_known_that_more_is_to_come(store: Store) -> None:
@@ -109,7 +109,7 @@ def test_of_what_is_over_and_forgotten_it_is_known_that_more_is_to_come(store: S
         run(store, job)
     store.prune([first, second])
     assert store.array(first) == Group(first, None, 3)
-    store.forget_claims(["c"])
+    store.forget_claims([claimed("c")])
     with pytest.raises(NoSuchArray):
         store.array(first)
 
@@ -308,6 +308,6 @@ def test_what_comes_while_it_is_being_cancelled_is_cancelled(store: Store, monke
 def test_a_cancelled_array_whose_file_is_gone_is_not_remembered(store: Store) -> None:
     ids = list(store.add([addition("b", *elements(5)[:2])]).jobs)
     cancel_all(store, ids[0])
-    store.forget_claims(["b"])
+    store.forget_claims([claimed("b")])
     assert store.array(ids[0]).coming == 0
     assert store.cancelling() == []

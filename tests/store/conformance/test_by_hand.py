@@ -9,7 +9,7 @@ from taskgated.core.lifecycle import Failure, Verb, Verdict
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition, NoSuchJob
 from taskgated.store.contract import FIRST_OVER, Filter, Store
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from tests.store.jobs import OWNER, add, addition, fetch, first, passes, run, spec
 
 FAIL = Verdict(Verb.FAIL, failures=2, crashes=1)
@@ -73,7 +73,7 @@ class TestRetry:
 
     def test_one_whose_file_was_let_go_is_refused(self, store: Store) -> None:
         (job,) = store.add([addition("c", spec(), keep=True)]).jobs
-        assert store.cancel(job).let_go == "c"
+        assert store.cancel(job).let_go == claimed("c")
         with pytest.raises(IllegalTransition, match=rf"drop that again, from failed/{job}/"):
             store.retry(job)
         assert store.show(job).record.state is State.CANCELLED

@@ -13,7 +13,7 @@ from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
 from taskgated.store import waiting
 from taskgated.store.contract import Store
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from taskgated.store.waiting import Parking, Room, Totals
 from tests.store.jobs import SUCCEED, add, fetch, passes, run, spec
 
@@ -277,7 +277,7 @@ def test_the_file_of_one_that_is_not_taken_is_let_go(store: Store) -> None:
 
     keyed(store, OnConflict.QUEUE, "a")
     added = store.add([addition("b", spec(key="k", on_conflict=OnConflict.SKIP, file="/x"), keep=True)])
-    assert list(added.let_go) == ["b"]
+    assert list(added.let_go) == [claimed("b")]
 
 
 def test_at_random_no_line_has_too_many_out_and_none_stands_still(store: Store) -> None:

@@ -11,7 +11,7 @@ from taskgated.core.state import State
 from taskgated.host.clock import MICROSECONDS, wall
 from taskgated.store import contract
 from taskgated.store.contract import Addition, Store
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from tests.store.jobs import add, fetch, run, spec
 
 REQUIRES = Requires(("test", "-e", "/x"))
@@ -60,7 +60,7 @@ def test_those_first_that_have_waited_the_longest_and_none_that_is_known(store: 
 
 def test_each_user_has_a_turn_however_many_jobs_another_has(store: Store) -> None:
     def came(owner: str, number: int) -> list[int]:
-        jobs = Addition(f"of {owner}", 0, [spec(requires=REQUIRES)] * number, "x.yaml", owner, 1000)
+        jobs = Addition(claimed(f"of {owner}"), 0, [spec(requires=REQUIRES)] * number, "x.yaml", owner, 1000)
         return list(store.add([jobs]).jobs)
 
     first, second, third = came("alice", 9), came("bob", 2), came("carol", 3)

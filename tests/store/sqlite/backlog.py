@@ -61,7 +61,7 @@ def fill(path: Path, jobs: Iterable[Queued]) -> None:
                     "state": State.QUEUED, "queue": job.queue, "priority": 50, "name": b"", "source": b"x.yaml",
                     "owner": one.owner, "uid": 1, "submitted": 1, "finished": None, "reason": "", "since": 0,
                     "turn": first + id_, "due": 2**62 if one.looks else None, "due_clock": None, "expires": None,
-                    "deadline": None, "claim": None, "array": one.array,
+                    "deadline": None, "claim": None, "host": "", "array": one.array,
                     "parked": int(one.behind or waits is not None), "waits": waits, "nested": 0,
                     "key": f"{one.owner}:{one.spec.key}" if one.spec.key else None,
                     "line": line_of(job.queue, one.owner, needs),

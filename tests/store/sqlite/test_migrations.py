@@ -15,7 +15,7 @@ from typing import Any
 from taskgated.core.state import State
 from taskgated.host.clock import MICROSECONDS
 from taskgated.store.contract import Filter
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from taskgated.store.sqlite.sqlfiles import migrations
 from taskgated.store.sqlite.store import SqliteStore
 from tests.env.gate import GateEnv
@@ -108,13 +108,18 @@ def test_all_that_was_there_is_there(tmp_path: Path) -> None:
         assert row["turn"] == waited, "the turn of what is not over follows from when it came"
         assert row["owner"] == str(row["uid"]), "whose it is, is the same, written in another way"
     del new["turn"], new["uid"]
+    assert new.pop("claim_host") == {""}, "and all files are this host's"
+    kept_by = {row["claim"]: row["state"] for row in before["jobs"] if row["claim"]}
+    assert {claim: store.keeper(claimed(claim)) for claim in kept_by} == kept_by != {}
     assert new == {name: {0} if name == "parked" else {None} for name in new}, "nothing is made up"
     assert {row["array"] for row in after["claims"]} == {None}
     assert [record.id for record in store.list(0, 99, Filter()).records] == [row["id"] for row in before["jobs"]]
     assert {before.placement for before in store.before()} == {here(WORKER)}, "what runs is this host's"
     store.add([addition("half", spec(name="4"), first=3)])
     (job,) = [job for job in fetch(store, {"default": 99}) if job.spec.name == "4"]
-    assert (store.show(job.id).job.array, store.known("half")) == (None, 4), "a file that was half taken in goes on"
+    assert (store.show(job.id).job.array, store.known(claimed("half"))) == (None, 4), (
+        "a file that was half taken in goes on"
+    )
     assert [job.id for job in fetch(store, {"default": 99})] == [job.id, 1], "and what was queued is what may start"
     store.start(1, 1, here(WORKER))
     store.close()

@@ -15,7 +15,7 @@ from taskgated.core.job import Element, Locks, OnConflict, Outcome, Requires, Re
 from taskgated.core.named import Lock, Tokens
 from taskgated.core.order import Lane
 from taskgated.store.contract import Addition
-from taskgated.store.placement import here
+from taskgated.store.placement import claimed, here
 from taskgated.store.sqlite.store import SqliteStore
 from taskgated.store.waiting import Parking, Room, Totals
 from tests.store.jobs import SUCCEED
@@ -72,7 +72,7 @@ class Scene:
 
     def add(self, how: OnConflict = OnConflict.QUEUE, **values: object) -> object:
         spec = Spec(command="true", on_conflict=how, **values)  # type: ignore[arg-type]
-        return self.store.add([Addition(f"{how}{values}", 0, [spec], "x.yaml", "1", 1)])
+        return self.store.add([Addition(claimed(f"{how}{values}"), 0, [spec], "x.yaml", "1", 1)])
 
     def recall(self, name: str, *, dismiss: tuple[int, ...] = ()) -> object:
         return self.store.recall({name: Room(1_000_000, 1_000_000, dismiss)})

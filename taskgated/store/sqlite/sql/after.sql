@@ -3,15 +3,15 @@
 -- name: awaited_part
 -- The job that a part of a claimed file is, if later ones of the file wait for it.
 SELECT jobs.id, state, array FROM awaited CROSS JOIN jobs ON jobs.id = awaited.job
-WHERE awaited.claim = :claim AND awaited.part = :part;
+WHERE awaited.host = :host AND awaited.claim = :claim AND awaited.part = :part;
 
 -- name: awaited
 -- Remember it, for those of the file that come later.
-INSERT INTO awaited (claim, part, job) VALUES (:claim, :part, :job);
+INSERT INTO awaited (host, claim, part, job) VALUES (:host, :claim, :part, :job);
 
 -- name: awaited_forget
 -- None comes any more.
-DELETE FROM awaited WHERE claim = :claim;
+DELETE FROM awaited WHERE host = :host AND claim = :claim;
 
 -- name: job_of_id
 -- What there is to know of a job that is to be waited for.
@@ -178,7 +178,7 @@ UPDATE watched SET again = 1 WHERE array = :array AND witness IS NULL;
 
 -- name: watch_comes_no_more
 -- What was to come of the last array of a claimed file will not.
-UPDATE watched SET again = 1 WHERE array = (SELECT array FROM claims WHERE claim = :claim AND coming > 0);
+UPDATE watched SET again = 1 WHERE array = (SELECT array FROM claims WHERE host = :host AND claim = :claim AND coming > 0);
 
 -- name: watch_over
 -- Nobody waits for it any more.
@@ -198,7 +198,7 @@ RETURNING {rank}, line, state, due;
 -- A job cannot run any more.
 UPDATE jobs SET state = :state, finished = :finished, since = :since, reason = :reason
 WHERE id = :id AND state IN ('queued', 'held')
-RETURNING queue, name, claim;
+RETURNING queue, name, claim, claim_host;
 
 -- name: waits_for
 -- What a job still waits for; of an array its witness, or its first.

@@ -4,35 +4,35 @@
 
 -- name: claim_parts
 -- How many parts of a claimed file are known, and the array that the last of them belongs to.
-SELECT parts, array FROM claims WHERE claim = :claim;
+SELECT parts, array FROM claims WHERE host = :host AND claim = :claim;
 
 -- name: claim_plan
 -- What all parts of a claimed file are.
-SELECT plan FROM claims WHERE claim = :claim;
+SELECT plan FROM claims WHERE host = :host AND claim = :claim;
 
 -- name: claim_earlier
 -- Whether an earlier version began to take in a claimed file.
-SELECT earlier FROM claims WHERE claim = :claim;
+SELECT earlier FROM claims WHERE host = :host AND claim = :claim;
 
 -- name: claim_put
 -- Remember how far a claimed file was taken in.
-INSERT INTO claims (claim, parts, array, coming, plan) VALUES (:claim, :parts, :array, :coming, :plan)
+INSERT INTO claims (host, claim, parts, array, coming, plan) VALUES (:host, :claim, :parts, :array, :coming, :plan)
 ON CONFLICT DO UPDATE SET parts = excluded.parts, array = excluded.array, coming = excluded.coming;
 
 -- name: claim_forget
 -- The claimed file is gone.
-DELETE FROM claims WHERE claim = :claim;
+DELETE FROM claims WHERE host = :host AND claim = :claim;
 
 -- name: claim_keeper
 -- The job that works on a kept file.
-SELECT state FROM jobs WHERE claim = :claim;
+SELECT state FROM jobs WHERE claim = :claim AND claim_host = :host;
 
 -- name: add
 -- One new job.
 INSERT INTO jobs (state, queue, priority, name, source, owner, uid, submitted, finished, reason, since, turn, due, due_clock,
-        expires, deadline, claim, array, parked, waits, nested, key, line, spec)
+        expires, deadline, claim, claim_host, array, parked, waits, nested, key, line, spec)
 VALUES (:state, :queue, :priority, :name, :source, :owner, :uid, :submitted, :finished, :reason, :since, :turn, :due, :due_clock,
-        :expires, :deadline, :claim, :array, :parked, :waits, :nested, :key, :line, :spec);
+        :expires, :deadline, :claim, :host, :array, :parked, :waits, :nested, :key, :line, :spec);
 
 -- name: array_coming
 -- How many jobs of an array are still to be taken in.
@@ -57,7 +57,7 @@ WHERE id IN (
     SELECT id FROM jobs INDEXED BY jobs_array
     WHERE array = :array AND id > :after AND id <= :until AND state IN ('queued', 'held') ORDER BY id LIMIT :limit
 )
-RETURNING id, claim;
+RETURNING id, claim, claim_host;
 
 -- name: array_end
 -- What of that piece runs is to end.
@@ -83,7 +83,7 @@ DELETE FROM cancelled_arrays WHERE array = :array AND swept = 1;
 -- name: array_comes_no_more
 -- A claimed file goes; what was to come of its last array will not.
 DELETE FROM cancelled_arrays
-WHERE swept = 1 AND array = (SELECT array FROM claims WHERE claim = :claim AND coming > 0);
+WHERE swept = 1 AND array = (SELECT array FROM claims WHERE host = :host AND claim = :claim AND coming > 0);
 
 -- name: array_owner
 -- Whose an array is; all its jobs are of one file.
@@ -103,7 +103,7 @@ ORDER BY id LIMIT :limit;
 -- name: replaced
 -- A queued job goes for another with its key.
 UPDATE jobs SET state = :state, finished = :finished, reason = :reason, since = :since
-WHERE id = :id AND state = 'queued' RETURNING claim, line;
+WHERE id = :id AND state = 'queued' RETURNING claim, claim_host, line;
 
 -- name: line_put
 -- How many of a line may be out.
@@ -283,7 +283,7 @@ FROM jobs WHERE id = :id;
 
 -- name: place
 -- Where a job is in its life.
-SELECT state, attempt, claim, ending, array, parked, line FROM jobs WHERE id = :id;
+SELECT state, attempt, claim, claim_host, ending, array, parked, line FROM jobs WHERE id = :id;
 
 -- name: start
 -- A queued job starts its next attempt. It has started in time then, for good, however often it comes back; what it
@@ -377,7 +377,7 @@ WHERE id = :id;
 UPDATE jobs SET state = :state, finished = :finished, since = :since, due = NULL, due_clock = NULL, ending = NULL,
        reason = :reason
 WHERE id = :id AND state NOT IN ('succeeded', 'failed', 'cancelled')
-RETURNING claim, line;
+RETURNING claim, claim_host, line;
 
 -- name: condemn_attempt
 -- Nothing will say how its last attempt ended.
@@ -458,7 +458,7 @@ WHERE id IN (
     SELECT id FROM jobs INDEXED BY jobs_expiring
     WHERE state IN ('queued', 'held') AND expires IS NOT NULL AND expires <= :steady ORDER BY expires LIMIT :limit
 )
-RETURNING id, queue, name, claim, line, deadline <= :steady;
+RETURNING id, queue, name, claim, claim_host, line, deadline <= :steady;
 
 -- name: next_expiry
 -- When the next job expires.
@@ -517,7 +517,7 @@ SELECT {record} FROM jobs WHERE id = :id;
 
 -- name: record_of_claim
 -- The same of the job that works, or worked, on a kept file.
-SELECT {record} FROM jobs WHERE claim = :claim;
+SELECT {record} FROM jobs WHERE claim = :claim AND claim_host = :host;
 
 -- name: list
 -- A page of jobs, oldest first, of those with ids up to one. An empty list of states or queues stands for all of them.
@@ -561,7 +561,7 @@ SELECT coalesce(sum(jobs), 0) FROM counts WHERE state IN ('succeeded', 'failed',
 -- The jobs that were over first, but for those whose file is not let go yet.
 SELECT id FROM jobs INDEXED BY jobs_over
 WHERE state IN ('succeeded', 'failed', 'cancelled') AND since <= :until
-      AND (claim IS NULL OR claim NOT IN (SELECT claim FROM claims))
+      AND (claim IS NULL OR NOT EXISTS (SELECT 1 FROM claims c WHERE c.host = claim_host AND c.claim = jobs.claim))
       AND id NOT IN (SELECT job FROM ended)
       AND (array IS NULL OR NOT EXISTS (SELECT 1 FROM watched WHERE watched.array = jobs.array AND jobs.id > seen))
 ORDER BY since, id LIMIT :limit;
