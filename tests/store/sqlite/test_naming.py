@@ -74,7 +74,7 @@ def test_all_that_is_of_an_owner_gets_the_name(store: SqliteStore, monkeypatch: 
     assert store.unnamed() == [BOB]
     assert owners(store) == [("alice" if uid == ALICE else str(uid), uid) for _, uid in JOBS]
     assert (store.queued_by("alice"), store.queued_by(str(ALICE)), store.queued_by(str(BOB))) == (2, 0, 1)
-    assert store.waiting() == ["key:alice:k"], "what it is parked for is called otherwise, too"
+    assert store.waiting() == {"key:alice:k": 2}, "what it is parked for is called otherwise, too"
     keyed = spec(key="k", on_conflict="skip", queue="q")
     added = store.add([replace(addition("new", keyed), owner="alice")])
     assert added.skipped == {6: 1}, "its keys are those of new jobs"
