@@ -9,7 +9,7 @@ from taskgated.core.lifecycle import Failure, Verb, Verdict
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition, NoSuchJob
 from taskgated.store.contract import Store
-from taskgated.store.placement import Placement, here
+from taskgated.store.placement import Placement, claimed, here
 from tests.store.jobs import SUCCEED, add, addition, fetch, first, run, spec
 
 
@@ -108,7 +108,7 @@ def test_it_holds_whatever_was_decided_before_it_was_known(store: Store, verb: V
     store.start(job, 1, here("{}"))
     assert store.cancel(job).state is State.RUNNING
     ended = store.finish(Outcome(job, 1, Result.FAILED, exit_code=1), Verdict(verb, 5.0, 1, 0, Failure(1, 3)))
-    assert (ended.state, ended.let_go) == (State.CANCELLED, "c")
+    assert (ended.state, ended.let_go) == (State.CANCELLED, claimed("c"))
     record = store.show(job).record
     assert (record.state, record.reason) == (State.CANCELLED, "cancelled while it was running")
     assert record.finished is not None
