@@ -292,8 +292,9 @@ class Outcome:
     """How an attempt ended, as its worker saw it. Exactly one of ``exit_code`` and ``signal`` is set for
     a process that ran. ``started``, ``finished``: by the wall clock; ``user``, ``system``: CPU seconds; ``max_rss``:
     bytes; ``output``: bytes written by the job; ``omitted``: how many of those were not kept. ``overloaded``: it has
-    what the daemon had its output looked through for, as a sign that too many run at once; that is no part of what is
-    put down, as earlier versions do not know it."""
+    what the daemon had its output looked through for, as a sign that too many run at once; ``begun``: something of it
+    may have run. Neither is a part of what is put down or sent, as earlier versions do not know them: of an attempt
+    that was ended before it began a worker says no ``started``."""
 
     job: int
     attempt: int
@@ -309,10 +310,12 @@ class Outcome:
     omitted: int = 0
     message: str = ""
     overloaded: bool = False
+    begun: bool = True
 
     def to_json(self) -> dict[str, object]:
         said = {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
         said.pop("overloaded", None)
+        said.pop("begun", None)
         return said
 
     @classmethod
@@ -327,12 +330,13 @@ class Outcome:
                 raise TypeError(f"{name} is {value!r}")
             if not isinstance(value, str | None) and not abs(value) < 2**63:  # NaN as well
                 raise ValueError(f"{name} is {value!r}")
-        return replace(outcome, message=printable(outcome.message[:LONGEST]))
+        begun = outcome.result is not Result.KILLED or outcome.started is not None
+        return replace(outcome, message=printable(outcome.message[:LONGEST]), begun=begun)
 
 
 _MAYBE = (int, type(None))
 _OUTCOME: dict[str, tuple[type, ...]] = {
     "job": (int,), "attempt": (int,), "exit_code": _MAYBE, "signal": _MAYBE, "started": _MAYBE, "finished": _MAYBE,
     "user": (int, float), "system": (int, float), "max_rss": (int,), "output": (int,), "omitted": (int,),
-    "message": (str,), "overloaded": (bool,),
+    "message": (str,), "overloaded": (bool,), "begun": (bool,),
 }  # fmt: skip

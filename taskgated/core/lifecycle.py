@@ -149,6 +149,8 @@ def judge(job: Job, outcome: Outcome, *, cancelled: bool, crashed: bool, chance:
     if cancelled:
         return Verdict(Verb.CANCEL, None, failures, crashes, WasCancelled())
     if outcome.result is Result.KILLED:
+        if outcome.begun and job.spec.interrupted is Interrupted.FAIL:
+            return Verdict(Verb.FAIL, None, failures, crashes, WasInterrupted(Interrupted.FAIL))
         if left <= 0:
             return Verdict(Verb.FAIL, None, failures, crashes, PastDeadline())
         return Verdict(Verb.REQUEUE, None, failures, crashes, WasEnded())

@@ -24,7 +24,7 @@ from taskgated.core.state import State
 from taskgated.daemon import uses
 from taskgated.daemon.alarm import Alarm
 from taskgated.daemon.ledger import Ledger
-from taskgated.daemon.outcomewords import ENDS, describe
+from taskgated.daemon.outcomewords import ENDS, describe, never
 from taskgated.daemon.roster import Roster, Worker
 from taskgated.daemon.waiters import Waiters
 from taskgated.errors import MessageTooLong, NotFirst, StoreError
@@ -107,8 +107,7 @@ class Conductor:
                 case Recall():
                     self.waiters.recall(action)
                 case Abandon(job):
-                    never = Outcome(job.id, job.attempt, Result.KILLED, message="its worker died before the start")
-                    self.do(self._gate.ended(never, None))
+                    self.do(self._gate.ended(never(job, "its worker died before the start"), None))
 
     def _fetch(self, asked: Fetch) -> None:
         def done(answer: Answer[Found]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskgated.core.job import Outcome, Result
+from taskgated.core.job import Job, Outcome, Result
 from taskgated.core.state import State
 from taskgated.events import Event
 from taskgated.host.clock import MICROSECONDS
@@ -24,6 +24,11 @@ def describe(outcome: Outcome) -> str:
     if outcome.started is not None and outcome.finished is not None:
         text += f" after {max(0, outcome.finished - outcome.started) / MICROSECONDS:.2f} s"
     return text
+
+
+def never(job: Job, why: str) -> Outcome:
+    """The outcome of an attempt whose start is recorded, and of which surely nothing ran."""
+    return Outcome(job.id, job.attempt, Result.KILLED, message=why, begun=False)
 
 
 ENDS = {

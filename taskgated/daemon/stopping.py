@@ -26,6 +26,7 @@ from taskgated.host.loop import Loop, Timer
 from taskgated.host.systemd import Systemd
 from taskgated.intake.intake import Intake
 from taskgated.store.client import StoreClient
+from taskgated.text import counted
 
 STEP = 5.0
 """Seconds between the requests for more time while the daemon drains."""
@@ -131,7 +132,8 @@ class Stopping:
         if self._ends is not None:
             self._ends.cancel()
         if self._gate.attempts:
-            text = f"stopping: ending {len(self._gate.attempts)} jobs, they will be put back"
+            number = counted(len(self._gate.attempts), "job")
+            text = f"stopping: ending {number}, to be put back, or to fail if it may not run again"
             self._journal.event(Event.STOPPED, text, Priority.NOTICE)
         self._workforce.end()
         self._conductor.do(self._gate.attempts.stop_all())

@@ -115,7 +115,8 @@ class Vigil:
             return
         self._journal.event(Event.STUCK, f"{what}; it is ended", Priority.ERROR, job_id=job.id if job else None)
         if late < 0:  # it is idle, or may have been given something that it has not read
-            self._workforce.give_up(identity, worker, job, Result.KILLED, "its worker did not answer to start it")
+            why = "its worker did not answer to start it"
+            self._workforce.give_up(identity, worker, job, Result.KILLED, why, begun=False)
         else:
             self._workforce.give_up(identity, worker, job, result, "its worker did not answer")
 

@@ -35,7 +35,8 @@ class PutsBack:
 
     def __call__(self, queue: str) -> None:
         if stops := self._gate.attempts.put_back(queue):
-            text = f"queue {queue} has closed: ending {counted(len(stops), 'job')}, to be put back"
+            number = counted(len(stops), "job")
+            text = f"queue {queue} has closed: ending {number}, to be put back, or to fail if it may not run again"
             self._journal.event(Event.WINDOW_CLOSED, text, Priority.NOTICE, queue=queue)
             self._conductor.do(stops)
 

@@ -38,12 +38,13 @@ NAMELESS = 15.0
 @dataclass(frozen=True, slots=True)
 class _Dead:
     """A worker that is being buried: what it ran, and what is to be said of that if the worker has not put it down.
-    ``crashed``: it died by itself, so that its job may have been the reason."""
+    ``crashed``: it died by itself, so that its job may have been the reason; ``begun`` as of an ``Outcome``."""
 
     job: Job | None
     crashed: bool = False
     result: Result = Result.LOST
     why: str = "its worker died"
+    begun: bool = True
 
 
 class Workforce:
@@ -160,9 +161,19 @@ class Workforce:
             self._resting.add(worker.key)
             self._gate.worker_retired(worker.key)
 
-    def give_up(self, identity: Identity, worker: Worker | None, job: Job | None, result: Result, why: str) -> None:
-        """Bury a worker that lives, and does not answer. What it has ends with ``result`` when all of it is gone."""
-        dead = _Dead(job, result=result, why=why)
+    def give_up(
+        self,
+        identity: Identity,
+        worker: Worker | None,
+        job: Job | None,
+        result: Result,
+        why: str,
+        *,
+        begun: bool = True,
+    ) -> None:
+        """Bury a worker that lives, and does not answer. What it has ends with ``result`` when all of it is gone;
+        ``begun`` as of an ``Outcome``."""
+        dead = _Dead(job, result=result, why=why, begun=begun)
         if worker is None:
             self._absent.pop(identity.key, None)
             self._bury(identity, dead)
@@ -251,7 +262,7 @@ class Workforce:
             return
         del self._dead[identity.key]
         if outcome is None:
-            outcome = Outcome(job.id, job.attempt, dead.result, finished=wall(), message=dead.why)
+            outcome = Outcome(job.id, job.attempt, dead.result, finished=wall(), message=dead.why, begun=dead.begun)
         self._conductor.do(self._gate.ended(outcome, None, crashed=dead.crashed))
 
     def server_died(self, status: int) -> None:

@@ -178,7 +178,7 @@ JOB = keys_of(
     Key(
         "interrupted",
         choice(*Interrupted),
-        "after a crash in the middle: run it again, or let it fail",
+        "when it was ended in the middle, by a crash or a stop: run it again, or let it fail",
     ),
     Key("output", section(OUTPUT, instead="a file that takes it is stdout: VALUE"), "what is kept of its output"),
     Key(

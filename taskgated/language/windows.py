@@ -42,7 +42,7 @@ WINDOW = keys_of(
     Key(
         "at_close",
         choice(*AtClose),
-        "running jobs when it closes: leave, or stop (they are ended and put back)",
+        "running jobs when it closes: leave, or stop (they are ended and put back; interrupted: fail, they fail)",
     ),
 )
 

@@ -266,7 +266,7 @@ class Worker:
                     running.stop(grace)
                 elif waiting and (waiting.run.job, waiting.run.attempt) == (job, attempt):
                     self._waiting = None
-                    self._report(Outcome(job, attempt, Result.KILLED, message="it had not started"))
+                    self._report(Outcome(job, attempt, Result.KILLED, message="it had not started", begun=False))
             case Deadline() as deadline:
                 self._end_by(deadline)
             case Ping(token):

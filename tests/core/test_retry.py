@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -116,6 +117,23 @@ def test_no_attempt_is_promised_for_which_no_time_is_left() -> None:
 def test_what_would_go_back_to_its_queue_does_not_when_its_deadline_has_passed(result: Result) -> None:
     assert verdict(Outcome(1, 1, result), left=1).verb is Verb.REQUEUE
     assert verdict(Outcome(1, 1, result), left=0) == Verdict(Verb.FAIL, cause=PastDeadline())
+
+
+def test_what_may_not_run_twice_is_not_put_back_once_it_has_begun() -> None:
+    """Whoever ended it: a stop of the gate, a window that closed, a worker that did not answer."""
+    killed = Outcome(1, 1, Result.KILLED, started=1, finished=2)
+    once = {"interrupted": Interrupted.FAIL, "retry": Retry(attempts=3)}
+    assert verdict(killed, **once) == Verdict(Verb.FAIL, cause=WasInterrupted(Interrupted.FAIL))
+    assert verdict(replace(killed, begun=False), **once).verb is Verb.REQUEUE
+    assert verdict(killed, cancelled=True, **once).verb is Verb.CANCEL
+    assert verdict(killed).verb is Verb.REQUEUE
+
+
+@pytest.mark.parametrize(("started", "begun"), [(None, False), (5, True)])
+def test_a_worker_says_of_what_it_ended_whether_that_had_begun(started: int | None, begun: bool) -> None:
+    said = Outcome(1, 1, Result.KILLED, started=started, begun=begun)
+    assert "begun" not in said.to_json(), "earlier versions do not know it"
+    assert Outcome.from_json(said.to_json()) == said
 
 
 def test_what_decides_before_the_deadline_does() -> None:

@@ -92,6 +92,22 @@ class TestStop:
         (job,) = gate.until_over(1)
         assert (job["state"], job["attempt"]) == ("succeeded", 2)
 
+    def test_what_may_not_run_twice_is_not_put_back_half_way(self, make_gate: MakeGate) -> None:
+        gate = make_gate("workers: 1\nstop_timeout: 100ms\n")
+        command = f"trap '' TERM; echo once >>{gate.scratch}/ran; sleep 60; sleep 60"
+        spec = {"name": "once", "command": command, "interrupted": "fail", "kill_after": "100ms"}
+        gate.drop("once.json", json.dumps(spec))
+        until(lambda: gate.lines("ran"), "it runs")
+        gate.drop("next.json", json.dumps({"name": "next", "command": "true", "interrupted": "fail"}))
+        until(lambda: gate.job("next"), "it is taken in")
+        assert gate.stop() == 0
+        gate.start()
+        once, other = gate.until_over(2)
+        assert (once["state"], once["attempt"]) == ("failed", 1)
+        assert once["reason"] == "interrupted, and its policy is to fail"
+        assert (other["state"], other["attempt"]) == ("succeeded", 1)
+        assert gate.lines("ran") == ["once"]
+
     def test_starts_under_way_are_not_left_half_done(self, make_gate: MakeGate) -> None:
         """Stopped in the middle of many short jobs, again and again: no attempt is counted as lost."""
         gate = make_gate("workers: 2\non_stop: leave\n")

@@ -166,7 +166,9 @@ def test_one_that_had_not_read_what_it_was_given() -> None:
     scene.worker.connection.unread = True  # type: ignore[misc]
     scene.look(PATIENCE + 2 * EVERY)
     (dead,) = scene.workforce._dead.values()
-    assert dead.job and dead.result is Result.KILLED, "it goes back to its queue, whatever it says of interruptions"
+    assert dead.job and dead.result is Result.KILLED and not dead.begun, (
+        "it goes back to its queue, whatever it says of interruptions"
+    )
 
 
 def test_time_that_nobody_lived_through_does_not_count() -> None:
