@@ -97,6 +97,7 @@ class Gate:
         """These lanes have jobs which may run, each the first with that rank; what was known of the order of jobs
         may have changed. To look again is always right."""
         for lane, rank in lanes.items():
+            self._knock(lane.queue)
             self._unseen.note(lane, rank)
         return self.reload(self.capacities.policy)
 
@@ -143,8 +144,10 @@ class Gate:
             return []
         for room in asked.rooms.values():
             if room.dismiss is not None:
+                self._knock(room.dismiss.lane.queue)
                 self._unseen.note(room.dismiss.lane, room.dismiss.rank)
         for job in jobs:
+            self._knock(job.queue)
             self._admit(job)
         return self._pump()
 

@@ -8,7 +8,9 @@ promised while the lane of who waits is closed or full, nor to a job that needs 
 A job that needs several may find the second taken whenever the first is free. The best of the jobs to which that has
 happened, the *senior*, is promised as much as it needs of all that it needs by name, until it starts. As promised
 things are taken by nobody who comes later, and each is given back by who has it now, it starts in the end; then there
-is another senior. A job that could not start at all, as it needs more of something than there is, is not the senior.
+is another senior. So the job that is first in the order of all waits until what runs has ended, and where it needs
+several things once more at most, as long as its lane is open and the gate goes on. A job that could not start at all,
+as it needs more of something than there is, is not the senior.
 """
 
 from __future__ import annotations

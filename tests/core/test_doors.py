@@ -307,3 +307,19 @@ class DoorMachine(GateMachine):
 
 TestDoorMachine = DoorMachine.TestCase
 TestDoorMachine.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+
+
+def test_who_comes_back_to_a_shut_door_knocks() -> None:
+    """Nobody looks behind it while its jobs wait for something else, by name."""
+    h = Harness(2, {}, 2)
+    for worker in "ab":
+        h.do(h.gate.worker_idle(worker))
+    h.add("default", 50, tokens={"db": 1})
+    h.settle()
+    h.add("m", 50, tokens={"db": 1})
+    h.settle()
+    h.do(h.gate.looked({("m", Kind.MACHINE): Shut(AllPaused())}))
+    h.gate.knocked.clear()
+    h.finish(next(iter(h.on_worker)), Result.SUCCEEDED)
+    h.settle()
+    assert h.gate.knocked == {"m"}
