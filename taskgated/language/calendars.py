@@ -35,6 +35,13 @@ _WORDS = {
     "anually": "*-01-01",  # a slip that systemd takes, too
 }
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_ABBREVIATED = {
+    "di": "Tue", "mi": "Wed", "do": "Thu", "so": "Sun",
+    "mar": "Tue", "mer": "Wed", "jeu": "Thu", "ven": "Fri", "sam": "Sat", "dim": "Sun", "lun": "Mon",
+    "mie": "Wed", "jue": "Thu", "vie": "Fri", "sab": "Sat", "dom": "Sun", "mit": "Wed", "don": "Thu", "fre": "Fri",
+    "die": "Tue", "son": "Sun", "tues": "Tue", "thur": "Thu", "thurs": "Thu", "weds": "Wed",
+}  # fmt: skip
+"""Weekdays as German, French, Italian and Spanish abbreviate them, where none of the English ones begins so."""
 _ANY = r"\*|[0-9][0-9.,/]*"
 _DATE = re.compile(rf"(?:({_ANY})-)?({_ANY})([-~])({_ANY})")
 _TIME = re.compile(rf"({_ANY}):({_ANY})(?::({_ANY}))?")
@@ -112,12 +119,23 @@ def _weekdays(text: str) -> Sequence[int]:
         first, _, last = item.partition(".." if ".." in item else "-")
         days = [_weekday(first), _weekday(last or first)]
         if days[0] is None or days[1] is None:
-            hint = nearest(text.lower(), tuple(_WORDS)) if text == item else ""
+            hint = _english(item) or (nearest(text.lower(), tuple(_WORDS)) if text == item else "")
             raise ValueError(f"{quoted(item)} is no weekday" + f" ({hint})" * bool(hint))
         if days[0] > days[1]:
             raise ValueError(f"{item} ends before it begins: a week begins with Monday, so write two ranges")
         found |= set(range(days[0], days[1] + 1))
     return tuple(sorted(found))
+
+
+def _english(item: str) -> str:
+    """How a weekday or a range of them is written that has other abbreviations: two letters, or those of a few other
+    languages; "" if it is none."""
+    names = re.split(r"\.\.|-", item.lower())
+    days = [
+        next((day[:3].title() for day in _WEEKDAYS if len(name) > 1 and day.startswith(name)), "") for name in names
+    ]
+    days = [day or _ABBREVIATED.get(name, "") for day, name in zip(days, names, strict=True)]
+    return f"write {'..'.join(days)}" if len(days) <= 2 and all(days) else ""
 
 
 # -- numbers -------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from taskgated.errors import ConfigError, Problem, Refused
 from taskgated.host.identity import user_name
 from taskgated.host.paths import Layout
 from taskgated.language.config import Config, Mark, from_values, marks_in
-from taskgated.language.configkeys import KEYS
+from taskgated.language.configkeys import KEYS, NOT_AT_THE_TOP
 from taskgated.language.contradictions import contradictions
 from taskgated.language.declare import Check, Values, below, did_you_mean, read_section
 from taskgated.language.keys import EXCLUDE, EXCLUSIVE, merge, merge_job
@@ -169,7 +169,7 @@ def _read(path: Path) -> tuple[Values, *tuple[_Written, ...]]:
     if not documents or documents[0].value is None:
         return ({},)
     check = Check(source)
-    values = read_section(documents[0], check, KEYS)
+    values = read_section(documents[0], check, KEYS, elsewhere=NOT_AT_THE_TOP)
     queues = below(values, "queues")
     for name in queues:
         queue, node = below(queues, name), node_at(documents[0], "queues", name)

@@ -11,10 +11,11 @@ from taskgated.core.probe import Confirm, Says
 from taskgated.language import units
 from taskgated.language.config import Access, Config, ProbeConfig, QueueConfig, Require, Retention, UserConfig
 from taskgated.language.declare import Check, Key, Mismatch, Scope, Type, keys_of, section
-from taskgated.language.keys import DEFAULTS, NO_DEFAULTS, OUTPUT, QUEUE_NAME, RESERVED, tokens
+from taskgated.language.keys import DEFAULTS, NO_DEFAULTS, OUTPUT, QUEUE_NAME, RESERVED, command_alone, tokens
 from taskgated.language.names import in_the_making
 from taskgated.language.nodes import Node
 from taskgated.language.policies import BREAKER, LIMIT, MACHINE, RATE
+from taskgated.language.synonyms import SYNONYMS
 from taskgated.language.types import (
     argv,
     at_least,
@@ -87,7 +88,8 @@ PROBE = keys_of(
         Confirm,
         Key("open", integer(1, 1000), "how many answers in a row open it"),
         Key("closed", integer(1, 1000), "how many answers in a row close it"),
-    )), "how many answers in a row have to say the same until that holds"),
+    ), instead="write {open: VALUE, closed: VALUE}"),
+        "how many answers in a row have to say the same until that holds"),
 )  # fmt: skip
 
 QUEUE = keys_of(
@@ -105,17 +107,21 @@ QUEUE = keys_of(
     Key("defaults", section(DEFAULTS, elsewhere=NO_DEFAULTS), "keys for jobs that leave them out"),
     Key("handler", or_word("none", section((
         Key("command", argv, "program and arguments, with {file} or {line}"),
-    ), "command"), None), "the command for what is dropped here: for each {file}, or {line} of it; none: it runs"),
+    ), "command", instead="write {command: [VALUE]}"), None),
+        "the command for what is dropped here: for each {file}, or {line} of it; none: it runs"),
     Key("require", section(keys_of(
         Require,
         Key("marker", ending, "a file NAME is taken only when NAME with this behind it is there, such as .done"),
         Key("sha256", ending, "the same, and that has its sum, as sha256sum or openssl write it; such as .sha256"),
-    )), "what tells that a file is whole, where connections break: a marker, or a sum"),
+    ), instead="write {marker: VALUE}"),
+        "what tells that a file is whole, where connections break: a marker, or a sum"),
     Key("ignore", globs, "globs of names that are left alone in this queue, besides those in the making"),
     Key("match", match, "globs of names that are data for its handler; any other file is refused", "every name"),
     Key("probe", text(_PROBE_NAME, "a probe's name"), "which of probes says whether its jobs may start", "none"),
     Key("tokens", tokens, "how many of which tokens a job of it takes that does not say"),
 )  # fmt: skip
+
+_OF_JOBS = {key.name: "it is a key of jobs: write it under defaults of the queue" for key in DEFAULTS}
 
 USER = keys_of(
     UserConfig,
@@ -159,18 +165,27 @@ KEYS = keys_of(
         _gate("count", integer(0, 1_000_000_000), "how many of them at most"),
         _host("output", or_word("none", positive(size), None),
             "the disk that all outputs together may take; the oldest go first, their records stay", "none: no bound"),
-    )), "when jobs that are over are forgotten, with their output"),
+    ), instead="write {age: VALUE}"), "when jobs that are over are forgotten, with their output"),
     _gate("access", section(keys_of(
         Access,
         Key("see", choice(*WHO), "who may see what a job runs, writes, and why it failed: owner, or members"),
         Key("cancel", choice(*WHO), "who may end a job, hold it, retry it, and the like: owner, or members"),
-    )), "who may do what on the control socket; root may do all"),
-    _gate("users", mapping_of(r"[^\s:/]{1,255}", "users' names", section(USER)),
+    ), instead="write {see: VALUE, cancel: VALUE}"), "who may do what on the control socket; root may do all"),
+    _gate("users", mapping_of(r"[^\s:/]{1,255}", "users' names", section(USER, instead="write {limit: VALUE}")),
         "users for whom something else holds, by their names (or numbers)"),
     _gate("tokens", tokens, "how many of each kind there are for the jobs of all queues together, as {yarn: 10}"),
-    _gate("queues", mapping_of(QUEUE_NAME, "queue names (letters, digits, '_', '.', '-')", section(QUEUE), RESERVED),
+    _gate("queues", mapping_of(QUEUE_NAME, "queue names (letters, digits, '_', '.', '-')",
+                               section(QUEUE, elsewhere=_OF_JOBS, instead="write {limit: VALUE}"), RESERVED),
         "the queues, each fed by the directory of its name in the spool"),
     _gate("probes", mapping_of(_PROBE_NAME, "names of probes (letters, digits, '_', '.', '-')",
-                             section(PROBE, "command")),
+                             section(PROBE, "command", instead=command_alone)),
         "commands that say whether jobs of the queues that name them may start"),
 )  # fmt: skip
+
+# Where a key belongs that is written in another place; what others call so is told by synonyms.
+_IN_A_QUEUE = "it is a key of queues: write it in the configuration, under the queue"
+NOT_AT_THE_TOP = {**_OF_JOBS, **{key.name: _IN_A_QUEUE for key in QUEUE}}
+NOT_IN_A_JOB = {
+    **{key.name: "it is a key of the configuration" for key in KEYS if key.name not in SYNONYMS},
+    **{key.name: _IN_A_QUEUE for key in QUEUE},
+}

@@ -148,15 +148,13 @@ def read_section(
     keys: Sequence[Key],
     later: Sequence[str] = (),
     elsewhere: Mapping[str, str] = MappingProxyType({}),
-    instead: str = "",
+    hint: str = "",
 ) -> dict[str, object]:
     """The values of the keys that are there. ``later``: keys that belong to a later version; ``elsewhere``: those
-    that have no place here, and why. ``instead``: what to do with a single value in the place of all, VALUE."""
+    that have no place here, and why. ``hint``: what to do with what is no mapping."""
     if not isinstance(node.value, Entries):
-        hint = instead.replace("VALUE", _shown(node)) if isinstance(node.value, str | int) else ""
-        if isinstance(node.value, str) and (joined := _JOINED.fullmatch(node.value)):
-            hint = f"write {joined[1]}: {joined[2]}, with a blank"
-        check.wrong(node, f"expected a mapping of keys to values, not {node.kind}", hint)
+        wrong = no_mapping(node, hint)
+        check.wrong(node, str(wrong), wrong.hint)
         return {}
     table = {key.name: key for key in keys}
     out: dict[str, object] = {}
@@ -174,6 +172,24 @@ def read_section(
     return out
 
 
+def no_mapping(node: Node, hint: str = "") -> Mismatch:
+    """What is wrong with another value in the place of a mapping, and what to do."""
+    if isinstance(node.value, str) and (joined := _JOINED.fullmatch(node.value)):
+        hint = f"write {joined[1]}: {joined[2]}, with a blank"
+    return Mismatch(f"expected a mapping of keys to values, not {node.kind}", hint)
+
+
+def written_with(instead: str | Callable[[Node], str], node: Node) -> str:
+    """``instead`` with what was written in the place of VALUE, a list where that is [VALUE]; "" where that
+    would make no sense."""
+    if not isinstance(instead, str):
+        return instead(node)
+    word = shown(node)
+    if isinstance(node.value, list):
+        return instead.replace("[VALUE]", word) if "[VALUE]" in instead else ""
+    return instead.replace("VALUE", word) if isinstance(node.value, str | int | float) else ""
+
+
 _JOINED = re.compile(r"([a-z_]{3,20}):([^\s/].{0,60})")
 
 
@@ -187,11 +203,14 @@ def _written_out(name: str, table: Mapping[str, Key], value: Node) -> str:
     known = sorted({key for properties in either for key in properties})
     if inner not in known and "propertyNames" not in schema:
         return f"known in {outer}: {', '.join(known)}" if known else ""
-    return f"write {outer}: {{{inner}: {_shown(value)}}}"
+    return f"write {outer}: {{{inner}: {'...' if isinstance(value.value, list) else shown(value)}}}"
 
 
-def _shown(node: Node) -> str:
+def shown(node: Node) -> str:
     """A value in a hint."""
+    if isinstance(node.value, list):
+        items = [shown(item) for item in node.value[:5]]
+        return "[...]" if "..." in items or len(node.value) > len(items) else f"[{', '.join(items)}]"
     word = node.spelled or (str(node.value) if isinstance(node.value, str | int | float) else "")
     return word if re.fullmatch(r"[\w./:+%-][\w ./:+%-]{0,59}", word) else "..."
 
@@ -200,16 +219,19 @@ def section(
     keys: Sequence[Key],
     required: str = "",
     elsewhere: Mapping[str, str] = MappingProxyType({}),
-    instead: str = "",
+    instead: str | Callable[[Node], str] = "",
 ) -> Type[Values]:
-    """A mapping with these keys, of which one must be there. ``elsewhere``, ``instead``: as of ``read_section``."""
+    """A mapping with these keys, of which one must be there. ``elsewhere``: as of ``read_section``; ``instead``: what
+    to do with another value, VALUE, or with a list where [VALUE] is in it."""
     schema = schema_of(keys)
     if required:
         schema["required"] = [required]
 
     def read(node: Node, check: Check) -> Values:
-        out = read_section(node, check, keys, (), elsewhere, instead)
-        if required and isinstance(node.value, Entries) and required not in node.value:
+        if not isinstance(node.value, Entries):
+            raise no_mapping(node, written_with(instead, node))
+        out = read_section(node, check, keys, (), elsewhere)
+        if required and required not in node.value:
             check.wrong(node, f"'{required}' is missing")
         return out
 

@@ -12,6 +12,7 @@ from taskgated.core.job import Spec
 from taskgated.errors import Problem, Refused
 from taskgated.language.after import linked
 from taskgated.language.config import Config, Mark
+from taskgated.language.configkeys import NOT_IN_A_JOB
 from taskgated.language.declare import Check, Values, read_section
 from taskgated.language.directives import DIRECTIVE, head, is_directive
 from taskgated.language.foreign.unread import KEYS_COUNT, unread
@@ -171,7 +172,7 @@ def read_file(name: str, data: bytes, queue: str, config: Config) -> Sequence[Sp
 
 def _job(node: Node, check: Check, queue: str, config: Config) -> Made | None:
     before, noted = len(check.problems), len(check.notes)
-    values = read_section(node, check, JOB, LATER)
+    values = read_section(node, check, JOB, LATER, NOT_IN_A_JOB)
     if not isinstance(node.value, Entries):
         return None
     given = {"command", "script"} & node.value.keys()

@@ -19,7 +19,7 @@ from taskgated.core.job import (
 from taskgated.language import streamtypes
 from taskgated.language.after import after
 from taskgated.language.arrays import array
-from taskgated.language.declare import Check, Key, Mismatch, Type, Values, below, keys_of, section
+from taskgated.language.declare import Check, Key, Mismatch, Type, Values, below, keys_of, section, shown
 from taskgated.language.endings import endings
 from taskgated.language.nodes import Node
 from taskgated.language.types import (
@@ -90,6 +90,11 @@ REQUIRES = keys_of(
     Key("timeout", at_most(LONGEST_LOOK, positive(duration)), "how long a look may take, 10min at most"),
 )
 
+
+def command_alone(node: Node) -> str:
+    return f"write {{command: {shown(node)}}}" if isinstance(node.value, str | list) else ""
+
+
 LOCK_NAME = r"[^\s,]{1,200}"
 """A lock or a key may be a path or a table's name."""
 LOCKS_OF_A_JOB = 64
@@ -116,7 +121,12 @@ LOCKS = keys_of(
     Key("shared", _lock_list, "names that others may share, and nobody may have for himself"),
 )
 
-tokens = mapping_of(TOKEN_NAME, "names of tokens (letters, digits, '_', '.', '-')", integer(0, MOST_TOKENS))
+tokens = mapping_of(
+    TOKEN_NAME,
+    "names of tokens (letters, digits, '_', '.', '-')",
+    integer(0, MOST_TOKENS),
+    instead="write {VALUE: 1}",
+)
 """How many of which token."""
 
 NOT_DEFAULTS = ("command", "script", "queue", "name", "array", "tokens", "after")
@@ -203,7 +213,7 @@ JOB = keys_of(
     ),
     Key(
         "requires",
-        or_word("none", section(REQUIRES, "command", instead="write {command: VALUE}"), None),
+        or_word("none", section(REQUIRES, "command", instead=command_alone), None),
         "a command that exits with 0 when what the job needs is there; until then the job waits, and holds nothing",
         "none",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from taskgated.core.breaker import Breaker
 from taskgated.core.machine import Machine, Pressure, Whose
 from taskgated.core.patterns import BadPattern, Pattern
 from taskgated.core.rate import Rate
+from taskgated.language import units
 from taskgated.language.declare import Check, Key, Mismatch, Type, below, expected, keys_of, section
 from taskgated.language.nodes import Entries, Node, node_at
 from taskgated.language.types import choice, duration, integer, list_of, number, or_word, positive, size, text
@@ -18,18 +20,19 @@ from taskgated.language.types import choice, duration, integer, list_of, number,
 T = TypeVar("T")
 
 Wrong = tuple[str, str, str]
-"""What contradicts the rest: a key, what is wrong with it, and what to do."""
+"""What contradicts the rest: a key ("": all of it), what is wrong with it, and what to do."""
 
 
 def _policy(
     cls: type[T],
     *keys: Key,
     required: Sequence[str] = (),
+    instead: str | Callable[[Node], str] = "",
     against: Callable[[T], Wrong | None] = lambda made: None,
 ) -> Type[T | None]:
     """A mapping with these keys, of which some must be there, as an object of that class; or the word none.
-    ``against``: what of it contradicts the rest, if anything does."""
-    inner = section(keys_of(cls, *keys))
+    ``against``: what of it contradicts the rest, if anything does. ``instead``: as of ``section``."""
+    inner = section(keys_of(cls, *keys), instead=instead)
 
     def read(node: Node, check: Check) -> T | None:
         before = len(check.problems)
@@ -42,6 +45,8 @@ def _policy(
         made = plain.make(cls, values)
         if (wrong := against(made)) is not None:
             key, message, hint = wrong
+            if not key:
+                raise Mismatch(message, hint)
             check.wrong(node_at(node, key), f"{key}: {message}", hint)
         return made
 
@@ -55,12 +60,32 @@ def _against_rate(rate: Rate) -> Wrong | None:
     return None
 
 
+_EACH = re.compile(r"([0-9]{1,7}) ?(?:/|per|an?|each|every) ?([0-9]*) ?([a-z]+)", re.IGNORECASE)
+_ONES = {"sec": "s", "second": "s", "m": "min", "minute": "min", "hour": "h", "day": "d"}
+
+
+def _rate_alone(node: Node) -> str:
+    """How 10/min is written here, and other values that are no mapping."""
+    starts, number, unit = "10", "1", "min"
+    if isinstance(node.value, str) and (each := _EACH.fullmatch(node.value)):
+        word = each[3].lower().removesuffix("s") or "s"
+        starts, number, unit = each[1], each[2] or "1", _ONES.get(word, word)
+    elif type(node.value) is int:
+        starts = str(node.value)
+    try:
+        units.duration(f"{number}{unit}")
+    except ValueError:
+        number, unit = "1", "min"
+    return f"write {{starts: {starts}, per: {number}{unit}}}"
+
+
 RATE = _policy(
     Rate,
     Key("starts", integer(1, 1_000_000), "how many of its jobs may start within any time of that length", ""),
     Key("per", positive(duration), "the length of that time", ""),
     Key("burst", integer(1, 1_000_000), "how many of them may start back to back; the others evenly", "starts"),
     required=("starts", "per"),
+    instead=_rate_alone,
     against=_against_rate,
 )
 
@@ -70,6 +95,7 @@ BREAKER = _policy(
     Key("within", positive(duration), "how long ago the first of them at most"),
     Key("pause", positive(duration), "how long nothing starts then, before one job is tried"),
     required=("failures",),
+    instead="write {failures: VALUE}",
 )
 
 _any_text = text(what="a pattern", longest=1000)
@@ -94,7 +120,8 @@ _OVERLOAD = section(
             "a pattern in a line of the end of its output that says so",
             "",
         ),
-    )
+    ),
+    instead="write {exit_codes: [VALUE]}",
 )
 _ADAPTIVE = section(
     keys_of(
@@ -102,7 +129,8 @@ _ADAPTIVE = section(
         Key("min", integer(1, 100_000), "how low it goes"),
         Key("max", integer(1, 100_000), "how high it goes", "as many as there are workers"),
         Key("overload", _OVERLOAD, "how a job says that there are too many of them"),
-    )
+    ),
+    instead="write {max: VALUE}",
 )
 _AUTO = section((Key("auto", _ADAPTIVE, "a limit that adjusts itself, between bounds"),), "auto")
 _HIGH = integer(1, 100_000)
@@ -134,7 +162,7 @@ LIMIT: Type[int | Adaptive | None] = Type(_limit, {"anyOf": [_HIGH.schema, {"con
 
 def _against_machine(machine: Machine) -> Wrong | None:
     if not machine.bounds:
-        return "pressure", "it bounds nothing", "say load, memory, or pressure with cpu, memory or io"
+        return "", "it bounds nothing", "say load, memory, or pressure with cpu, memory or io"
     return None
 
 
@@ -149,6 +177,7 @@ MACHINE = _policy(
         Key("memory", _percent, "the same of memory", ""),
         Key("io", _percent, "the same of disks", ""),
         Key("of", choice(*Whose), "of the whole host, or of the control group of the gate with its jobs"),
-    )), "by what tasks waited for (pressure stall information)"),
+    ), instead="write {cpu: VALUE}"), "by what tasks waited for (pressure stall information)"),
+    instead="write {load: VALUE}",
     against=_against_machine,
 )  # fmt: skip

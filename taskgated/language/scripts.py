@@ -10,6 +10,7 @@ from taskgated.core.job import Spec
 from taskgated.errors import Problem, Refused
 from taskgated.language.after import linked
 from taskgated.language.config import Config
+from taskgated.language.configkeys import NOT_IN_A_JOB
 from taskgated.language.declare import Check, read_section
 from taskgated.language.directives import DIRECTIVE, amiss, as_written, head, is_directive, near
 from taskgated.language.foreign.reading import Foreign, read_foreign
@@ -46,7 +47,7 @@ def read_script(name: str, data: bytes, queue: str, config: Config) -> Sequence[
                 check.add(error.problems)
             else:
                 _check_directive(directive, check, seen)
-                values |= read_section(directive, check, JOB, LATER)
+                values |= read_section(directive, check, JOB, LATER, NOT_IN_A_JOB)
     for wrong in amiss(lines, code, _is_key):
         check.add([source.problem(wrong.number, wrong.column, wrong.message, wrong.hint)])
     ours = bool(seen)

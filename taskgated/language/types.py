@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from taskgated.language import units
-from taskgated.language.declare import Check, Mismatch, Schema, Type, expected, nearest
+from taskgated.language.declare import Check, Mismatch, Schema, Type, expected, nearest, written_with
 from taskgated.language.nodes import Entries, Node
 from taskgated.text import has_controls, quoted
 
@@ -152,7 +152,7 @@ def or_word(word: str, type_: Type[T], value: V) -> Type[T | V]:
             return type_.read(node, check)
         except Mismatch as wrong:
             boundless = isinstance(node.value, str) and node.value.lower() in _BOUNDLESS
-            raise Mismatch(str(wrong), wrong.hint or f"write {word}" * boundless) from None
+            raise Mismatch(str(wrong), f"write {word}" if boundless else wrong.hint) from None
 
     return Type(read, {"anyOf": [{"const": word}, type_.schema]}, type_.write)
 
@@ -291,15 +291,15 @@ environment = Type(
 
 
 def mapping_of(
-    names: str, what: str, item: Type[T], reserved: Mapping[str, str] = MappingProxyType({})
+    names: str, what: str, item: Type[T], reserved: Mapping[str, str] = MappingProxyType({}), instead: str = ""
 ) -> Type[Mapping[str, T]]:
     """A mapping whose keys match ``names`` and whose values are all of one type. ``reserved``: names that are not
-    among these, and why."""
+    among these, and why. ``instead``: as of ``section``."""
     pattern = re.compile(names)
 
     def read(node: Node, check: Check) -> Mapping[str, T]:
         if not isinstance(node.value, Entries):
-            raise expected(f"a mapping of {what}", node)
+            raise Mismatch(str(expected(f"a mapping of {what}", node)), written_with(instead, node))
         out = {}
         for name, (at, value) in node.value.items():
             if name in reserved:

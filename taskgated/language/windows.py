@@ -50,7 +50,7 @@ WINDOW = keys_of(
 def _window(node: Node, check: Check) -> Window | None:
     """None: what is wrong with it has been said."""
     before = len(check.problems)
-    values = read_section(node, check, WINDOW)
+    values = read_section(node, check, WINDOW, hint=_HOW)
     if not isinstance(node.value, Entries):
         return None
     for name in ("opens", "closes"):
@@ -66,10 +66,13 @@ def _window(node: Node, check: Check) -> Window | None:
 
 
 _schema = {**schema_of(WINDOW), "required": ["opens", "closes"]}
+_HOW = "write {opens: 'Mon..Fri 22:00', closes: '06:00'}"
 _list = list_of(Type(_window, _schema), "a list of windows", least=0)
 
 
 def _windows(node: Node, check: Check) -> tuple[Window | None, ...]:
+    if not isinstance(node.value, Entries | list):
+        raise Mismatch(str(expected("a window, or a list of them", node)), _HOW)
     return (_window(node, check),) if isinstance(node.value, Entries) else _list.read(node, check)
 
 

@@ -204,7 +204,7 @@ class TestSpecs:
             ("command: x\ntimeout: 0\n", "x.yaml:2:10: timeout: must be more than nothing"),
             ("command: x\ntimeout: 5 parsecs\n", "x.yaml:2:10: timeout: unknown unit of time 'parsecs'"),
             ("command: x\nretry: {attemps: 3}\n", "x.yaml:2:9: unknown key 'attemps' (did you mean 'attempts'?)"),
-            ("command: x\nretry: 3\n", "x.yaml:2:8: expected a mapping of keys to values, not a whole number"),
+            ("command: x\nretry: 3\n", "x.yaml:2:8: retry: expected a mapping of keys to values, not a whole number"),
             ("command: x\ncwd: here\n", "x.yaml:2:6: cwd: expected an absolute path, not 'here'"),
             ("command: x\nenv: {1A: x}\n", "x.yaml:2:7: '1A' is not a name for a variable"),
             ("command: x\ninterrupted: maybe\n", "x.yaml:2:14: interrupted: expected one of rerun, fail"),

@@ -43,6 +43,12 @@ HINTS = [
     ("expires: 2027-01-01", "(us ms s min h d w month y) (that is a date: say how long, such as 2h)"),
     ("not_before: 2h", "not '2h' (that is how long: say delay: 2h)"),
     ("timeout:1h", "(write timeout: 1h, with a blank)"),
+    ("requires: [test, -e, /x]", "not a list (write {command: [test, -e, /x]})"),
+    ("retry: [1]", "not a list"),
+    ("tokens: db", "not text 'db' (write {db: 1})"),
+    ("rate: 3", "(it is a key of queues: write it in the configuration, under the queue)"),
+    ("probe: x", "(it is a key of queues: write it in the configuration, under the queue)"),
+    ("workers: 3", "(it is a key of the configuration)"),
 ]  # fmt: skip
 
 
@@ -98,6 +104,60 @@ def test_lines_may_be_a_list_of_texts() -> None:
     assert [(spec.command, spec.array.index, spec.array.at_most) for spec in specs] == [
         (("x", "eu"), 1, 2), (("x", "1.10"), 2, 2), (("x", " a b"), 3, 2),
     ]  # fmt: skip
+
+
+def wrong_with(root: Path, text: str) -> list[str]:
+    (root / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(Layout.under(root), root / "c.yaml")
+    return [str(problem).split("\n")[0] for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("rate: 10/min", "not text (write {starts: 10, per: 1min})"),
+        ("rate: 5 per 2 hours", "not text (write {starts: 5, per: 2h})"),
+        ("rate: 7/fortnight", "not text (write {starts: 7, per: 1min})"),
+        ("rate: unlimited", "not text (write none)"),
+        ("breaker: 3", "breaker: expected a mapping of keys to values, not a whole number (write {failures: 3})"),
+        ("machine: 8", "not a whole number (write {load: 8})"),
+        ("limit: {auto: 16}", "not a whole number (write {max: 16})"),
+        ("limit: {auto: {overload: 75}}", "not a whole number (write {exit_codes: [75]})"),
+        ("require: .done", "not text (write {marker: .done})"),
+        ("handler: [x, '{file}']", "not a list (write {command: [...]})"),
+        ("timeout: 1h", "unknown key 'timeout' (it is a key of jobs: write it under defaults of the queue)"),
+    ],
+)
+def test_what_to_write_of_a_queue_instead(tmp_path: Path, written: str, said: str) -> None:
+    (problem,) = wrong_with(tmp_path, f"queues: {{q: {{{written}}}}}\n")
+    assert problem.endswith(said), problem
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("queues: {q: 4}", "q: expected a mapping of keys to values, not a whole number (write {limit: 4})"),
+        ("users: {alice: 3}", "(write {limit: 3})"),
+        ("probes: {y: [a, b]}", "(write {command: [a, b]})"),
+        ("probes: {y: {command: a, confirm: 2}}", "(write {open: 2, closed: 2})"),
+        ("access: members", "(write {see: members, cancel: members})"),
+        ("retention: 30d", "(write {age: 30d})"),
+        ("rate: {starts: 1}", "(it is a key of queues: write it in the configuration, under the queue)"),
+    ],
+)
+def test_what_to_write_in_the_configuration_instead(tmp_path: Path, written: str, said: str) -> None:
+    (problem,) = wrong_with(tmp_path, f"{written}\n")
+    assert problem.endswith(said), problem
+
+
+@pytest.mark.parametrize(
+    ("opens", "said"), [("Mo-Fr", "Mon..Fri"), ("Di", "Tue"), ("Do..So", "Thu..Sun"), ("lun", "Mon")]
+)
+def test_weekdays_of_other_languages(tmp_path: Path, opens: str, said: str) -> None:
+    text = f"queues: {{q: {{windows: {{opens: '{opens} 22:00', closes: '6:00'}}}}}}\n"
+    (problem,) = wrong_with(tmp_path, text)
+    assert problem.endswith(f"'{opens}' is no weekday (write {said})"), problem
 
 
 @pytest.mark.parametrize(

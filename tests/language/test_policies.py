@@ -46,7 +46,10 @@ def test_a_rate(tmp_path: Path) -> None:
     [
         ("rate: {starts: 10}", "1:22: 'per' is missing"),
         ("rate: {}", "1:22: 'starts' is missing"),
-        ("rate: 10", "1:22: expected a mapping of keys to values, not a whole number"),
+        (
+            "rate: 10",
+            "1:22: rate: expected a mapping of keys to values, not a whole number (write {starts: 10, per: 1min})",
+        ),
         ("rate: {starts: 3, per: 1min, burst: 4}", "1:52: burst: 4 can never start back to back, as starts is 3"),
         ("rate: {starts: 0, per: 1min}", "1:31: starts: 0 is not between 1 and 1000000"),
         ("rate: {starts: 3, per: 0}", "1:39: per: must be more than nothing"),
@@ -60,13 +63,13 @@ def test_a_rate(tmp_path: Path) -> None:
         ("breaker: {within: 1min}", "1:25: 'failures' is missing"),
         ("breaker: {failures: 3, pause: 0}", "1:46: pause: must be more than nothing"),
         ("rate: {start: 3, per: 1min}", "1:23: unknown key 'start'"),
-        ("machine: {}", "1:25: pressure: it bounds nothing"),
-        ("machine: {pressure: {of: cgroup}}", "1:36: pressure: it bounds nothing"),
+        ("machine: {}", "1:25: machine: it bounds nothing"),
+        ("machine: {pressure: {of: cgroup}}", "1:25: machine: it bounds nothing"),
         ("machine: {load: 0}", "1:32: load: must be more than nothing"),
         ("machine: {memory: 4GB}", "1:34: memory: '4GB' is no size"),
         ("machine: {pressure: {io: 101}}", "1:41: io: 101 is not between 0 and 100"),
         ("machine: {pressure: {of: gate}}", "1:41: of: expected one of host, cgroup"),
-        ("machine: 8", "1:25: expected a mapping of keys to values"),
+        ("machine: 8", "1:25: machine: expected a mapping of keys to values"),
     ],
 )
 def test_what_contradicts_itself_is_refused_where_it_stands(tmp_path: Path, policy: str, wrong: str) -> None:

@@ -79,8 +79,10 @@ def test_what_comes_later_wins(layout: Layout) -> None:
         ("{opens: 22, closes: 06:00}",
          ["1:31: opens: expected a calendar expression such as 'Mon..Fri 22:00 Europe/Berlin', "
           "not a whole number '22'"]),
-        ("daily", ["1:23: windows: expected a list of windows, not text 'daily'"]),
-        ("[daily]", ["1:24: expected a mapping of keys to values, not text"]),
+        ("daily", ["1:23: windows: expected a window, or a list of them, not text 'daily'"
+         " (write {opens: 'Mon..Fri 22:00', closes: '06:00'})"]),
+        ("[daily]", ["1:24: expected a mapping of keys to values, not text"
+         " (write {opens: 'Mon..Fri 22:00', closes: '06:00'})"]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(layout: Layout, written: str, said: list[str]) -> None:
