@@ -262,7 +262,7 @@ class Conductor:
             self._job_event(Event.JOB_REQUEUED, job, f"{end}{why}", Priority.NOTICE, outcome)
             if job.deadline is not None or job.spec.requires is not None:
                 self.wake_at(0)
-            self.do(self._gate.queued(job.lane, job.rank))
+            self._came(ended)
         self.progressed.tell()
 
     def _forget_files(self, job: int, attempt: int) -> None:

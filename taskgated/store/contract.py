@@ -140,7 +140,7 @@ class Before:
 @dataclass(frozen=True, slots=True)
 class Ended:
     """What the end of an attempt, or a cancel, left: the state, and a kept file to let go. ``came``: lane and rank of
-    a job that may run now, as a place in its array came free."""
+    the first job that may run now, this one if it may run again at once, or another of its line."""
 
     state: State
     let_go: Claim | None

@@ -420,7 +420,7 @@ class FakeStore:
                 return left + self.join_again(changed)
             case Verb.PRIORITIZE:
                 self.jobs[id_] = changed = replace(changed, turn=turn, parked=False, waits=None)
-                return [changed] if changed.state is State.QUEUED else []
+                return self.join_again(changed) if changed.state is State.QUEUED else []
             case Verb.RETRY_BY_HAND:
                 return self.join_again(replace(changed, turn=turn, due=None, failures=0))
         return self.join_again(changed)
@@ -522,7 +522,8 @@ class Harness:
                 state = step(stored.state, verdict.verb)
                 self.store.jobs[old.id] = replace(stored, state=state, due=due, failures=verdict.failures)
                 if state is State.QUEUED and due is None:
-                    self.came(old.lane, old.rank)
+                    for came in self.store.join_again(self.store.jobs[old.id]):
+                        self.came(came.lane, came.rank)
                 self.over(self.store.jobs[old.id])
             case Abandon(old):
                 assert old.id not in {j.id for j in self.on_worker.values()}, "it runs, and is said never to have"

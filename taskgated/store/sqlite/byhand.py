@@ -70,7 +70,7 @@ class SqliteByHand(Places):
         place = self._place(job)
         step(place.state, Verb.PRIORITIZE)
         self._sql.run("change_priority", id=job, priority=priority, per_point=self._per_point())
-        return self._at(job) if place.state is State.QUEUED else ()
+        return self._joined(job, place.line) if place.state is State.QUEUED else ()
 
     def _joined(self, job: int, line: int | None) -> Sequence[Came]:
         """A job is behind that line now, if there is one; who is out then."""

@@ -44,6 +44,11 @@ class Places(SqliteQuestions):
         """One of a line may be out no more, and another comes out: its lane and rank."""
         return next(iter(earliest(self._lines.next(line)).items()), None)
 
+    def _put_back(self, job: int, line: int | None) -> Came | None:
+        """A job may run again, or is behind that line: lane and rank of the best that may run now."""
+        rows = self._sql.rows("rank", id=job) if line is None else self._lines.joined(line)
+        return next(iter(earliest(rows).items()), None)
+
     def _move(self, job: int, before: State, verb: Verb, reason: str) -> State:
         """A job that does not run goes on; returns its new state."""
         state = step(before, verb)

@@ -207,7 +207,9 @@ class SqliteStore(SqliteByHand, SqliteNaming):
             omitted=outcome.omitted,
             message=outcome.message,
         )
-        came = self._next_of(place.line) if state.final or due is not None else None
+        came = (
+            self._next_of(place.line) if state.final or due is not None else self._put_back(outcome.job, place.line)
+        )
         return Ended(state, place.claim if state.final else None, came)
 
     def cancel(self, job: int) -> Ended:

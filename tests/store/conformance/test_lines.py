@@ -16,6 +16,7 @@ from taskgated.store.contract import Store
 from taskgated.store.placement import claimed, here
 from taskgated.store.waiting import Parking, Room, Totals
 from tests.store.jobs import SUCCEED, add, fetch, passes, run, spec
+from tests.store.jobs import first as first_came
 
 YARN, LOCK = Tokens("yarn").name, Lock("a").name
 ALONE = {"locks": Locks(("a",))}
@@ -78,6 +79,22 @@ def test_who_comes_again_goes_before_those_that_came_later(
             store.move(first, "default")
     assert ready(store) == ([first] if short else [first, second])
     assert store.show(third).job.parked
+
+
+def test_who_is_put_back_or_goes_down_is_behind_those_of_its_line_that_come_first(store: Store) -> None:
+    one, two, three = add(store, *[spec(**ALONE)] * 3)
+    store.hold(one)
+    store.start(two, 1, here("{}"))
+    store.release(one)
+    assert ready(store) == []
+    ended = store.finish(Outcome(two, 1, Result.KILLED), Verdict(Verb.REQUEUE))
+    assert ended.came is not None
+    assert dict([ended.came]) == first_came(store, one)
+    assert ready(store) == [one]
+    assert dict(store.prioritize(one, 10)) == first_came(store, two)
+    assert ready(store) == [two]
+    assert dict(store.prioritize(three, 90)) == first_came(store, three)
+    assert ready(store) == [three, two], "it has its turn before the one that is out"
 
 
 @pytest.mark.parametrize("how", ["cancel", "hold", "back off", "expire"])

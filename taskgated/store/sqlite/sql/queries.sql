@@ -325,13 +325,16 @@ VALUES (:id, :attempt, :host, :session, :worker, :at);
 
 -- name: finish
 -- The attempt under way ended. Its start is ours, unless the clock was stepped since. Of a job that may run again at once
--- it is looked anew whether what it requires is there.
+-- it is looked anew whether what it requires is there; else it is behind its line, for those that came before it
+-- meanwhile.
 UPDATE jobs SET state = :state, ending = NULL, finished = :finished, since = coalesce(:since, since),
        due = iif(:look IS NOT NULL AND json_valid(spec) AND json_type(spec, '$.requires') IS NOT NULL, :look, :due),
        due_clock = :due_clock,
        started = CASE WHEN abs(:started - started) > 1000000 THEN :started ELSE started END,
        failures = :failures, crashes = :crashes, exit_code = :exit_code, signal = :signal, result = :result,
-       reason = :reason
+       reason = :reason,
+       parked = iif(:look IS NULL OR line IS NULL OR (json_valid(spec) AND json_type(spec, '$.requires') IS NOT NULL),
+                    parked, 1)
 WHERE id = :id;
 
 -- name: finish_attempt
@@ -367,9 +370,10 @@ UPDATE jobs SET queue = :queue, line = :line,
 WHERE id = :id;
 
 -- name: change_priority
--- A job gets another priority, and its turn by that. It comes out of its line, to be looked at.
+-- A job gets another priority, and its turn by that, also in its line.
 UPDATE jobs SET priority = :priority, turn = since - :priority * :per_point,
-       parked = iif(waits IS NULL OR waits LIKE '%:%', 0, parked), waits = iif(waits LIKE '%:%', NULL, waits)
+       parked = iif(waits IS NULL OR waits LIKE '%:%', line IS NOT NULL AND state = 'queued' AND due IS NULL, parked),
+       waits = iif(waits LIKE '%:%', NULL, waits)
 WHERE id = :id;
 
 -- name: condemn
