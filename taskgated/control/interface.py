@@ -88,7 +88,7 @@ def gate_interface(
         replies.CANCEL_ARRAY.name: CancelArray(asking, cancel_array, configuration),
         replies.PAUSE.name: Pause(asking, hand, configuration),
         replies.RESUME.name: Resume(hand),
-        replies.LIMIT.name: Limit(asking, hand, configuration),
+        replies.LIMIT.name: Limit(asking, work, hand, configuration),
         replies.TOKENS.name: Tokens(hand, configuration),
         replies.HOLD.name: Hold(change, by_hand),
         replies.RELEASE.name: Release(change, by_hand),

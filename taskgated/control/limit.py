@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from taskgated.control.asking import Asking
-from taskgated.control.needs import Configuration, Hand
+from taskgated.control.needs import Configuration, Hand, Work
 from taskgated.control.queues import known
 from taskgated.core.state import State
 from taskgated.protocol.replies import LimitReply
@@ -14,8 +14,9 @@ from taskgated.store.answer import Answer
 
 
 class Limit:
-    def __init__(self, asking: Asking, hand: Hand, configuration: Configuration) -> None:
+    def __init__(self, asking: Asking, work: Work, hand: Hand, configuration: Configuration) -> None:
         self._asking = asking
+        self._work = work
         self._hand = hand
         self._configuration = configuration
 
@@ -35,7 +36,21 @@ class Limit:
             config = self._configuration()
             configured = config.limit if queue is None else config.queue(queue).limit
             by_hand = next((one.value for one in self._hand.all() if (one.kind, one.of) == ("limit", queue)), None)
-            call.reply(LimitReply(limit=configured if by_hand is None else by_hand, configured=configured))
+            auto = None if queue is None else self._work.adjusting().get(queue)
+            said = configured if by_hand is None else by_hand
+            too_much = None if by_hand is None else config.beyond_workers(_named(queue), by_hand)
+            reply = LimitReply(
+                limit=said if auto is None else auto if said is None else min(auto, said),
+                configured=configured,
+                auto=auto,
+                by_hand=by_hand,
+                notes=[] if too_much is None else [too_much],
+            )
+            call.reply(reply)
 
         # A client that says it and leaves has said it.
         self._asking.ask(call, lambda store: store.counts(), there, insist=True)
+
+
+def _named(queue: str | None) -> str:
+    return "the limit of all jobs" if queue is None else f"queue {queue}: its limit"

@@ -72,6 +72,9 @@ class Work(Protocol):
     def limits(self) -> Mapping[str, int]:
         """Of the queues that have one, what it is now."""
 
+    def adjusting(self) -> Mapping[str, int]:
+        """Of the queues whose limit adjusts itself, what that has come to."""
+
     def tokens(self) -> Mapping[str, int]:
         """How many there are of each kind now."""
 

@@ -80,8 +80,8 @@ def named(
 
 def of_job(job: int, error: NotSo) -> str:
     """What cannot be done with a job, and with which."""
-    names_it = isinstance(error, CallError) and error.kind == NO_SUCH_JOB
-    return str(error) if names_it else f"job {job}: {error}"
+    text = str(error)
+    return text if text.startswith(f"job {job} ") or text == f"no job {job}" else f"job {job}: {text}"
 
 
 def _of_array(

@@ -20,9 +20,17 @@ class Options(Protocol):
     reset: bool
 
 
+def _limit(text: str) -> int:
+    try:
+        return positive(text)
+    except argparse.ArgumentTypeError as error:
+        ways = "--reset takes back what was set by hand, a high number lifts a limit, pause lets nothing start"
+        raise argparse.ArgumentTypeError(f"{error}: {ways}") from None
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("queue", help="a queue, or all: of all queues together")
-    parser.add_argument("limit", type=positive, nargs="?", help="so many jobs at once")
+    parser.add_argument("limit", type=_limit, nargs="?", help="so many jobs at once")
     parser.add_argument("--reset", action="store_true", help="what is configured holds again")
 
 
@@ -31,12 +39,16 @@ def run(gate: Client, options: Options) -> int:
         warn("which limit? Give a number, or --reset")
         return Exit.USAGE
     reply = gate.ask(LIMIT, queue="" if options.queue == ALL else options.queue, limit=options.limit or 0)
-    answer(options.json, reply, [_told(options.queue, reply)])
+    answer(options.json, reply, [_told(options.queue, reply), *(f"note: {note}" for note in reply["notes"])])
     return Exit.OK
 
 
 def _told(queue: str, reply: LimitReply) -> str:
     what = "all queues together" if queue == ALL else f"queue {queue}"
+    if (auto := reply["auto"]) is not None:
+        if (by_hand := reply["by_hand"]) is None:
+            return f"{what}: {_number(auto)}, which adjusts itself, as configured"
+        return f"{what}: {_number(by_hand)}, by hand; configured: auto, which is at {auto}; the lower one counts"
     if reply["limit"] == reply["configured"]:
         return f"{what}: {_number(reply['limit'])}, as configured"
     return f"{what}: {_number(reply['limit'])}, by hand; configured: {_number(reply['configured'])}"

@@ -61,6 +61,9 @@ class Survey:
             limits[queue] = min(limit, limits.get(queue, limit))
         return limits
 
+    def adjusting(self) -> Mapping[str, int]:
+        return self._adaptives.limits()
+
     def tokens(self) -> Mapping[str, int]:
         return self._gate.capacities.policy.tokens
 

@@ -228,9 +228,7 @@ class Config:
     def notes(self) -> list[str]:
         """What can be done, and may not be what was meant."""
         too_much = [
-            f"{what} is {limit}, but no more than {self.workers} jobs run at once in all (workers: {self.workers})"
-            for what, limit in self._limits().items()
-            if limit > self.workers
+            text for what, limit in self._limits().items() if (text := self.beyond_workers(what, limit)) is not None
         ]
         named = {queue.probe for queue in self.queues.values()}
         unasked = [
@@ -245,6 +243,12 @@ class Config:
                 if queue.windows and look(queue.windows, wall(), ZONES).shut_for_good
             ]
         )
+
+    def beyond_workers(self, what: str, limit: int) -> str | None:
+        """What there is to say of a limit, ``what`` in words, that is more than there are workers."""
+        if limit <= self.workers:
+            return None
+        return f"{what} is {limit}, but no more than {self.workers} jobs run at once in all (workers: {self.workers})"
 
     def lifted(self, before: Config) -> list[str]:
         """Limits that held until now, and that nothing says any more."""

@@ -262,6 +262,9 @@ class ResumeReply(TypedDict):
 class LimitReply(TypedDict):
     limit: int | None
     configured: int | None
+    auto: int | None
+    by_hand: int | None
+    notes: list[str]
 
 
 class TokensReply(TypedDict):

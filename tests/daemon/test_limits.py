@@ -41,7 +41,8 @@ def test_it_holds_at_once_and_until_it_is_reset(make_gate: MakeGate) -> None:
     (override,) = gate.status()["overrides"]
     assert (override["kind"], override["of"], override["value"]) == ("limit", "etl", 1)
     assert (override["by"], override["text"]) == (os.getuid(), "queue etl has limit 1")
-    assert gate.ctl_json("limit", "etl", "3") == {"limit": 3, "configured": 2}
+    said = {"limit": 3, "configured": 2, "auto": None, "by_hand": 3, "notes": []}
+    assert gate.ctl_json("limit", "etl", "3") == said
     until(lambda: running(gate) == 3, "more run")
     assert gate.ctl("limit", "etl", "--reset").stdout == b"queue etl: limit 2, as configured\n"
     assert (gate.status()["overrides"], limit_of(gate, "etl")) == ([], 2)
@@ -109,6 +110,32 @@ def test_the_lower_one_counts_where_a_limit_adjusts_itself(make_gate: MakeGate) 
     assert limit_of(gate, "etl") == 2
     (gate.scratch / "go").touch()
     gate.until_over(4)
+
+
+def test_of_one_that_adjusts_itself_it_says_so(make_gate: MakeGate) -> None:
+    gate = make_gate("workers: 3\nqueues: {etl: {limit: {auto: {min: 2, max: 3}}}}\n")
+    by_hand = b"queue etl: limit %d, by hand; configured: auto, which is at 2; the lower one counts\n"
+    assert gate.ctl("limit", "etl", "1").stdout == by_hand % 1
+    assert gate.ctl("limit", "etl", "3").stdout == by_hand % 3
+    said = {"limit": 1, "configured": None, "auto": 2, "by_hand": 1, "notes": []}
+    assert gate.ctl_json("limit", "etl", "1") == said
+    assert gate.ctl_json("limit", "etl", "3") == {**said, "limit": 2, "by_hand": 3}
+    assert gate.ctl("limit", "etl", "--reset").stdout == b"queue etl: limit 2, which adjusts itself, as configured\n"
+    assert gate.ctl_json("limit", "etl", "--reset") == {**said, "limit": 2, "by_hand": None}
+
+
+def test_more_than_there_are_workers_has_the_note_of_a_reload(make_gate: MakeGate) -> None:
+    gate = make_gate(CONFIG)
+    note = b"note: %s is 9, but no more than 3 jobs run at once in all (workers: 3)"
+    assert gate.ctl("limit", "all", "9").stdout.splitlines()[1:] == [note % b"the limit of all jobs"]
+    assert gate.ctl("limit", "etl", "9").stdout.splitlines()[1:] == [note % b"queue etl: its limit"]
+    assert gate.ctl("limit", "etl", "3").stdout.splitlines()[1:] == []
+
+
+def test_what_is_no_limit_is_refused_with_the_ways_to_lift_one(gate: GateEnv) -> None:
+    for argv in (["default", "none"], ["all", "0"]):
+        refused = gate.ctl("limit", *argv).stderr
+        assert b"--reset takes back" in refused and b"a high number lifts a limit" in refused
 
 
 def test_a_wrong_command_line_is_said(gate: GateEnv) -> None:
