@@ -75,9 +75,9 @@ class Gate:
 
     def reload(self, policy: Policy) -> list[Action]:
         """A new configuration: what runs is not touched, what is ready is chosen anew."""
-        self.capacities.policy = self.fair.policy = policy
+        before, self.capacities.policy, self.fair.policy = self.capacities.policy, policy, policy
         self._candidates.choose_anew()
-        self.parking.look_again()
+        self.parking.look_again(before)
         return self._pump()
 
     def looked(self, doors: Mapping[Key, Door | None]) -> list[Action]:

@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from taskgated.core.capacity import Capacities
+from taskgated.core.capacity import Capacities, Policy
 from taskgated.core.inventory import Inventory, Numbers
 from taskgated.core.job import Job
-from taskgated.core.named import Named, Retries, named, needs_of
+from taskgated.core.named import Named, Retries, Tokens, named, needs_of
 from taskgated.core.order import LAST, Lane, Rank
 from taskgated.core.promises import Waiter
 
@@ -182,9 +182,14 @@ class Parking:
         for capacity in self._promises.first_for(job):
             self._ask(capacity)
 
-    def look_again(self) -> None:
-        """The policy is another: all that is awaited is looked at."""
+    def look_again(self, before: Policy) -> None:
+        """The policy is another: all that is awaited is looked at. Who needs more of a token than there was is known
+        to the store alone, so where there is more now it is asked."""
         self._differing.clear()
+        for name, total in self._capacities.policy.tokens.items():
+            if total > before.tokens.get(name, 0):
+                self._unknown.add(Tokens(name))
+                self._look[Tokens(name)] = None
         self._look.update(dict.fromkeys(self._promises.void(self._total)))
         for capacity in self._promises.awaited:
             self._weigh(capacity)

@@ -681,6 +681,17 @@ class TestGate:
         h.settle()
         assert [j.id for j in h.gate.ready] == [best.id]
 
+    def test_tokens_that_are_raised_count_at_once_also_for_who_could_never_start(self) -> None:
+        h = Harness(1, {}, 2)
+        h.do(h.gate.worker_idle("w"))
+        h.do(h.gate.reload(replace(h.policy, tokens={**TOKENS, "yarn": 1})))
+        waiting = h.add("default", 50, tokens={"yarn": 2})
+        h.settle()
+        assert h.store.jobs[waiting.id].waits == "token:yarn" and not h.on_worker
+        h.do(h.gate.reload(h.policy))
+        h.settle()
+        assert h.on_worker["w"].id == waiting.id
+
     def test_a_user_at_the_limit_does_not_stand_in_the_way_of_another(self) -> None:
         h = Harness(2, {}, 2, user_limit=1)
         for _ in range(50):

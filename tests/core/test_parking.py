@@ -169,8 +169,8 @@ def test_a_new_policy_has_all_that_is_awaited_looked_at(scene: Scene) -> None:
     scene.parking.actions()
     scene.parking.parked([6000])
     assert scene.recalled() == {}
-    scene.capacities.policy = Policy(2 * AWAITED, 16, tokens={"yarn": 4})
-    scene.parking.look_again()
+    before, scene.capacities.policy = scene.capacities.policy, Policy(2 * AWAITED, 16, tokens={"yarn": 4})
+    scene.parking.look_again(before)
     scene.parking.sanity_check()
     assert list(scene.recalled()) == ["token:yarn"]
 
