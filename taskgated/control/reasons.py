@@ -177,7 +177,9 @@ def _tight(tight: Tight) -> str:
 def _shortage(reason: Shortage) -> str:
     match reason:
         case TokensShort(token, needed, _, total) if needed > total:
-            return f"it takes {needed} of the tokens {token}, and there are {total} in all now: it cannot start before there are more"
+            return (
+                f"it takes {needed} of the tokens {token}, and there are {total} in all now: it cannot start as it is"
+            )
         case TokensShort(token, needed, free, total):
             return f"it takes {needed} of the tokens {token}, and {free} of {total} are free"
         case Locked(lock, shared, holders):
@@ -253,8 +255,7 @@ ADVICE: dict[Kind, tuple[str, str]] = {
     ),
     Kind.TOKEN: (
         "It takes more tokens than are free, or those that are free are for a job that comes first.",
-        "Wait for others to give theirs back, take fewer, or raise the total, which somebody may have set by hand: status"
-        " shows that.",
+        "Wait for others to give theirs back, take fewer, or raise the total; status says where it is set by hand.",
     ),
     Kind.LOCK: (
         "It locks a name that another job has locked, or that one which comes first waits for.",

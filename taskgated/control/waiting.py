@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from taskgated.control.needs import Health, Work
 from taskgated.core.reasons import AboutToStart, HeldBack, NothingRecorded, NotItsTurn, Reason, of_conditions
+from taskgated.core.shortages import BehindItsLine
 from taskgated.core.state import State
 from taskgated.store.contract import ATTEMPTS, Details, Questions
 
@@ -13,11 +14,13 @@ from taskgated.store.contract import ATTEMPTS, Details, Questions
 @dataclass(frozen=True, slots=True)
 class Standing:
     """All about a job, and how many of its queue come before it; None: it is not queued. ``first``: the first of its
-    queue, if that comes before it, and nothing keeps it but what others have, or that the queue is closed."""
+    queue, if that comes before it, and nothing keeps it but what others have, or that the queue is closed.
+    ``in_line``: one that needs the same by name waits, and comes before it."""
 
     details: Details
     before: int | None
     first: int | None = None
+    in_line: bool = True
 
 
 def standing(store: Questions, job: int, before: int = 2**62, limit: int = ATTEMPTS) -> Standing:
@@ -25,7 +28,8 @@ def standing(store: Questions, job: int, before: int = 2**62, limit: int = ATTEM
     details = store.show(job, before, limit)
     if details.record.state is not State.QUEUED:
         return Standing(details, None)
-    return Standing(details, store.before_it(job), store.first_before(job))
+    in_line = not details.job.parked or store.line_before(job)
+    return Standing(details, store.before_it(job), store.first_before(job), in_line)
 
 
 class Waiting:
@@ -39,6 +43,8 @@ class Waiting:
         if state not in (State.QUEUED, State.HELD):
             return []
         found: list[Reason] = [AboutToStart()] if self._work.starts(job.id) else [*self._work.reasons(job)]
+        if not at.in_line:  # those of its line all run: what they have is what it waits for
+            found = [one for one in found if not isinstance(one, BehindItsLine)]
         found += of_conditions(at.details.after, at.details.job)
         if at.first is not None and self._work.strict(job.queue):
             found.append(HeldBack(job.queue, at.first))

@@ -25,6 +25,9 @@ class Standing(Protocol):
         """The first queued job of its queue that comes before that one, of those that are due and wait for no other
         job; None if there is none. ``NoSuchJob``."""
 
+    def line_before(self, job: int) -> bool:
+        """Whether a queued job of its line comes before that one. Not so where all that are out of it run."""
+
 
 class ByHand(Protocol):
     """Each returns what may run now because of it. ``IllegalTransition`` where the job's state does

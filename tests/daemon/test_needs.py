@@ -203,3 +203,18 @@ def test_what_the_operator_has_made_possible_is_taken(gate: GateEnv) -> None:
     until((gate.layout.rejected / "c.yaml").exists, "it never may")
     gate.ctl("tokens", "yarn", "--reset")
     gate.until_over(2)
+
+
+@pytest.mark.parametrize("needs", [{"tokens": {"yarn": 2}}, {"locks": {"exclusive": ["a"]}}, {"key": "k"}])
+def test_only_who_waits_comes_first_not_who_runs(gate: GateEnv, needs: dict[str, object]) -> None:
+    """What the one that runs has is the reason; that others of the same needs come first is none, for none waits."""
+    gate.drop("a.json", json.dumps([{"name": name, "command": "sleep 600", **needs} for name in ("a", "b", "c")]))
+    gate.until_running("a")
+
+    def kinds(name: str) -> list[str]:
+        job = gate.job(name)
+        return [] if job is None else [reason["kind"] for reason in gate.call("Why", id=job["id"])["reasons"]]
+
+    (short,) = until(lambda: kinds("b"), "it waits")
+    assert short in ("token", "lock", "key")
+    assert "order" in kinds("c")

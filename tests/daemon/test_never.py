@@ -46,15 +46,15 @@ def test_what_a_reload_has_made_impossible_is_told_with_the_reason(gate: GateEnv
         "more": False,
         "text": "2 queued jobs take more of the tokens yarn than there are in all (2)",
         "some": [
-            {"id": job, "text": "it takes 3 of the tokens yarn, and there are 2 in all now: it cannot start before there are more"}
+            {"id": job, "text": "it takes 3 of the tokens yarn, and there are 2 in all now: it cannot start as it is"}
             for job in (1, 3)
         ],
     }
     lines = gate.ctl("status").stdout.decode().splitlines()
     assert [line.strip() for line in lines if line.startswith("  never: ")] == [
         "never: 2 queued jobs take more of the tokens yarn than there are in all (2)",
-        "never: job 1: it takes 3 of the tokens yarn, and there are 2 in all now: it cannot start before there are more",
-        "never: job 3: it takes 3 of the tokens yarn, and there are 2 in all now: it cannot start before there are more",
+        "never: job 1: it takes 3 of the tokens yarn, and there are 2 in all now: it cannot start as it is",
+        "never: job 3: it takes 3 of the tokens yarn, and there are 2 in all now: it cannot start as it is",
     ]
     gate.configure(config())
     gate.call("Reload")

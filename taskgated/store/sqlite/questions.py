@@ -114,6 +114,9 @@ class SqliteQuestions:
         ranks = [(int(row[0]), int(row[1])) for row in found if row is not None]
         return min(ranks)[1] if ranks else None
 
+    def line_before(self, job: int) -> bool:
+        return self._sql.one("line_before", id=job) is not None
+
     def before(self) -> list[Before]:
         return [
             Before(job_or_part(row[:-4], State.RUNNING), placement_of(row[-3:]), row[-4] is not None)

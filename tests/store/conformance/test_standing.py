@@ -10,7 +10,7 @@ from taskgated.errors import NoSuchJob, NotFirst
 from taskgated.store import byhand
 from taskgated.store.contract import Store
 from taskgated.store.placement import here
-from taskgated.store.waiting import Parking
+from taskgated.store.waiting import Parking, Room, Totals
 from tests.store.jobs import add, spec
 
 
@@ -67,6 +67,17 @@ def test_the_first_of_its_queue_is_known_whatever_keeps_it(store: Store) -> None
     store.start(last, 1, here("{}"))
     with pytest.raises(NoSuchJob):
         store.first_before(99)
+
+
+def test_those_of_its_line_come_before_it_as_long_as_they_wait(store: Store) -> None:
+    store.refit(Totals(4, {"yarn": 10}), -(2**63))
+    first, second, third, other = add(store, *[spec(tokens={"yarn": 6})] * 3, spec(tokens={"yarn": 5}))
+    assert [store.line_before(job) for job in (first, second, third, other)] == [False, True, True, False]
+    store.park([Parking(first, "token:yarn", 6)])
+    assert store.line_before(second)
+    store.recall({"token:yarn": Room(10, 10, (), 1)})
+    store.start(first, 1, here("{}"))
+    assert [store.line_before(job) for job in (second, third)] == [False, True]
 
 
 @pytest.mark.parametrize("parked", [False, True])

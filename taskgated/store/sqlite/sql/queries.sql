@@ -119,6 +119,23 @@ SELECT count(*), max(iif(state = 'queued', turn, NULL)) FROM (
     WHERE line = :line AND parked = 1 AND waits > '' AND due IS NULL AND state IN ('queued', 'running')
 );
 
+-- name: line_before
+-- Whether a queued job of its line comes before a job: one that is out and may run, waits for something by name, or is
+-- behind the line as well.
+SELECT 1 FROM jobs j WHERE j.id = :id AND (EXISTS (
+    SELECT 1 FROM jobs o INDEXED BY jobs_line
+    WHERE o.line = j.line AND o.parked = 0 AND o.due IS NULL AND o.state IN ('queued', 'running')
+      AND o.state = 'queued' AND (o.turn, o.id) < (j.turn, j.id)
+) OR EXISTS (
+    SELECT 1 FROM jobs o INDEXED BY jobs_line
+    WHERE o.line = j.line AND o.parked = 1 AND o.waits > '' AND o.due IS NULL AND o.state IN ('queued', 'running')
+      AND o.state = 'queued' AND (o.turn, o.id) < (j.turn, j.id)
+) OR EXISTS (
+    SELECT 1 FROM jobs o INDEXED BY jobs_line
+    WHERE o.line = j.line AND o.parked = 1 AND o.waits IS NULL AND o.due IS NULL AND o.state IN ('queued', 'running')
+      AND o.state = 'queued' AND (o.turn, o.id) < (j.turn, j.id)
+));
+
 -- name: line_next
 -- The best of those that are parked behind a line comes out, if there is a place, or one is out that comes after it.
 UPDATE jobs SET parked = 0
