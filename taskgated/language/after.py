@@ -11,6 +11,7 @@ from taskgated.core.array import Array
 from taskgated.core.job import Spec
 from taskgated.language.declare import Check, Key, Mismatch, Type, expected, read_section, schema_of
 from taskgated.language.nodes import Entries, Node, node_at
+from taskgated.language.source import Source
 from taskgated.language.types import choice, text
 from taskgated.text import quoted
 
@@ -78,6 +79,19 @@ def _read(node: Node, check: Check) -> tuple[Condition, ...]:
 
 _one = {"anyOf": [*_other.schema["anyOf"], _schema]}
 after = Type(_read, {"anyOf": [*_one["anyOf"], {"type": "array", "items": _one, "minItems": 1}]})
+
+
+def stand_in(node: Node) -> Made:
+    """What is known of a job that something is wrong with: so much that what is wrong with the others is found. In a
+    circle it would be told as the job that it is; who has no readable name is not meant by anybody."""
+    silent = Check(Source.of("", ""))
+    name, conditions = node_at(node, "name").value, node_at(node, "after")
+    try:
+        found = () if conditions is node else _read(conditions, silent)
+    except Mismatch:
+        found = ()
+    named = name if isinstance(name, str) and isinstance(node.value, Entries) and "name" in node.value else ""
+    return Spec(name=named, after=() if silent.problems else found), None
 
 
 def linked(made: Sequence[Made], nodes: Sequence[Node], check: Check) -> Sequence[Made]:

@@ -39,20 +39,27 @@ def load(layout: Layout, main: Path | None = None) -> Config:
     values: Values = {}
     problems: list[Problem] = []
     written: list[_Written] = []
+    whole = True
     usual: Path = layout.config_file
     for path in [main or usual, *_drop_ins(layout.config_drop_ins, problems)]:
         try:
-            read, *places = _read(path)
+            read, wrong, *places = _read(path)
             values = _over(values, read)
+            problems += wrong
             written += places
         except FileNotFoundError:
             if path != usual or main is not None:
                 problems.append(Problem(_name(path), 0, 0, "there is no such file"))
         except OSError as error:
             problems.append(_cannot_read(path, error))
+            whole = False
         except Refused as error:
             problems += error.problems
-    problems = problems or list(_together(values, written))
+            whole = False
+    if whole:  # else what seems to be missing may be in what cannot be read
+        said = {(one.where, one.line, one.column, one.message) for one in problems}
+        together = _together(values, written)
+        problems += [one for one in together if (one.where, one.line, one.column, one.message) not in said]
     if problems:
         raise ConfigError(problems)
     return from_values(values)
@@ -60,10 +67,13 @@ def load(layout: Layout, main: Path | None = None) -> Config:
 
 def _together(values: Values, written: Sequence[_Written]) -> Iterator[Problem]:
     """What is wrong with all files together, and with none of them alone; said of the last that has a part in it."""
-    queues, probes = below(values, "queues"), below(values, "probes")
+    queues = below(values, "queues")
+    known, counted = _named(written, "probes"), _named(written, "tokens")
     totals = {token: int(str(total)) for token, total in below(values, "tokens").items()}
     for name in queues:
         for token, wrong, hint in unmet(below(below(queues, name), "tokens"), totals):
+            if counted is None or (token in counted and token not in totals):
+                continue  # how many there are has been said, and not so that it could be understood
             yield _last(written, "queues", name, "tokens", token)(wrong, hint)
         for found in contradictions(below(below(queues, name), "defaults"), job=False):
             for source, document in reversed(written):
@@ -79,12 +89,24 @@ def _together(values: Values, written: Sequence[_Written]) -> Iterator[Problem]:
                     yield source.problem(at.line, at.column, text, "leave out this, or 'share: fair'")
                     break
         probe = below(queues, name).get("probe")
-        if isinstance(probe, str) and probe not in probes:
+        if isinstance(probe, str) and known is not None and probe not in known:
             for source, document in reversed(written):
                 if (at := node_at(document, "queues", name, "probe")).value == probe:
-                    hint = did_you_mean(probe, probes) if probes else "define it under probes"
+                    hint = did_you_mean(probe, known) if known else "define it under probes"
                     yield source.problem(at.line, at.column, f"probe: there is no probe '{probe}'", hint)
                     break
+
+
+def _named(written: Sequence[_Written], section: str) -> set[str] | None:
+    """All names that are written in a section, right or wrong; None if it is no mapping of names somewhere."""
+    names: set[str] = set()
+    for _, document in written:
+        if isinstance(document.value, Entries) and section in document.value:
+            inside = document.value[section][1].value
+            if not isinstance(inside, Entries):
+                return None
+            names |= inside.keys()
+    return names
 
 
 def _last(written: Sequence[_Written], *path: str) -> Callable[[str, str], Problem]:
@@ -156,19 +178,23 @@ def _name(path: Path) -> str:
     return to_text(os.fsencode(path))
 
 
-def _read(path: Path) -> tuple[Values, *tuple[_Written, ...]]:
-    """What one file says, and where; nothing behind it if it says nothing."""
+def _read(path: Path) -> tuple[Values, list[Problem], *tuple[_Written, ...]]:
+    """What one file says, as far as it is right, what is wrong with it, and where it is said; nothing behind these if
+    it says nothing. ``Refused`` if it cannot be read as a whole."""
     where = _name(path)
     with open(path, "rb") as file:
         content = decode(where, file.read(MAX_SIZE + 1), MAX_SIZE, "split it into drop-ins")
     source = Source.of(where, content)
-    documents = read_yaml(source, content)
+    check = Check(source)
+    try:
+        documents = read_yaml(source, content, check.add)
+    except Refused as error:
+        raise Refused(tuple(dict.fromkeys((*check.problems, *error.problems)))) from None
     if len(documents) > 1:
         second = documents[1]
         raise source.refuse(second.line, second.column, "a configuration is one document, here begins a second")
     if not documents or documents[0].value is None:
-        return ({},)
-    check = Check(source)
+        return {}, check.problems
     values = read_section(documents[0], check, KEYS, elsewhere=NOT_AT_THE_TOP)
     queues = below(values, "queues")
     for name in queues:
@@ -194,6 +220,4 @@ def _read(path: Path) -> tuple[Values, *tuple[_Written, ...]]:
                 check.wrong(node_at(defaults, *at), f"{at[-1]}: {found.message}", found.hint)
         if both := in_both_ways(below(queue, "defaults")):
             check.wrong(node_at(node, "defaults", "locks"), f"locks: '{both}' is locked in both ways")
-    if check.problems:
-        raise Refused(check.problems)
-    return values, (source, documents[0])
+    return values, check.problems, (source, documents[0])

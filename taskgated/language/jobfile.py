@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from taskgated.core.job import Spec
 from taskgated.errors import Problem, Refused
-from taskgated.language.after import linked
+from taskgated.language.after import linked, stand_in
 from taskgated.language.config import Config, Mark
 from taskgated.language.configkeys import NOT_IN_A_JOB
 from taskgated.language.declare import Check, Values, read_section
@@ -45,24 +45,25 @@ def read_specs(name: str, data: bytes, queue: str, config: Config) -> Sequence[S
     content = decode(name, data, config.max_file_size)
     check_not_script(Kind.SPEC, name, data.removeprefix(BOM))
     source = Source.of(name, content)
-    documents = read_json(source, content) if name.endswith(".json") else yaml_documents(source, content)
+    check = Check(source)
+    read = read_json if name.endswith(".json") else yaml_documents
     nodes: list[Node] = []
-    for document in documents:
-        if isinstance(document.value, list):
-            nodes += document.value
-        elif document.value is not None:
-            nodes.append(document)
+    try:
+        for document in read(source, content, check.add):
+            if isinstance(document.value, list):
+                nodes += document.value
+            elif document.value is not None:
+                nodes.append(document)
+    except Refused as error:
+        raise Refused(tuple(dict.fromkeys((*check.problems, *error.problems)))) from None
     if not nodes:
         raise Refused([Problem(name, 0, 0, "there is no job in this file")])
-    check = Check(source)
     found = [_job(node, check, queue, config) for node in nodes]
-    if check.problems:
-        raise Refused(check.problems)
-    made: Sequence[Made] = [job for job in found if job is not None]
-    taken = 0
-    for node, job in zip(nodes, made, strict=True):
-        taken = check_size(job, data, source, node, taken)
-    made = linked(made, nodes, check)
+    made = linked([job or stand_in(node) for node, job in zip(nodes, found, strict=True)], nodes, check)
+    taken, before = 0, len(check.problems)
+    for node, job in zip(nodes, found, strict=True):
+        if job is not None and len(check.problems) == before:  # behind one that is too large nothing fits
+            taken = check_size(job, data, check, node, taken)
     if check.problems:
         raise Refused(check.problems)
     return jobs_of(made)
@@ -200,7 +201,8 @@ def _job(node: Node, check: Check, queue: str, config: Config) -> Made | None:
         check.notes += (f"script, {note}" for note in unread(script.split("\n"), (), KEYS_COUNT, first))
     if notes := check.notes[noted:]:
         values["notes"] = tuple(notes)
-    return make(node, values, check, queue, config, _default_name(values))
+    made = make(node, values, check, queue, config, _default_name(values))
+    return made if len(check.problems) == before else None
 
 
 def _default_name(values: Values) -> str:

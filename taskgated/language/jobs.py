@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from taskgated.core.array import Array, Jobs, placeholders, texts
 from taskgated.core.fixed import DEFAULT_QUEUE, LARGEST_SPEC
 from taskgated.core.job import Spec
-from taskgated.errors import Problem, Refused
+from taskgated.errors import Problem
 from taskgated.language.arrays import MOST_BYTES, check_text
 from taskgated.language.config import Config
 from taskgated.language.contradictions import contradictions
@@ -18,7 +18,6 @@ from taskgated.language.declare import Check, Values, did_you_mean
 from taskgated.language.keys import EXCLUDE, EXCLUSIVE, build, merge_job
 from taskgated.language.needs import check_needs
 from taskgated.language.nodes import Node, node_at
-from taskgated.language.source import Source
 from taskgated.language.streamchecks import check_streams
 from taskgated.text import without_controls
 
@@ -48,8 +47,8 @@ def make(node: Node, values: Values, check: Check, queue: str, config: Config, n
     return spec, array
 
 
-def check_size(made: Made, data: bytes, source: Source, node: Node, before: int = 0) -> int:
-    """``Refused`` for what is too much for the database or for the way to a worker. ``data``: the whole file;
+def check_size(made: Made, data: bytes, check: Check, node: Node, before: int = 0) -> int:
+    """Says what is too much for the database or for the way to a worker. ``data``: the whole file;
     ``before``: the bytes that the arrays before it in the file take in the database. Returns those with this one."""
     spec, array = made
     if array is None and len(data) <= SMALL:
@@ -61,10 +60,11 @@ def check_size(made: Made, data: bytes, source: Source, node: Node, before: int 
         if before + total > MOST_BYTES:
             which = "the arrays until here take" if before else "this array takes"
             problem = f"{which} {before + total} bytes in the database, and those of a file may take {MOST_BYTES}"
-            raise Refused([Problem(source.where, node.line, 0, problem, hint=hint)])
+            check.add([Problem(check.source.where, node.line, 0, problem, hint=hint)])
+            return before
     if (length := _length(spec)) > LARGEST_SPEC:
         problem = f"this job takes {length} bytes to be handed to its worker, and may take {LARGEST_SPEC}"
-        raise Refused([Problem(source.where, node.line, 0, problem, hint=hint)])
+        check.add([Problem(check.source.where, node.line, 0, problem, hint=hint)])
     return before if array is None else before + total
 
 

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from taskgated.language.nodes import MAX_DEPTH, MAX_NODES, Entries, Node, Scalar
+from taskgated.language.nodes import MAX_DEPTH, MAX_NODES, Entries, Node, Scalar, Wrong
 from taskgated.language.source import Source, refuse_characters
 
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]|[^\s",:\[\]{}]++', re.DOTALL)
@@ -18,8 +18,8 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _CONSTANTS: dict[str, Scalar] = {"true": True, "false": False, "null": None}
 
 
-def read_json(source: Source, text: str) -> list[Node]:
-    """The one value in a JSON text, as a list of one document, or ``Refused``."""
+def read_json(source: Source, text: str, wrong: Wrong | None = None) -> list[Node]:
+    """The one value in a JSON text, as a list of one document, or ``Refused``. ``wrong``: as of ``read_yaml``."""
     _bounded(source, text)
     try:
         # No value is used: numbers need not be understood, only recognized.
@@ -27,7 +27,7 @@ def read_json(source: Source, text: str) -> list[Node]:
     except json.JSONDecodeError as error:
         raise source.refuse(error.lineno, error.colno, f"not JSON: {error.msg}") from None
     tokens = _tokens(source, text)
-    return [_node(source, tokens, *next(tokens))]
+    return [_Reader(source, tokens, wrong).node(*next(tokens))]
 
 
 def _ignore(_: str) -> None:
@@ -62,27 +62,34 @@ def _tokens(source: Source, text: str) -> Iterator[tuple[str, int, int]]:
         yield match[0], line, at - start + 1
 
 
-def _node(source: Source, tokens: Iterator[tuple[str, int, int]], token: str, line: int, column: int) -> Node:
-    """The value that begins with ``token``, of a text whose syntax is known to be right."""
-    if token == "[":
-        items = []
-        while (item := next(tokens))[0] != "]":
-            items.append(_node(source, tokens, *item))
-        return Node(items, line, column)
-    if token == "{":
-        return Node(_mapping(source, tokens), line, column)
-    if token[0] == '"':
-        value = json.loads(token)
-        refuse_characters(source, value, line, column)
-        return Node(value, line, column)
-    return Node(_scalar(source, token, line, column), line, column, token)
+class _Reader:
+    """The values of a text whose syntax is known to be right."""
 
+    def __init__(self, source: Source, tokens: Iterator[tuple[str, int, int]], wrong: Wrong | None) -> None:
+        self._source = source
+        self._tokens = tokens
+        self._wrong = wrong
 
-def _mapping(source: Source, tokens: Iterator[tuple[str, int, int]]) -> Entries:
-    out = Entries()
-    while (token := next(tokens))[0] != "}":
-        out.add(source, _node(source, tokens, *token), _node(source, tokens, *next(tokens)))
-    return out
+    def node(self, token: str, line: int, column: int) -> Node:
+        """The value that begins with ``token``."""
+        if token == "[":
+            items = []
+            while (item := next(self._tokens))[0] != "]":
+                items.append(self.node(*item))
+            return Node(items, line, column)
+        if token == "{":
+            return Node(self._mapping(), line, column)
+        if token[0] == '"':
+            value = json.loads(token)
+            refuse_characters(self._source, value, line, column)
+            return Node(value, line, column)
+        return Node(_scalar(self._source, token, line, column), line, column, token)
+
+    def _mapping(self) -> Entries:
+        out = Entries()
+        while (token := next(self._tokens))[0] != "}":
+            out.add(self._source, self.node(*token), self.node(*next(self._tokens)), self._wrong)
+        return out
 
 
 def _scalar(source: Source, token: str, line: int, column: int) -> Scalar:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from taskgated.errors import Problem
 from taskgated.language.source import Source
 from taskgated.text import quoted
 
@@ -11,6 +13,9 @@ MAX_DEPTH = 32
 MAX_NODES = 200_000
 
 Scalar = str | int | float | bool | None
+
+Wrong = Callable[[Iterable[Problem]], None]
+"""What is told of what is wrong with a text that can be read all the same, so that the rest is looked at as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +53,17 @@ class Node:
 class Entries(dict[str, tuple[Node, Node]]):
     """A mapping: key to (node of the key, node of the value), in the order of the file."""
 
-    def add(self, source: Source, key: Node, value: Node) -> None:
+    def add(self, source: Source, key: Node, value: Node, wrong: Wrong | None = None) -> None:
+        """What is given twice is told to ``wrong``, and the first of it is kept; ``Refused`` without that."""
         name = key.spelled or str(key.value or "")
-        if name in self:
-            first = self[name][0].line
-            raise source.refuse(key.line, key.column, f"{quoted(name)} is given twice", f"first in line {first}")
-        self[name] = (key, value)
+        if name not in self:
+            self[name] = (key, value)
+            return
+        first = self[name][0].line
+        refused = source.refuse(key.line, key.column, f"{quoted(name)} is given twice", f"first in line {first}")
+        if wrong is None:
+            raise refused
+        wrong(refused.problems)
 
 
 def node_at(node: Node, *path: str) -> Node:

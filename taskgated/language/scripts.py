@@ -67,9 +67,10 @@ def read_script(name: str, data: bytes, queue: str, config: Config) -> Sequence[
     if notes:
         values["notes"] = notes
     (made,) = linked([make(node, {**values, "script": script}, check, queue, config, stem(name))], [node], check)
+    if not check.problems:
+        check_size(made, data, check, node)
     if check.problems:
         raise Refused(check.problems)
-    check_size(made, data, source, node)
     return jobs_of([made])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from taskgated.errors import Problem, Refused
-from taskgated.language.nodes import MAX_DEPTH, MAX_NODES, Entries, Node, Scalar
+from taskgated.language.nodes import MAX_DEPTH, MAX_NODES, Entries, Node, Scalar, Wrong
 from taskgated.language.source import Source, refuse_characters
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -31,15 +31,16 @@ _JOINED = re.compile(r"\s*(?:- )?([a-z_]{3,20}):([^\s/:\[{\"'].{0,60})")
 _TAB_HINT = "YAML is indented with spaces, not tabs"
 
 
-def read_yaml(source: Source, text: str) -> list[Node]:
-    """The documents in a text, or ``Refused``. An empty text has none."""
-    return list(yaml_documents(source, text))
+def read_yaml(source: Source, text: str, wrong: Wrong | None = None) -> list[Node]:
+    """The documents in a text, or ``Refused``. An empty text has none. ``wrong``: what is told of keys that are given
+    twice; None: they are refused."""
+    return list(yaml_documents(source, text, wrong))
 
 
-def yaml_documents(source: Source, text: str) -> Iterator[Node]:
+def yaml_documents(source: Source, text: str, wrong: Wrong | None = None) -> Iterator[Node]:
     """The same one by one: of ten thousand documents only that one is in memory which the caller looks at."""
     try:
-        yield from _documents(_Reader(source, text))
+        yield from _documents(_Reader(source, text, wrong))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
@@ -54,8 +55,9 @@ def yaml_documents(source: Source, text: str) -> Iterator[Node]:
 class _Reader:
     """The events of a text, with bounds."""
 
-    def __init__(self, source: Source, text: str) -> None:
+    def __init__(self, source: Source, text: str, wrong: Wrong | None) -> None:
         self.source = source
+        self._wrong = wrong
         self._loader = _Loader(text)
         self._nodes = 0
 
@@ -96,7 +98,7 @@ class _Reader:
                 raise self.source.refuse(key.line, key.column, f"a key must be text, not {key.kind}")
             if key.spelled == "<<":
                 raise self.source.refuse(key.line, key.column, "merge keys are not supported", "write it out")
-            out.add(self.source, key, self.node(self.next(), depth + 1))
+            out.add(self.source, key, self.node(self.next(), depth + 1), self._wrong)
         return out
 
 

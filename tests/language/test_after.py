@@ -139,6 +139,22 @@ def test_a_script_cannot_wait_for_itself() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("more", "twice"),
+    [("priority: 101", 0), ("nonsense: 1", 0), ("name: b", 1)],
+)
+def test_a_circle_is_told_beside_what_else_is_wrong(more: str, twice: int) -> None:
+    said = refused(f"- {{name: a, after: b, command: x}}\n- {{name: b, after: a, command: x, {more}}}\n")
+    assert len(said) == 2 and sum("given twice" in one for one in said) == twice
+    assert sum("these would wait for each other: 'a' after 'b' after 'a'" in one for one in said) == 1
+
+
+@pytest.mark.parametrize("broken", ["{name: [a], after: a, command: x}", "{command: x, after: [a, {}]}", "3"])
+def test_a_job_whose_name_or_conditions_are_wrong_is_in_no_circle(broken: str) -> None:
+    said = refused(f"- {{name: a, command: x}}\n- {broken}\n")
+    assert said and not any("wait for" in one for one in said)
+
+
 def test_of_a_long_circle_some_are_named() -> None:
     jobs = [{"command": "x", "name": f"n{n}", "after": f"n{(n + 1) % 20}"} for n in range(20)]
     (said,) = refused(json.dumps(jobs, indent=1), "x.json")

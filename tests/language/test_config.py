@@ -244,6 +244,31 @@ class TestFiles:
         ]
         assert said[6].startswith("conf.d/b.yaml:2:1: not YAML: ")
 
+    def test_a_key_given_twice_hides_nothing_else(self, layout: Layout) -> None:
+        said = refused(layout, "workers: 1\nworkers: 2\nqueues: {q: {probe: nope, limit: 0}}\numask: 022\n")
+        assert [one.split(":")[1] for one in said] == ["2", "3", "4", "3"], said
+        assert "twice" in said[0] and "no probe 'nope'" in said[-1]
+        (twice, syntax) = refused(layout, "workers: 1\nworkers: 2\nqueues: [\n")
+        assert "twice" in twice and "not YAML" in syntax
+
+    def test_what_does_not_fit_between_files_is_told_beside_what_is_wrong_in_them(self, layout: Layout) -> None:
+        said = refused(layout, "tokens: {t: 1}\numask: 022\n", a="queues: {q: {probe: nope, tokens: {t: 2, u: 1}}}\n")
+        assert [("umask" in one, "nope" in one, "takes 2" in one, "no tokens" in one) for one in said] == [
+            (True, False, False, False), (False, False, True, False), (False, False, False, True),
+            (False, True, False, False),
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "wrong", ["probes: {p: 3}\ntokens: {t: x}\n", "probes: p\ntokens: t\n", "umask: 22\nprobes: [\n"]
+    )
+    def test_what_is_there_and_wrong_is_not_missing(self, layout: Layout, wrong: str) -> None:
+        said = refused(layout, "queues: {q: {probe: p, tokens: {t: 1}}}\n", a=wrong)
+        assert said and all(one.startswith("conf.d/a.yaml") for one in said)
+
+    def test_what_is_wrong_with_defaults_is_said_once(self, layout: Layout) -> None:
+        said = refused(layout, "umask: 022\nqueues: {q: {defaults: {warn: {before: 2h}, timeout: 1h}}}\n")
+        assert len(said) == 2, said
+
     def test_too_large(self, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(configfiles, "MAX_SIZE", 100)
         assert loaded(layout, " " * 100)
