@@ -78,6 +78,9 @@ class Work(Protocol):
     def tokens(self) -> Mapping[str, int]:
         """How many there are of each kind now."""
 
+    def free(self) -> Mapping[str, int]:
+        """How many of them are free; less than none, where there were more."""
+
     def closed(self) -> Sequence[tuple[str | None, Reason]]:
         """The queues of which nothing may start now, and why; None: all."""
 

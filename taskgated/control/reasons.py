@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from taskgated.core.after import When
@@ -181,12 +182,14 @@ def _shortage(reason: Shortage) -> str:
                 f"it takes {needed} of the tokens {token}, and there are {total} in all now: it cannot start as it is"
             )
         case TokensShort(token, needed, free, total):
-            return f"it takes {needed} of the tokens {token}, and {free} of {total} are free"
-        case Locked(lock, shared, holders):
+            text = f"it takes {needed} of the tokens {token}, and {free} of {total} are free"
+            have = "has" if reason.holders == 1 else "have"
+            return f"{text}; {_jobs(reason.holders, reason.held_by)} {have} the others" if reason.holders else text
+        case Locked(lock, shared, holders, held_by):
             have = "has it for itself" if shared else "has it" if holders == 1 else "have it"
-            return f"it {'shares' if shared else 'locks'} {lock}, and {counted(holders, 'other job')} {have}"
-        case KeyTaken(key):
-            return f"another job with its key {key} runs"
+            return f"it {'shares' if shared else 'locks'} {lock}, and {_jobs(holders, held_by)} {have}"
+        case KeyTaken(key, held_by):
+            return f"{_jobs(1, held_by)}, with its key {key}, runs"
         case TokensPromised(token, before):
             return f"the tokens {token} that are free are for job {before}, which comes first and needs more of them"
         case LockPromised(lock, before):
@@ -195,6 +198,16 @@ def _shortage(reason: Shortage) -> str:
             return f"job {before} has the same key {key}, and comes first"
         case BehindItsLine():
             return "others that need the same come first, as many as could run at once"
+
+
+def _jobs(number: int, some: Sequence[int]) -> str:
+    """So many, and which some of them are."""
+    if not some:
+        return counted(number, "other job")
+    named, rest = ", ".join(map(str, some)), number - len(some)
+    if rest > 0:
+        return f"jobs {named} and {rest} more"
+    return f"job {named}" if len(some) == 1 else f"jobs {' and '.join(named.rsplit(', ', 1))}"
 
 
 _ENDED = {When.SUCCEEDED: "succeeded", When.FAILED: "failed", When.OVER: "ended"}
@@ -259,7 +272,7 @@ ADVICE: dict[Kind, tuple[str, str]] = {
     ),
     Kind.LOCK: (
         "It locks a name that another job has locked, or that one which comes first waits for.",
-        "Wait for that job; list says what runs.",
+        "Wait for the jobs that have it: held_by has the first of them.",
     ),
     Kind.KEY: (
         "Another job with its key runs, or comes first.",

@@ -47,6 +47,7 @@ class Status:
         unknown = [] if answer.error is None else [f"what waits cannot be read: {answer.error}"]
         config = self._configuration()
         closed = self._work.closed()
+        totals, free = self._work.tokens(), self._work.free()
         limits = {name: queue.limit for name, queue in config.queues.items()} | dict(self._work.limits())
         reply = StatusReply(
             ready=self._health.ready() and not unknown,
@@ -65,6 +66,7 @@ class Status:
             closed=[{"queue": queue, **shown(reason)} for queue, reason in closed],
             overrides=[_override(one) for one in self._hand.all()],
             probes=[_probe(probe) for probe in self._work.probes()],
+            tokens=[{"name": name, "total": n, "free": max(0, free[name])} for name, n in sorted(totals.items())],
             never=[*never(beyond, closed, backlog)],
         )
         call.reply(reply)

@@ -33,7 +33,7 @@ from taskgated.core.reasons import (
     UserFull,
     UserFullInQueue,
 )
-from taskgated.core.shortages import BehindItsLine
+from taskgated.core.shortages import BehindItsLine, told_of
 from taskgated.core.state import State
 
 
@@ -164,15 +164,17 @@ class Capacities:
         self._scarce_by = policy
 
     @classmethod
-    def of(cls, policy: Policy, in_use: Iterable[tuple[Capacity, int]], doors: Doors | None = None) -> Capacities:
-        """Where so much is in use, and nobody needs to know by which jobs."""
+    def of(
+        cls, policy: Policy, in_use: Iterable[tuple[Capacity, Mapping[int, int]]], doors: Doors | None = None
+    ) -> Capacities:
+        """Where so much is in use, as ``in_use`` of others has it."""
         capacities = cls(policy, doors)
-        capacities._held = {capacity: {0: amount} for capacity, amount in in_use}
+        capacities._held = {capacity: dict(held) for capacity, held in in_use}
         return capacities
 
-    def in_use(self) -> dict[Capacity, int]:
-        """How much of everything."""
-        return {capacity: self.used(capacity) for capacity in self._held}
+    def in_use(self) -> Mapping[Capacity, Mapping[int, int]]:
+        """How much of everything, by the jobs that have it."""
+        return self._held
 
     def occupy(self, job: Job) -> None:
         for capacity, amount in takes(job):
@@ -195,7 +197,8 @@ class Capacities:
                     yield door.reason
                     continue
             elif total is not None and used + amount > total:
-                yield capacity.short(used, total, amount)
+                reason = capacity.short(used, total, amount)
+                yield told_of(reason, self._held.get(capacity, ())) if isinstance(capacity, Named) else reason
                 continue
             if isinstance(capacity, Named) and (first := self._promised(capacity, amount, job)) is not None:
                 yield capacity.promised(first)

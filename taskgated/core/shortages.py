@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from heapq import nsmallest
+from typing import ClassVar, TypeVar
 
 from taskgated.core.kinds import Kind
+
+T = TypeVar("T")
+
+NAMED = 3
+"""Jobs that a reason names, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokensShort:
-    """Fewer tokens are free than it needs; with a ``total`` below that it never starts."""
+    """Fewer tokens are free than it needs; with a ``total`` below that it never starts. As many jobs as ``holders``
+    have the others, ``held_by`` are some of them, the oldest first."""
 
     kind: ClassVar[Kind] = Kind.TOKEN
     token: str
     needed: int
     free: int
     total: int
+    holders: int = 0
+    held_by: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """Others have locked that name: as many as ``holders``. ``shared``: it would share it."""
+    """Others have locked that name: as many as ``holders``, of whom ``held_by`` are some, the oldest first.
+    ``shared``: it would share it."""
 
     kind: ClassVar[Kind] = Kind.LOCK
     lock: str
     shared: bool
     holders: int
+    held_by: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class KeyTaken:
-    """Another job with its key runs."""
+    """Another job with its key runs: that in ``held_by``."""
 
     kind: ClassVar[Kind] = Kind.KEY
     key: str
+    held_by: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +85,14 @@ class BehindItsLine:
 
 
 Shortage = TokensShort | Locked | KeyTaken | TokensPromised | LockPromised | KeyPromised | BehindItsLine
+
+
+def told_of(reason: T, jobs: Collection[int]) -> T:
+    """The same of one of these: ``jobs`` have what it is about."""
+    some = tuple(nsmallest(NAMED, jobs))
+    match reason:
+        case TokensShort() | Locked():
+            return replace(reason, holders=len(jobs), held_by=some)
+        case KeyTaken():
+            return replace(reason, held_by=some)
+    return reason

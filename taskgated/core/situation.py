@@ -55,7 +55,8 @@ class _Written:
 
     policy: Policy
     in_use: Mapping[
-        QueuePlaces | UserPlaces | LanePlaces | AllPlaces | Tokens | Lock | Key | ArrayPlaces | Retries, int
+        QueuePlaces | UserPlaces | LanePlaces | AllPlaces | Tokens | Lock | Key | ArrayPlaces | Retries,
+        Mapping[int, int],
     ]
     promised: tuple[_Promised, ...]
     idle: int

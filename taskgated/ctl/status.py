@@ -46,6 +46,8 @@ def _lines(reply: StatusReply) -> list[str]:
     more = reply.get("more_queues")  # an older daemon does not say it
     rest = [f"and {more} more queues with jobs: taskgatectl list --queue QUEUE"] if more else []
     lines += ["", *table(("QUEUE", "LIMIT", "QUEUED", "RUNNING", "FAILED"), queues), *rest]
+    if tokens := reply.get("tokens"):
+        lines += ["", *table(("TOKENS", "TOTAL", "FREE"), [(t["name"], t["total"], t["free"]) for t in tokens])]
     if probes := reply.get("probes"):
         lines += ["", *table(("PROBE", "STATE", "ASKED", "SAID"), [_probe(probe) for probe in probes])]
     return lines

@@ -8,6 +8,7 @@ from taskgated.control.needs import Busy, Probe
 from taskgated.core.capacity import reasons
 from taskgated.core.gate import Gate
 from taskgated.core.job import Job
+from taskgated.core.named import Tokens
 from taskgated.core.reasons import JustStarted, MachineUnread, NotThere, ProbeUnasked, QueueFull, Reason
 from taskgated.daemon.adaptives import Adaptives
 from taskgated.daemon.doorkeeper import Doorkeeper
@@ -66,6 +67,10 @@ class Survey:
 
     def tokens(self) -> Mapping[str, int]:
         return self._gate.capacities.policy.tokens
+
+    def free(self) -> Mapping[str, int]:
+        capacities = self._gate.capacities
+        return {token: capacities.free(Tokens(token)) for token in capacities.policy.tokens}
 
     def closed(self) -> Sequence[tuple[str | None, Reason]]:
         self._doorkeeper.look()

@@ -120,6 +120,14 @@ class ShownClosed(TypedDict):
     text: str
 
 
+class ShownTokens(TypedDict):
+    """``Tokens`` of the interface."""
+
+    name: str
+    total: int
+    free: int
+
+
 class ShownNeverJob(TypedDict):
     """``NeverJob`` of the interface."""
 
@@ -193,6 +201,7 @@ class StatusReply(TypedDict):
     closed: NotRequired[list[ShownClosed] | None]
     probes: NotRequired[list[ShownProbe] | None]
     never: NotRequired[list[ShownNever] | None]
+    tokens: NotRequired[list[ShownTokens] | None]
 
 
 class ListReply(TypedDict):

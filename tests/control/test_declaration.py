@@ -59,7 +59,7 @@ OPERATIONS = [one for one in vars(replies).values() if isinstance(one, replies.O
 SHOWN = "Shown"
 """Begins the names of types that the declaration has without it."""
 LATER = {
-    "Status": {"more_queues", "notes", "files", "overrides", "closed", "probes", "never"},
+    "Status": {"more_queues", "notes", "files", "overrides", "closed", "probes", "never", "tokens"},
     "List": {"coming"},
     "Show": {"earlier", "unreadable", "output_removed", "kept"},
     "Logs": {"last", "state", "output_removed", "stdout", "stderr"},

@@ -58,6 +58,7 @@ TIGHT = (
 )
 SAMPLES: dict[object, object] = {
     bool: True,
+    tuple[int, ...]: (4, 5),
     int: 3,
     int | None: 3,
     str: "etl",
