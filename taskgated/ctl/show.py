@@ -48,6 +48,7 @@ def _lines(reply: ShowReply) -> list[str]:
         ("finished", moment(job["finished"])),
         ("due", moment(job["due"])),
         ("deadline", _deadline(reply["spec"])),
+        *_terms(reply),
         ("runs", _runs(reply)),
         ("output", output_removed(reply.get("output_removed"))),
         *_streams(reply),
@@ -120,6 +121,17 @@ def _streams(reply: ShowReply) -> list[tuple[str, str]]:
     job = reply["job"]
     paths = stream_paths(spec, job["id"], job["attempt"] or 1, job.get("array"))
     return list(paths.items())
+
+
+def _terms(reply: ShowReply) -> list[tuple[str, str]]:
+    """What it waits for, takes and may, as it says itself."""
+    from taskgated.core.job import Spec  # not for the help
+    from taskgated.ctl.terms import terms
+
+    try:
+        return [*terms(Spec.from_json(reply["spec"]))]
+    except ValueError:  # as above
+        return []
 
 
 def _notes(reply: ShowReply) -> list[str]:

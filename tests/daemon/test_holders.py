@@ -83,3 +83,39 @@ def test_status_has_the_tokens_that_there_are_and_that_are_free(make_gate: MakeG
         ["db", "1", "1"],
         ["yarn", "2", "0"],
     ]
+
+
+def test_show_has_the_terms_on_which_a_job_runs(make_gate: MakeGate) -> None:
+    gate = make_gate("workers: 2\ntokens: {yarn: 5, db: 1}\n")
+    gate.drop("a.yaml", "name: extract\ncommand: sleep 600\n")
+    until(gate.jobs)
+    gate.drop(
+        "b.yaml",
+        "{command: 'true', tokens: {yarn: 3, db: 1}, locks: {exclusive: [a, b], shared: [c]}, key: k,"
+        " on_conflict: skip, after: [extract, {job: 1, when: over}], timeout: 10min, deadline: 2h,"
+        " requires: {command: [test, -e, /a b], every: 1min}, retry: {attempts: 3, delay: 5s, on: [75, timeout]}}",
+    )
+    gate.drop("c.yaml", "command: 'true'\ndelay: 1h\n")
+    until(lambda: len(gate.jobs()) == 3)
+    full, plain = sorted(
+        (job["id"] for job in gate.jobs() if job["name"] != "extract"), key=lambda job: terms_of(gate, job) == []
+    )
+    assert terms_of(gate, full) == [
+        ("deadline", "2h after it was submitted"),
+        ("tokens", "yarn 3, db 1"),
+        ("locks", "a, b"),
+        ("locks", "c (shared)"),
+        ("key", "k (on_conflict: skip)"),
+        ("after", "extract, 1 (over)"),
+        ("requires", "test -e '/a b' (every 1min, timeout 10s)"),
+        ("timeout", "10min for each attempt"),
+        ("retry", "3 attempts; delay 5s; factor 2; max_delay 1h; on 75, timeout"),
+    ]
+    assert terms_of(gate, plain) == []
+
+
+def terms_of(gate: GateEnv, job: int) -> list[tuple[str, str]]:
+    """What show says between when it is due and what it runs."""
+    lines = [line.strip().partition("  ") for line in gate.ctl("show", str(job)).stdout.decode().splitlines()]
+    known = ["deadline", "tokens", "locks", "key", "after", "requires", "timeout", "retry"]
+    return [(name, text) for name, _, text in lines if name in known]
