@@ -1,19 +1,22 @@
-"""``taskgatectl check``: what the daemon would say, from the same code; no daemon is needed."""
+"""``taskgatectl check``: what the daemon would say, from the same code.
+
+No daemon is needed; from one that answers it takes what operators have set by hand.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from taskgated.core.fixed import DEFAULT_QUEUE
 from taskgated.ctl.terminal import say
 from taskgated.ctl.verb import Exit, LocalVerb
-from taskgated.errors import Problem, Refused, TaskgateError
+from taskgated.errors import Problem, Refused, TaskgateError, Trouble
 from taskgated.host import acl
 from taskgated.host.identity import how_to_drop, service_user
 from taskgated.host.paths import Layout
@@ -59,6 +62,8 @@ def run(layout: Layout, options: Options) -> int:
     from taskgated.language.configfiles import load
 
     config = load(layout, options.config)
+    if options.config is None:
+        config = _as_set_by_hand(config, layout)
     results: list[dict[str, object]] = []
     for path in options.file:
         found = _check(path, options.queue, config, layout)
@@ -106,6 +111,7 @@ def _check(path: str, queue: str, config: Config, layout: Layout) -> Found:
             data = opened.read()
         waits = _companion(path, name, data, beside, require) if beside is not None and require is not None else []
         specs = read_file(to_text(name), data, queue, config)
+        waits += _check_entitled(path, name, {queue, *(spec.queue for spec in templates(specs))}, layout)
     except OSError as error:
         why = str(error.strerror)
         return Found(problems=[Problem(path, 0, 0, why)], lines=[f"{path}: {why}"])
@@ -131,6 +137,43 @@ def _check_queue(name: str, queue: str, config: Config, layout: Layout) -> None:
         return  # whether there is one only the gate knows
     hint = did_you_mean(queue, config.queues)
     raise Refused([Problem(name, 0, 0, f"there is no queue '{printable(queue)}'", hint=hint)])
+
+
+PATIENCE = 5.0
+"""Seconds in which a daemon has to answer that is asked; what it would have said counts for little."""
+
+
+def _as_set_by_hand(config: Config, layout: Layout) -> Config:
+    """With as many tokens as operators have set by hand where that is more: a job that takes these is not refused."""
+    from taskgated.ctl.client import Client
+    from taskgated.protocol.replies import STATUS
+
+    try:
+        with Client(layout.control_socket, PATIENCE) as gate:
+            overrides = gate.ask(STATUS).get("overrides") or ()
+    except TaskgateError:
+        return config
+    by_hand = {one["of"]: one["value"] or 0 for one in overrides if one["kind"] == "tokens"}
+    return replace(config, tokens={name: max(n, by_hand.get(name, 0)) for name, n in config.tokens.items()})
+
+
+def _check_entitled(path: str, name: bytes, queues: Collection[str], layout: Layout) -> list[str]:
+    """``Refused`` when who would drop the file, its owner if root asks, may not use one of these queues; notes of
+    those of which that cannot be told."""
+    from taskgated.intake.entitled import may_use, not_entitled
+
+    spool = os.fsencode(layout.spool)
+    user = os.geteuid() or os.stat(path).st_uid
+    notes = []
+    for queue in sorted({*queues} - {DEFAULT_QUEUE}):
+        try:
+            allowed = may_use(spool, queue, user)
+        except (OSError, Trouble) as error:
+            notes.append(f"whether its owner may use the queue {queue} cannot be told: {error}")
+        else:
+            if not allowed:
+                raise not_entitled(spool, name, queue)
+    return notes
 
 
 def _companion(path: str, name: bytes, data: bytes, beside: bytes, require: Require) -> list[str]:

@@ -52,14 +52,18 @@ class Client:
     and ``ProtocolError`` when what answers does not speak as a daemon of ours.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float | None = None) -> None:
+        """``patience``: seconds after which one that says nothing is gone; None: it is waited for."""
         self._path = path
+        self._patience = patience
         self._sock = self._connect()
         self._buffer = bytearray()
 
     def _connect(self) -> socket.socket:
         try:
-            return connect(self._path)
+            sock = connect(self._path)
+            sock.settimeout(self._patience)
+            return sock
         except PermissionError:
             raise Unreachable(f"you may not use {self._path}: are you in the group taskgate?") from None
         except OSError as error:

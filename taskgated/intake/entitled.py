@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 
 from taskgated.core.fixed import DEFAULT_QUEUE
+from taskgated.errors import Refused
 from taskgated.host import acl
 from taskgated.intake.settle import unfit
 from taskgated.text import to_text
@@ -29,8 +30,13 @@ def check_queues(spool: bytes, name: bytes, owner: int, queues: Iterable[str]) -
             message = f"the queue {queue} cannot be used: its directory is that of a file system that keeps us out"
             raise unfit(name, message, f"unmount {directory}, or name another queue") from None
         if not allowed:
-            hint = f"those may who may write to {directory}"
-            raise unfit(name, f"whoever owns this file may not use the queue {queue}", hint)
+            raise not_entitled(spool, name, queue)
+
+
+def not_entitled(spool: bytes, name: bytes, queue: str) -> Refused:
+    """What is said of a file whose owner may not use the queue."""
+    hint = f"those may who may write to {to_text(directory_of(spool, queue))}"
+    return unfit(name, f"whoever owns this file may not use the queue {queue}", hint)
 
 
 def may_use(spool: bytes, queue: str, user: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from taskgated.ctl import __main__ as ctl
 from taskgated.host.paths import Layout
 from taskgated.language.configfiles import load
+from tests.env.gate import GateEnv
 from tests.env.intake import Gate
 from tests.env.until import until
 
@@ -22,6 +24,7 @@ queues:
   pics: {handler: {command: [/bin/echo, '{file}']}, match: ['*.csv'], ignore: ['raw*'], require: {marker: .done}}
   summed: {handler: {command: [/bin/echo, '{file}']}, require: {sha256: .sha256}}
 """
+NOBODY = 65534
 Check = Callable[..., tuple[int, str]]
 
 
@@ -125,3 +128,34 @@ def test_the_gate_says_the_same_of_these_names(tmp_path: Path, check: Check) -> 
     assert {name for name in names if found[name]["left_alone"]} == left
     for name in ("b.sh", "UP.CSV"):
         assert found[name]["problems"][0]["message"] in (gate.layout.rejected / f"{name}.reason").read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_queue_that_the_owner_of_a_file_may_not_use_is_refused_as_by_the_gate(tmp_path: Path, check: Check) -> None:
+    config = Layout.under(tmp_path).config_file
+    config.write_text("queues: {etl: {}, open: {}}\n")
+    for queue, mode in (("etl", 0o770), ("open", 0o777)):
+        directory = Layout.under(tmp_path).spool / queue
+        directory.mkdir(parents=True)
+        directory.chmod(mode)
+    path = made(tmp_path, "x.yaml", "{queue: etl, command: x}\n")
+    assert check(path) == (0, f"{path}: 1 job\n"), "root may"
+    os.chown(path, NOBODY, NOBODY)
+    text = f"whoever owns this file may not use the queue etl (those may who may write to {tmp_path}/"
+    for argv in ((path,), ("--queue", "etl", path)):
+        status, said = check(*argv)
+        assert status == 1 and said.startswith(f"x.yaml: {text}"), said
+    assert check("--queue", "open", made(tmp_path, "y.yaml", "command: x\n"))[0] == 0
+
+
+def test_tokens_that_were_set_by_hand_count_as_they_do_for_the_gate(make_gate: Callable[..., GateEnv]) -> None:
+    gate = make_gate("tokens: {t: 2}\n")
+    more = gate.scratch / "more.yaml"
+    more.write_text("{command: 'true', tokens: {t: 3}}\n")
+    assert gate.ctl("check", str(more)).returncode == 1
+    assert gate.ctl("tokens", "t", "3").returncode == 0
+    assert gate.ctl("check", str(more)).returncode == 0
+    assert gate.ctl("check", "--config", str(gate.layout.config_file), str(more)).returncode == 1, "of that alone"
+    gate.ctl("tokens", "t", "1")
+    more.write_text("{command: 'true', tokens: {t: 2}}\n")
+    assert gate.ctl("check", str(more)).returncode == 0, "the configured total may come back"
