@@ -82,9 +82,9 @@ class TestHold:
         ids = drop(gate, "one")
         done = gate.ctl("hold", "1", str(ids["one"]), "99")
         assert (done.returncode, done.stdout) == (1, b"job 2 is held\n")
-        assert done.stderr == b"taskgatectl: cannot hold a job that is running\ntaskgatectl: no job 99\n"
+        assert done.stderr == b"taskgatectl: job 1: cannot hold a job that is running\ntaskgatectl: no job 99\n"
         again = gate.ctl("hold", "2")
-        assert (again.returncode, again.stderr) == (1, b"taskgatectl: cannot hold a job that is held\n")
+        assert (again.returncode, again.stderr) == (1, b"taskgatectl: job 2: cannot hold a job that is held\n")
         assert gate.ctl("hold").returncode == gate.ctl("release", "2", "--array", "2").returncode == 2
         assert [job["id"] for job in json.loads(gate.ctl("--json", "release", "2", "1").stdout)] == [2]
 
@@ -117,7 +117,7 @@ class TestRetry:
         assert gate.ctl("wait", "1").returncode == 0
         assert (shown(gate, 1)["state"], shown(gate, 1)["attempt"]) == ("succeeded", 3)
         again = gate.ctl("retry", "1")
-        text = b"taskgatectl: cannot retry by hand a job that is succeeded\n"
+        text = b"taskgatectl: job 1: cannot retry by hand a job that is succeeded\n"
         assert (again.returncode, again.stderr) == (1, text)
         assert "job 1 (a): to run again, by uid" in gate.log()
 
@@ -164,7 +164,7 @@ class TestMove:
         nowhere = gate.ctl("move", "3", "nowhere")
         assert nowhere.returncode == 1 and b"no queue nowhere" in nowhere.stderr
         running = gate.ctl("move", "1", "other")
-        assert running.stderr == b"taskgatectl: cannot move a job that is running\n"
+        assert running.stderr == b"taskgatectl: job 1: cannot move a job that is running\n"
         assert "job 2 (a): moved from queue etl to other by uid" in gate.log()
 
     def test_it_is_there_after_a_crash(self, make_gate: MakeGate) -> None:
@@ -198,4 +198,5 @@ class TestPrioritize:
         with pytest.raises(CallError) as caught:
             gate.call("Prioritize", id=1, priority=101)
         assert caught.value.kind == "InvalidParameter"
-        assert gate.ctl("prioritize", "1", "9").stderr == b"taskgatectl: cannot prioritize a job that is running\n"
+        wrong = gate.ctl("prioritize", "1", "9")
+        assert wrong.stderr == b"taskgatectl: job 1: cannot prioritize a job that is running\n"
