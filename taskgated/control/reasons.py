@@ -224,6 +224,18 @@ def shown(reason: Reason) -> ShownReason:
     return {"kind": reason.kind, "text": worded(reason)}
 
 
+def closed(queue: str | None, reason: Reason) -> ShownReason:
+    """Of a queue of which nothing may start; the sentence has its name."""
+    match reason:
+        case OutsideWindows(_, opens):
+            then = "none of them opens any more" if opens is None else f"the next opens on {local(opens)}"
+            return {"kind": reason.kind, "text": f"queue {queue}: none of its windows is open, and {then}"}
+        case ProbeUnasked() | ProbeSays() | ProbeUsedUp():
+            return {"kind": reason.kind, "text": f"queue {queue}: {worded(reason)}"}
+        case _:
+            return shown(reason)
+
+
 def with_numbers(reason: Reason) -> dict[str, object]:
     """The same with what the reason holds; durations in seconds, times as RFC 3339."""
     values = asdict(reason)

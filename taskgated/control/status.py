@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from taskgated import __version__
 from taskgated.control.asking import Asking
 from taskgated.control.needs import Busy, ByHand, Configuration, Files, Hand, Health, Probe, Work
 from taskgated.control.never import never
-from taskgated.control.reasons import shown
+from taskgated.control.reasons import closed as words
+from taskgated.core.fixed import DEFAULT_QUEUE
 from taskgated.core.state import State
 from taskgated.host.clock import rfc3339
 from taskgated.protocol.replies import ShownFiles, ShownOverride, ShownProbe, ShownQueue, ShownWorker, StatusReply
@@ -56,14 +57,14 @@ class Status:
             pid=os.getpid(),
             counts={str(state): backlog.totals.get(state, 0) for state in State},
             workers=[_worker(worker) for worker in self._work.workers()],
-            queues=_queues(backlog, limits),
+            queues=_queues(backlog, limits, {*config.queues, DEFAULT_QUEUE}),
             more_queues=backlog.others,
             ready_queue=list(self._work.ready()),
             oldest=rfc3339(backlog.oldest),
             problems=self._health.problems() + unknown,
             notes=config.notes() + self._health.notes(),
             files=[_files(files) for files in self._health.files()],
-            closed=[{"queue": queue, **shown(reason)} for queue, reason in closed],
+            closed=[{"queue": queue, **words(queue, reason)} for queue, reason in closed],
             overrides=[_override(one) for one in self._hand.all()],
             probes=[_probe(probe) for probe in self._work.probes()],
             tokens=[{"name": name, "total": n, "free": max(0, free[name])} for name, n in sorted(totals.items())],
@@ -72,13 +73,13 @@ class Status:
         call.reply(reply)
 
 
-def _queues(backlog: Backlog, limits: dict[str, int | None]) -> list[ShownQueue]:
-    """All that are configured, and those that the store has told of."""
+def _queues(backlog: Backlog, limits: dict[str, int | None], there: Collection[str]) -> list[ShownQueue]:
+    """All that are ``there``, as configured, and those that the store has told of."""
     names = sorted(limits.keys() | backlog.counts.keys())
-    return [_queue(name, limits.get(name), backlog.counts.get(name, {})) for name in names]
+    return [_queue(name, limits.get(name), backlog.counts.get(name, {}), name in there) for name in names]
 
 
-def _queue(name: str, limit: int | None, jobs: Mapping[State, int]) -> ShownQueue:
+def _queue(name: str, limit: int | None, jobs: Mapping[State, int], there: bool) -> ShownQueue:
     return {
         "name": name,
         "limit": limit,
@@ -88,6 +89,7 @@ def _queue(name: str, limit: int | None, jobs: Mapping[State, int]) -> ShownQueu
         "succeeded": jobs.get(State.SUCCEEDED, 0),
         "failed": jobs.get(State.FAILED, 0),
         "cancelled": jobs.get(State.CANCELLED, 0),
+        "configured": there,
     }
 
 

@@ -9,7 +9,7 @@ from taskgated.ctl.client import Client
 from taskgated.ctl.columns import moment, table
 from taskgated.ctl.terminal import answer
 from taskgated.ctl.verb import Exit, Verb, no_arguments
-from taskgated.protocol.replies import STATUS, ShownFiles, ShownNever, ShownProbe, StatusReply
+from taskgated.protocol.replies import STATUS, ShownFiles, ShownNever, ShownProbe, ShownQueue, StatusReply
 
 
 class Options(Protocol):
@@ -38,11 +38,16 @@ def _lines(reply: StatusReply) -> list[str]:
         f"  by hand: {one['text']}, since {moment(one['at'])}, by uid {one['by']}"
         for one in reply.get("overrides") or ()
     ]
-    lines += [f"  closed: {one['text']}" for one in reply.get("closed") or ()]
+    by_hand = {(one["kind"], one["of"]) for one in reply.get("overrides") or ()}
+    lines += [
+        f"  closed: {one['text']}"
+        for one in reply.get("closed") or ()
+        if one["kind"] != "paused" or ("pause", one["queue"]) not in by_hand
+    ]
     lines += [f"  never: {line}" for one in reply.get("never") or () for line in _never(one)]
     workers = [(w["pid"], w["state"], w["job"]) for w in reply["workers"]]
     lines += ["", *table(("WORKER", "STATE", "JOB"), workers)]
-    queues = [(q["name"], q["limit"], q["queued"], q["running"], q["failed"]) for q in reply["queues"]]
+    queues = [(_name(q), q["limit"], q["queued"], q["running"], q["failed"]) for q in reply["queues"]]
     more = reply.get("more_queues")  # an older daemon does not say it
     rest = [f"and {more} more queues with jobs: taskgatectl list --queue QUEUE"] if more else []
     lines += ["", *table(("QUEUE", "LIMIT", "QUEUED", "RUNNING", "FAILED"), queues), *rest]
@@ -51,6 +56,11 @@ def _lines(reply: StatusReply) -> list[str]:
     if probes := reply.get("probes"):
         lines += ["", *table(("PROBE", "STATE", "ASKED", "SAID"), [_probe(probe) for probe in probes])]
     return lines
+
+
+def _name(queue: ShownQueue) -> str:
+    """An earlier daemon does not say whether it is configured."""
+    return queue["name"] if queue.get("configured", True) else f"{queue['name']} (not configured)"
 
 
 def _never(one: ShownNever) -> Iterator[str]:

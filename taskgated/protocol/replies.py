@@ -110,6 +110,7 @@ class ShownQueue(TypedDict):
     succeeded: int
     failed: int
     cancelled: int
+    configured: NotRequired[bool]
 
 
 class ShownClosed(TypedDict):
