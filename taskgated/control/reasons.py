@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from taskgated.core.after import When
+from taskgated.core.after import When, is_id
 from taskgated.core.kinds import Kind
 from taskgated.core.machine import Figure, Tight
 from taskgated.core.probe import Says
@@ -155,7 +155,8 @@ def _condition(reason: NotOver | NotDropped | ConditionLost) -> str:
         case NotDropped(name, _, patience):
             within = units.format_duration(float(patience // MICROSECONDS))
             until = f"it is cancelled if none comes within {within}"
-            return f"it runs after job {name}, and there is none; {until}"
+            meant = f" (in quotes it is a name; the job with that id is {name} without them)" * is_id(name)
+            return f"it runs after job {name}, and there is none of that name{meant}; {until}"
         case ConditionLost():
             return (
                 "it runs after another job, and the database does not say any more after which:"

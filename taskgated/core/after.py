@@ -16,6 +16,11 @@ FOR_OTHERS = ""
 """What a job is parked for that has conditions (``Job.waits``): the name of no capacity, and not its line either."""
 
 
+def is_id(name: str) -> bool:
+    """Whether the name of a job looks like an id, and may be meant as one."""
+    return name.isascii() and name.isdigit()
+
+
 class When(enum.StrEnum):
     """How the other job must have ended."""
 

@@ -108,6 +108,8 @@ class _Waiting:
         self.over[job["id"]] = job
         if not self._silent:
             say(row(job_row(job)))
+            if job["state"] == State.CANCELLED and job["reason"]:  # it may never have run, and has no output
+                warn(f"job {job['id']}: {job['reason']}")
 
 
 def exit_status(job: ShownJob) -> int:

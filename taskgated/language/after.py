@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from taskgated.core.after import Condition, When, circle, in_order
+from taskgated.core.after import Condition, When, circle, in_order, is_id
 from taskgated.core.array import Array
 from taskgated.core.job import Spec
 from taskgated.language.declare import Check, Key, Mismatch, Type, expected, read_section, schema_of
@@ -41,7 +41,7 @@ _other: Type[str | int] = Type(
 )
 
 KEYS = (
-    Key("job", _other, "a job's name, or its id"),
+    Key("job", _other, "a job's name, or its id; a number in quotes is a name"),
     Key("when", choice(*When), "how that one must have ended; over: in any way", default=When.SUCCEEDED),
 )
 _schema = {**schema_of(KEYS), "required": ["job"]}
@@ -77,8 +77,17 @@ def _read(node: Node, check: Check) -> tuple[Condition, ...]:
     return tuple(found)
 
 
+def _read_and_note(node: Node, check: Check) -> tuple[Condition, ...]:
+    found = _read(node, check)
+    if quoted_id := next((one.job for one in found if isinstance(one.job, str) and is_id(one.job)), ""):
+        check.note(
+            node, f"after: '{quoted_id}' in quotes is a name; the job with that id is {quoted_id} without them"
+        )
+    return found
+
+
 _one = {"anyOf": [*_other.schema["anyOf"], _schema]}
-after = Type(_read, {"anyOf": [*_one["anyOf"], {"type": "array", "items": _one, "minItems": 1}]})
+after = Type(_read_and_note, {"anyOf": [*_one["anyOf"], {"type": "array", "items": _one, "minItems": 1}]})
 
 
 def stand_in(node: Node) -> Made:

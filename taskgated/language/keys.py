@@ -239,6 +239,7 @@ JOB = keys_of(
         choice(*OnConflict),
         "what becomes of it when others with its key wait or run: queue, it waits; skip, it is not taken; replace, it"
         " takes the place of those that wait; once_more, it is not taken when one waits",
+        note="jobs of one array do not count for each other; what is not taken is cancelled, and says for which job",
     ),
     Key(
         "after",

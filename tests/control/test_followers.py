@@ -248,6 +248,25 @@ def test_submit_and_wait_of_a_file_without_jobs_ends(gate: GateEnv) -> None:
     assert submit(gate, file).returncode == 4
 
 
+def test_submit_and_wait_of_a_file_that_cannot_be_read_leaves_nothing(gate: GateEnv) -> None:
+    before = sorted(os.listdir(gate.layout.spool))
+    done = submit(gate, gate.root / "missing.yaml")
+    assert done.returncode == 66 and b"missing.yaml" in done.stderr
+    assert sorted(os.listdir(gate.layout.spool)) == before
+
+
+def test_whoever_waits_hears_why_a_job_was_not_taken(make_gate: MakeGate) -> None:
+    gate = make_gate("workers: 1\n")
+    gate.drop("a.yaml", "{name: a, command: 'sleep 600', key: k}\n")
+    gate.until_running("a")
+    file = gate.root / "b.yaml"
+    file.write_text("{name: b, command: 'true', key: k, on_conflict: skip}\n")
+    done = submit(gate, file)
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 1)
+    assert done.stderr == b"taskgatectl: job 2: %s\n" % (gate.job("b") or {})["reason"].encode()
+    assert b"job 1" in done.stderr
+
+
 def test_submit_and_wait_over_a_restart(make_gate: MakeGate) -> None:
     gate = make_gate("workers: 1\n")
     file = gate.root / "a.yaml"

@@ -113,7 +113,13 @@ def sample(cls: type[Any]) -> Any:
                 ),
                 (
                     NotDropped("a", When.SUCCEEDED, 90_000_000),
-                    "it runs after job a, and there is none; it is cancelled if none comes within 1min 30s",
+                    "it runs after job a, and there is none of that name; "
+                    "it is cancelled if none comes within 1min 30s",
+                ),
+                (
+                    NotDropped("119", When.OVER, 1_000_000),
+                    "it runs after job 119, and there is none of that name (in quotes it is a name; the job with "
+                    "that id is 119 without them); it is cancelled if none comes within 1s",
                 ),
             )
         ),

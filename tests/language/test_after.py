@@ -155,6 +155,14 @@ def test_a_job_whose_name_or_conditions_are_wrong_is_in_no_circle(broken: str) -
     assert said and not any("wait for" in one for one in said)
 
 
+@pytest.mark.parametrize("after", ["'119'", "[a, '119']", "{job: '119', when: over}"])
+def test_an_id_in_quotes_is_noted(after: str) -> None:
+    (spec,) = read(f"command: x\nafter: {after}\n")
+    assert spec.after[-1].job == "119"
+    assert spec.notes == ("line 2: after: '119' in quotes is a name; the job with that id is 119 without them",)
+    assert read("command: x\nafter: [119, 7a]\n")[0].notes == ()
+
+
 def test_of_a_long_circle_some_are_named() -> None:
     jobs = [{"command": "x", "name": f"n{n}", "after": f"n{(n + 1) % 20}"} for n in range(20)]
     (said,) = refused(json.dumps(jobs, indent=1), "x.json")
