@@ -19,7 +19,7 @@ from taskgated.host.loop import Loop
 from taskgated.host.paths import Layout
 from taskgated.store.client import StoreClient
 from taskgated.store.contract import Addition, Store
-from taskgated.store.placement import claimed
+from taskgated.store.placement import claimed, here
 from taskgated.store.sqlite.store import SqliteStore
 
 
@@ -35,7 +35,7 @@ def test_a_refused_start_is_looked_for_where_the_job_is_now(tmp_path: Path, monk
     gate = Gate(Policy(1, 1), store.lanes(), lambda: 0.5)
     roster = Roster(loop)
     roster.workers["w"] = cast(
-        Any, SimpleNamespace(record="{}", identity=SimpleNamespace(process=SimpleNamespace(pid=1)))
+        Any, SimpleNamespace(placement=here("{}"), identity=SimpleNamespace(process=SimpleNamespace(pid=1)))
     )
     ran: list[Job] = []
 
