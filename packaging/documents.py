@@ -143,7 +143,8 @@ def commands(parser: argparse.ArgumentParser) -> str:
     out = ""
     for name, inner in sub_commands(parser).items():
         own = own_flags(parser, inner)
-        usage = [bold(name), *(f"[{head(action)}]" for action in own), *map(positional, positionals(inner))]
+        optional = [f"[{head(action)}]" for action in own]
+        usage = [bold(name), *optional, *(positional(action, inner) for action in positionals(inner))]
         out += f".TP\n{' '.join(usage)}\n{sentence(help_of(parser)[name])}\n"
         if own:
             out += f".RS\n{''.join(option(action, inner) for action in own)}.RE\n"
@@ -154,7 +155,7 @@ def synopsis(parser: argparse.ArgumentParser) -> str:
     """Every sub-command of a program with its arguments, in one line."""
     out = []
     for name, inner in sub_commands(parser).items():
-        words = [str(a.metavar or a.dest).upper() + "..." * (a.nargs in ("+", "*")) for a in positionals(inner)]
+        words = [in_usage(a, str(a.metavar or a.dest).upper(), inner) for a in positionals(inner)]
         out.append(" ".join((name, *words)))
     return " | ".join(out)
 
@@ -172,8 +173,17 @@ def head(action: argparse.Action) -> str:
     return ", ".join(bold(name) + value for name in action.option_strings)
 
 
-def positional(action: argparse.Action) -> str:
-    return italic(str(action.metavar or action.dest).upper()) + ("..." if action.nargs in ("+", "*") else "")
+def positional(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+    return in_usage(action, italic(str(action.metavar or action.dest).upper()), parser)
+
+
+def in_usage(action: argparse.Action, word: str, parser: argparse.ArgumentParser) -> str:
+    """An argument that may be left out has brackets, but where an option stands for it then."""
+    text = word + "..." * (action.nargs in ("+", "*"))
+    optional = action.nargs == "?" or (
+        action.nargs == "*" and all("--array" not in one.option_strings for one in flags(parser))
+    )
+    return f"[{text}]" if optional else text
 
 
 # -- events ----------------------------------------------------------------------------------------

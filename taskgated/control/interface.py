@@ -87,7 +87,7 @@ def gate_interface(
         replies.CANCEL.name: Cancel(asking, cancel, configuration),
         replies.CANCEL_ARRAY.name: CancelArray(asking, cancel_array, configuration),
         replies.PAUSE.name: Pause(asking, hand, configuration),
-        replies.RESUME.name: Resume(hand),
+        replies.RESUME.name: Resume(asking, hand, configuration),
         replies.LIMIT.name: Limit(asking, work, hand, configuration),
         replies.TOKENS.name: Tokens(hand, configuration),
         replies.HOLD.name: Hold(change, by_hand),

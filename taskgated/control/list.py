@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskgated.control.asking import LISTINGS, Asking
 from taskgated.control.needs import Configuration
+from taskgated.control.queues import Counts, known
 from taskgated.control.views import Viewer
 from taskgated.core.state import State
 from taskgated.protocol.replies import PAGE, ListReply
@@ -31,14 +32,18 @@ class List:
         only = Filter(states, call.strings("queues"), array or None, None if index == ANY else index)
         after = call.integer("after", 0)
 
-        def ask(store: Questions) -> tuple[Page, int | None]:
+        def ask(store: Questions) -> tuple[Page, int | None, Counts | None]:
             coming = (
                 store.array(array).coming if array else None
             )  # first: what comes in between is on the page as well
-            return store.list(after, limit, only), coming
+            page = store.list(after, limit, only)
+            unseen = only.queues and not page.records and not after  # there may be no such queue
+            return page, coming, store.counts() if unseen else None
 
-        def tell(answer: Answer[tuple[Page, int | None]]) -> None:
-            (page, coming), viewer = answer.get(), Viewer(call, self._configuration().access)
+        def tell(answer: Answer[tuple[Page, int | None, Counts | None]]) -> None:
+            (page, coming, counts), viewer = answer.get(), Viewer(call, self._configuration().access)
+            if counts is not None:
+                known(only.queues, self._configuration(), counts)
             jobs = [viewer.job(record, page.after.get(record.id, ())) for record in page.records]
             call.reply(ListReply(jobs=jobs, next=page.next, coming=coming))
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from taskgated.core.state import State
 from taskgated.errors import NoSuchQueue
 from taskgated.language.config import Config
 
+Counts = Mapping[str, Mapping[State, int]]
+"""How many jobs of each queue are in which state."""
 
-def known(queues: Iterable[str], config: Config, counts: Mapping[str, Mapping[State, int]]) -> None:
-    """Raises ``NoSuchQueue`` for one that is neither configured nor among ``counts``, those that have had jobs."""
+
+def known(queues: Iterable[str], config: Config, counts: Counts, others: Container[str | None] = ()) -> None:
+    """Raises ``NoSuchQueue`` for one that is neither configured nor among ``counts``, those that have had jobs, nor
+    among ``others``."""
     for queue in queues:
-        if queue not in config.queues and queue not in counts:
+        if queue not in config.queues and queue not in counts and queue not in others:
             raise NoSuchQueue(queue)

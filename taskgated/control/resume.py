@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from taskgated.control.needs import Hand
+from taskgated.control.asking import Asking
+from taskgated.control.needs import Configuration, Hand
+from taskgated.control.queues import Counts, known
 from taskgated.protocol.replies import ResumeReply
 from taskgated.protocol.varlink import Call, denied
 from taskgated.store.answer import Answer
 
 
 class Resume:
-    def __init__(self, hand: Hand) -> None:
+    def __init__(self, asking: Asking, hand: Hand, configuration: Configuration) -> None:
+        self._asking = asking
         self._hand = hand
+        self._configuration = configuration
 
     def __call__(self, call: Call) -> None:
         call.allow("queues")
@@ -18,9 +22,15 @@ class Resume:
         if not call.privileged:
             raise denied()
 
+        def there(answer: Answer[Counts]) -> None:
+            # One that is paused goes on also if nothing else is known of it any more.
+            known(queues, self._configuration(), answer.get(), self._hand.paused())
+            self._hand.resume(queues, call.uid, call.then(tell))
+
         def tell(answer: Answer[None]) -> None:
             answer.get()
             paused = self._hand.paused()
             call.reply(ResumeReply(paused=sorted(one for one in paused if one is not None), all=None in paused))
 
-        self._hand.resume(queues, call.uid, call.then(tell))
+        # A client that says it and leaves has said it.
+        self._asking.ask(call, lambda store: store.counts(), there, insist=True)

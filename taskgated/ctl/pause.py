@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from taskgated.ctl.client import Client
+from taskgated.ctl.limit import ALL
 from taskgated.ctl.terminal import answer
 from taskgated.ctl.verb import Exit, Verb
 from taskgated.protocol.replies import PAUSE, PauseReply, ResumeReply
@@ -18,13 +19,18 @@ class Options(Protocol):
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("queue", nargs="*", help="a queue; none: all together")
+    parser.add_argument("queue", nargs="*", help="a queue; none, or all: all together")
 
 
 def run(gate: Client, options: Options) -> int:
-    reply = gate.ask(PAUSE, queues=list(options.queue))
+    reply = gate.ask(PAUSE, queues=named(options.queue))
     answer(options.json, reply, [paused(reply)])
     return Exit.OK
+
+
+def named(queues: Sequence[str]) -> list[str]:
+    """As the daemon is told: none stands for all together."""
+    return [] if ALL in queues else [*queues]
 
 
 def paused(reply: PauseReply | ResumeReply) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from taskgated.ctl.client import Client
-from taskgated.ctl.pause import paused
+from taskgated.ctl.pause import named, paused
 from taskgated.ctl.terminal import answer
 from taskgated.ctl.verb import Exit, Verb
 from taskgated.protocol.replies import RESUME
@@ -19,11 +19,11 @@ class Options(Protocol):
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("queue", nargs="*", help="a queue; none: all that were paused together")
+    parser.add_argument("queue", nargs="*", help="a queue; none, or all: all that were paused together")
 
 
 def run(gate: Client, options: Options) -> int:
-    reply = gate.ask(RESUME, queues=list(options.queue))
+    reply = gate.ask(RESUME, queues=named(options.queue))
     answer(options.json, reply, [paused(reply)])
     return Exit.OK
 

@@ -83,6 +83,31 @@ def test_a_slip_in_the_name_pauses_nothing(make_gate: Callable[..., GateEnv]) ->
     assert gate.status()["overrides"] == []
 
 
+def test_all_is_a_word_for_all_together(make_gate: Callable[..., GateEnv]) -> None:
+    gate = make_gate("queues: {etl: {}}\n")
+    assert gate.ctl("pause", "all").stdout == b"paused: all queues\n"
+    assert gate.ctl_json("resume", "all") == {"paused": [], "all": False}
+
+
+@pytest.mark.parametrize("verb", [["resume", "elt"], ["resume", "etl", "elt"], ["list", "--queue", "elt"]])
+def test_a_slip_in_the_name_is_told(make_gate: Callable[..., GateEnv], verb: list[str]) -> None:
+    gate = make_gate("queues: {etl: {}}\n")
+    gate.call("Pause", queues=["etl"])
+    refused = gate.ctl(*verb)
+    assert refused.returncode == 1 and b"no queue elt" in refused.stderr and refused.stdout == b""
+    assert len(gate.status()["overrides"]) == 1, "nothing goes on"
+    assert gate.ctl("list", "--queue", "etl").returncode == 0, "it has no jobs, and is one"
+
+
+def test_a_queue_that_is_gone_goes_on(make_gate: Callable[..., GateEnv]) -> None:
+    gate = make_gate("queues: {etl: {}}\n")
+    gate.call("Pause", queues=["etl"])
+    gate.layout.config_file.write_text("queues: {}\n")
+    gate.call("Reload")
+    assert gate.ctl("resume", "etl").stdout == b"nothing is paused\n"
+    assert gate.ctl("resume", "etl").returncode == 1
+
+
 @pytest.mark.parametrize("text", ["[1", "{}", "null", b"\xff"])
 def test_a_pause_that_cannot_be_read_is_one(make_gate: Callable[..., GateEnv], text: object) -> None:
     gate = make_gate("workers: 1\nqueues: {etl: {}}\n")
