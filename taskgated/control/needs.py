@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from taskgated.core.job import Job
+from taskgated.core.kinds import Kind
+from taskgated.core.order import Lane
 from taskgated.core.reasons import Reason
 from taskgated.language.config import Config
 from taskgated.store.answer import Answer
@@ -80,6 +82,18 @@ class Work(Protocol):
 
     def free(self) -> Mapping[str, int]:
         """How many of them are free; less than none, where there were more."""
+
+    def whole(self, queue: str) -> Kind | None:
+        """Why nothing of a queue may start now; None: something may."""
+
+    def full(self, lane: Lane) -> bool:
+        """Whether a user runs as many of a queue as one may."""
+
+    def all_kept(self) -> Kind | None:
+        """Why no job may start now, though workers are idle; None: some may, or none is idle."""
+
+    def users(self) -> Collection[str]:
+        """Of whom something runs."""
 
     def closed(self) -> Sequence[tuple[str | None, Reason]]:
         """The queues of which nothing may start now, and why; None: all."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from taskgated import __version__
 from taskgated.control.asking import Asking
+from taskgated.control.blocked import blocked
 from taskgated.control.needs import Busy, ByHand, Configuration, Files, Hand, Health, Probe, Work
 from taskgated.control.never import never
 from taskgated.control.reasons import closed as words
@@ -17,9 +18,9 @@ from taskgated.protocol.replies import ShownFiles, ShownOverride, ShownProbe, Sh
 from taskgated.protocol.varlink import Call
 from taskgated.store.answer import Answer
 from taskgated.store.contract import Backlog, Questions
-from taskgated.store.waiting import Beyond
+from taskgated.store.waiting import Beyond, Waits
 
-_Known = tuple[Backlog, Sequence[Beyond]]
+_Known = tuple[Backlog, Sequence[Beyond], Waits]
 
 _UNKNOWN = Backlog({}, {}, 0, {}, None, 0.0)
 
@@ -35,20 +36,22 @@ class Status:
     def __call__(self, call: Call) -> None:
         call.allow()
         always = list(self._configuration().queues)
-        tokens = self._work.tokens()
+        tokens, users = self._work.tokens(), self._work.users()
 
         def ask(store: Questions) -> _Known:
-            return store.backlog(always), store.beyond(tokens)
+            return store.backlog(always), store.beyond(tokens), store.waits(users)
 
         self._asking.ask(call, ask, lambda answer: self._tell(call, answer))
 
     def _tell(self, call: Call, answer: Answer[_Known]) -> None:
         # This is the question that must be answered when nothing else can be.
-        backlog, beyond = answer.get() if answer.error is None else (_UNKNOWN, ())
+        backlog, beyond, waits = answer.get() if answer.error is None else (_UNKNOWN, (), Waits())
         unknown = [] if answer.error is None else [f"what waits cannot be read: {answer.error}"]
         config = self._configuration()
         closed = self._work.closed()
         totals, free = self._work.tokens(), self._work.free()
+        queued = {name: jobs.get(State.QUEUED, 0) for name, jobs in backlog.counts.items()}
+        kept = blocked(queued, waits, self._work)
         limits = {name: queue.limit for name, queue in config.queues.items()} | dict(self._work.limits())
         reply = StatusReply(
             ready=self._health.ready() and not unknown,
@@ -57,7 +60,7 @@ class Status:
             pid=os.getpid(),
             counts={str(state): backlog.totals.get(state, 0) for state in State},
             workers=[_worker(worker) for worker in self._work.workers()],
-            queues=_queues(backlog, limits, {*config.queues, DEFAULT_QUEUE}),
+            queues=_queues(backlog, limits, {*config.queues, DEFAULT_QUEUE}, kept),
             more_queues=backlog.others,
             ready_queue=list(self._work.ready()),
             oldest=rfc3339(backlog.oldest),
@@ -73,13 +76,20 @@ class Status:
         call.reply(reply)
 
 
-def _queues(backlog: Backlog, limits: dict[str, int | None], there: Collection[str]) -> list[ShownQueue]:
+def _queues(
+    backlog: Backlog, limits: dict[str, int | None], there: Collection[str], kept: Mapping[str, Mapping[str, int]]
+) -> list[ShownQueue]:
     """All that are ``there``, as configured, and those that the store has told of."""
     names = sorted(limits.keys() | backlog.counts.keys())
-    return [_queue(name, limits.get(name), backlog.counts.get(name, {}), name in there) for name in names]
+    return [
+        _queue(name, limits.get(name), backlog.counts.get(name, {}), name in there, kept.get(name, {}))
+        for name in names
+    ]
 
 
-def _queue(name: str, limit: int | None, jobs: Mapping[State, int], there: bool) -> ShownQueue:
+def _queue(
+    name: str, limit: int | None, jobs: Mapping[State, int], there: bool, kept: Mapping[str, int]
+) -> ShownQueue:
     return {
         "name": name,
         "limit": limit,
@@ -90,6 +100,7 @@ def _queue(name: str, limit: int | None, jobs: Mapping[State, int], there: bool)
         "failed": jobs.get(State.FAILED, 0),
         "cancelled": jobs.get(State.CANCELLED, 0),
         "configured": there,
+        "blocked": dict(kept),
     }
 
 

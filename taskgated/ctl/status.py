@@ -47,10 +47,10 @@ def _lines(reply: StatusReply) -> list[str]:
     lines += [f"  never: {line}" for one in reply.get("never") or () for line in _never(one)]
     workers = [(w["pid"], w["state"], w["job"]) for w in reply["workers"]]
     lines += ["", *table(("WORKER", "STATE", "JOB"), workers)]
-    queues = [(_name(q), q["limit"], q["queued"], q["running"], q["failed"]) for q in reply["queues"]]
+    queues = [(_name(q), q["limit"], q["queued"], q["running"], q["failed"], _blocked(q)) for q in reply["queues"]]
     more = reply.get("more_queues")  # an older daemon does not say it
     rest = [f"and {more} more queues with jobs: taskgatectl list --queue QUEUE"] if more else []
-    lines += ["", *table(("QUEUE", "LIMIT", "QUEUED", "RUNNING", "FAILED"), queues), *rest]
+    lines += ["", *table(("QUEUE", "LIMIT", "QUEUED", "RUNNING", "FAILED", "BLOCKED"), queues), *rest]
     if tokens := reply.get("tokens"):
         lines += ["", *table(("TOKENS", "TOTAL", "FREE"), [(t["name"], t["total"], t["free"]) for t in tokens])]
     if probes := reply.get("probes"):
@@ -61,6 +61,10 @@ def _lines(reply: StatusReply) -> list[str]:
 def _name(queue: ShownQueue) -> str:
     """An earlier daemon does not say whether it is configured."""
     return queue["name"] if queue.get("configured", True) else f"{queue['name']} (not configured)"
+
+
+def _blocked(queue: ShownQueue) -> str:
+    return ", ".join(f"{kind} {jobs}" for kind, jobs in queue.get("blocked", {}).items())
 
 
 def _never(one: ShownNever) -> Iterator[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from taskgated.control.needs import Busy, Probe
-from taskgated.core.capacity import reasons
+from taskgated.core.capacity import ALL, LanePlaces, UserPlaces, reasons
 from taskgated.core.gate import Gate
 from taskgated.core.job import Job
+from taskgated.core.kinds import Kind
 from taskgated.core.named import Tokens
+from taskgated.core.order import Lane
 from taskgated.core.reasons import JustStarted, MachineUnread, NotThere, ProbeUnasked, QueueFull, Reason
 from taskgated.daemon.adaptives import Adaptives
 from taskgated.daemon.doorkeeper import Doorkeeper
@@ -71,6 +73,25 @@ class Survey:
     def free(self) -> Mapping[str, int]:
         capacities = self._gate.capacities
         return {token: capacities.free(Tokens(token)) for token in capacities.policy.tokens}
+
+    def whole(self, queue: str) -> Kind | None:
+        if (reason := next(self._gate.doors.reasons(queue), None)) is not None:
+            return reason.kind
+        return Kind.QUEUE_LIMIT if self._gate.capacities.full(queue) else None
+
+    def full(self, lane: Lane) -> bool:
+        capacities = self._gate.capacities
+        rooms = (capacities.room(capacity) for capacity in (UserPlaces(lane.owner), LanePlaces(lane)))
+        return any(room is not None and room <= 0 for room in rooms)
+
+    def all_kept(self) -> Kind | None:
+        if self._gate.draining:
+            return Kind.STOPPING
+        room = self._gate.capacities.room(ALL)
+        return Kind.LIMIT if self._gate.situation().idle and room is not None and room <= 0 else None
+
+    def users(self) -> Collection[str]:
+        return [one.owner for one in self._gate.capacities.in_use() if isinstance(one, UserPlaces)]
 
     def closed(self) -> Sequence[tuple[str | None, Reason]]:
         self._doorkeeper.look()

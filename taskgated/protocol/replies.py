@@ -111,6 +111,7 @@ class ShownQueue(TypedDict):
     failed: int
     cancelled: int
     configured: NotRequired[bool]
+    blocked: NotRequired[dict[str, int]]
 
 
 class ShownClosed(TypedDict):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from taskgated.core.job import Job
+from taskgated.core.order import Lane
 
 RECALLED = 200
 """Jobs that come back for one capacity at once, at most."""
@@ -88,12 +89,42 @@ class Beyond:
     some: Mapping[int, int]
 
 
+NOT_DUE = "time"
+LOOKED_FOR = "requires"
+OTHERS = "after"
+WAITS_COUNTED = 10_000
+"""Jobs that wait for something of their own, which are counted, at most: of those that wait by name, and
+of those whose time has not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Queued jobs of one lane that wait for something of their own. ``waits``: the kind of the name for which they
+    wait (``core/named.py``), or one of the words above."""
+
+    lane: Lane
+    waits: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What queued jobs wait for; ``queued``: how many there are in each lane of the users that were asked for."""
+
+    own: Sequence[Own] = ()
+    queued: Mapping[Lane, int] = field(default_factory=dict)
+
+
 class WaitingQuestions(Protocol):
     """A part of ``contract.Questions``."""
 
     def beyond(self, tokens: Mapping[str, int]) -> Sequence[Beyond]:
         """Of each token of which queued jobs take more than there are (``tokens``; none of what is not in it): these.
         What else is queued makes it no slower."""
+
+    def waits(self, users: Collection[str]) -> Waits:
+        """What queued jobs wait for, ``WAITS_COUNTED`` of each sort at most, and what is queued of these users. What
+        else is queued makes it no slower."""
 
     def waiting(self, after: str = "") -> Mapping[str, int]:
         """Names of capacities behind ``after``, in order, for which jobs wait, each with the best of these, whatever

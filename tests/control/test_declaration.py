@@ -64,7 +64,7 @@ LATER = {
     "Show": {"earlier", "unreadable", "output_removed", "kept"},
     "Logs": {"last", "state", "output_removed", "stdout", "stderr"},
     "Reload": {"notes"},
-    "Queue": {"configured"},
+    "Queue": {"configured", "blocked"},
     "Job": {"source_bytes", "user", "array", "after"},
 }
 """What a daemon of the first version does not say."""

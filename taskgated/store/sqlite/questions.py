@@ -42,7 +42,7 @@ from taskgated.store.sqlite.rows import (
 )
 from taskgated.store.sqlite.statements import Row, Statements
 from taskgated.store.turns import Found
-from taskgated.store.waiting import Beyond
+from taskgated.store.waiting import Beyond, Own, Waits
 from taskgated.store.waking import Coming
 
 
@@ -137,6 +137,14 @@ class SqliteQuestions:
                 )
                 found.append(Beyond(str(token), total, jobs, some))
         return found
+
+    def waits(self, users: Collection[str]) -> Waits:
+        rows = self._sql.rows("own_waits", limit=waiting.WAITS_COUNTED)
+        queued = self._sql.rows("queued_of", users=json.dumps(list(users)))
+        return Waits(
+            [Own(Lane(queue, owner), what, jobs) for queue, owner, what, jobs in rows],
+            {Lane(queue, owner): jobs for queue, owner, jobs in queued},
+        )
 
     # -- how much there is ------------------------------------------------------------------------
 

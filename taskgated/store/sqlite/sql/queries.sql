@@ -532,6 +532,24 @@ SELECT queue, count(*) FROM (
     SELECT queue FROM jobs INDEXED BY jobs_due WHERE state = 'queued' AND due IS NOT NULL LIMIT :limit
 ) GROUP BY queue;
 
+-- name: own_waits
+-- Queued jobs by what they wait for of their own, so many at most of those that are not due, and of the others.
+SELECT queue, owner, CASE WHEN due_clock IS NULL THEN 'requires' ELSE 'time' END AS what, count(*) FROM (
+    SELECT queue, owner, due_clock FROM jobs INDEXED BY jobs_due
+    WHERE state = 'queued' AND due IS NOT NULL LIMIT :limit
+) GROUP BY queue, owner, what
+UNION ALL
+SELECT queue, owner, CASE waits WHEN '' THEN 'after' ELSE substr(waits, 1, instr(waits, ':') - 1) END AS what, count(*)
+FROM (
+    SELECT queue, owner, waits FROM jobs INDEXED BY jobs_waiting
+    WHERE waits IS NOT NULL AND state = 'queued' AND due IS NULL LIMIT :limit
+) GROUP BY queue, owner, what;
+
+-- name: queued_of
+-- How many jobs of these owners are queued, by queue.
+SELECT queue, owner, jobs FROM counts INDEXED BY counts_queued
+WHERE state = 'queued' AND jobs > 0 AND owner IN (SELECT value FROM json_each(:users));
+
 -- name: record
 -- One job as people see it.
 SELECT {record} FROM jobs WHERE id = :id;
