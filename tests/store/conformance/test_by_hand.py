@@ -6,10 +6,12 @@ import pytest
 
 from taskgated.core.job import Element, Outcome, Result
 from taskgated.core.lifecycle import Failure, Verb, Verdict
+from taskgated.core.named import Retries
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition, NoSuchJob
 from taskgated.store.contract import FIRST_OVER, Filter, Store
 from taskgated.store.placement import claimed, here
+from taskgated.store.waiting import Parking
 from tests.store.jobs import OWNER, add, addition, fetch, first, passes, run, spec
 
 FAIL = Verdict(Verb.FAIL, failures=2, crashes=1)
@@ -146,6 +148,15 @@ class TestMove:
         store.move(job, "etl")
         passes(6, monkeypatch)
         assert store.wake().best == first(store, job)
+
+    def test_one_that_waits_for_its_retry_may_start_there(self, store: Store) -> None:
+        (job,) = add(store, spec())
+        run(store, job, verdict=Verdict(Verb.RETRY, 0.0, 1, 0), result=Result.FAILED, exit_code=1)
+        store.wake()
+        store.park([Parking(job, Retries("default").name, 1)])
+        assert fetch(store, {"default": 9}) == []
+        assert dict(store.move(job, "etl")) == first(store, job)
+        assert [job.id for job in fetch(store, {"etl": 9})] == [job]
 
 
 class TestPrioritize:

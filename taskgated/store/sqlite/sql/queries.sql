@@ -380,9 +380,9 @@ UPDATE jobs SET state = :state, failures = 0, crashes = 0, finished = NULL, due_
 WHERE id = :id AND state = :before;
 
 -- name: change_queue
--- A job goes over to another queue, and so to another line.
+-- A job goes over to another queue, and so to another line. (One that has none may wait for the retries of its queue.)
 UPDATE jobs SET queue = :queue, line = :line,
-       parked = iif(:line IS NULL OR state != 'queued' OR due IS NOT NULL, parked, 1),
+       parked = iif(state != 'queued' OR due IS NOT NULL OR waits = '', parked, :line IS NOT NULL),
        waits = iif(waits LIKE '%:%', NULL, waits)
 WHERE id = :id;
 
