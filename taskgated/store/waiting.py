@@ -142,5 +142,5 @@ class WaitingVerbs(Protocol):
         there, ``RECALLED`` at most."""
 
     def refit(self, totals: Totals, after: int) -> int | None:
-        """There is more or less of something: what is out of the lines behind ``after`` (-1 at first), of which some
-        are parked, ``REFITTED`` of them. Returns where to go on; None: that was all."""
+        """There is more or less of something: what is out of the lines behind ``after`` (-2**63 at first), of which
+        some are parked, ``REFITTED`` of them. Returns where to go on; None: that was all."""

@@ -67,7 +67,6 @@ class Adding:
 
     def add(self, additions: Sequence[Addition]) -> Added:
         coming = _Coming()
-        self._lines.begin()
         for addition in additions:
             row = self._sql.one("claim_parts", host=addition.claim.host, claim=addition.claim.name)
             known, array = row if row else (0, None)

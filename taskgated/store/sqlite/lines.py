@@ -21,13 +21,6 @@ class Lines:
     def __init__(self, sql: Statements) -> None:
         self._sql = sql
         self.totals = Totals()
-        self._out: dict[
-            int, tuple[int, int]
-        ] = {}  # during an ``add``: how many of a line are out, and their last turn
-
-    def begin(self) -> None:
-        """Jobs are added from here on."""
-        self._out.clear()
 
     def joins(self, job: Job) -> tuple[int | None, bool]:
         """The line of a new job, and whether it is parked behind that. One that is not due joins it later."""
@@ -36,15 +29,11 @@ class Lines:
         if line is None or job.due is not None:
             return line, False
         most = at_once(needs, self.totals, self.totals.limit)
-        if line not in self._out:
-            number, last = self._sql.only("line_out", line=line)
-            self._out[line] = number, job.turn if last is None else last
-        number, last = self._out[line]
-        if number >= most and job.turn >= last:
-            self._sql.run("line_put", line=line, most=most)
-            return line, True
-        self._out[line] = number + 1, max(last, job.turn)
-        return line, False
+        number, later = self._sql.only("line_out", line=line, turn=job.turn, most=most)
+        if number < most or later is not None:
+            return line, False
+        self._sql.run("line_put", line=line, most=most)
+        return line, True
 
     def of(self, job: Job) -> int | None:
         """The line of a job that joins it later."""

@@ -53,6 +53,13 @@ def test_a_better_one_comes_out_at_once(store: Store) -> None:
     assert ready(store) == [better, first]
 
 
+def test_one_that_comes_behind_another_that_has_replaced_all_of_its_line_is_out(store: Store) -> None:
+    replaced = spec(key="k", locks=Locks(("a",)))
+    one, two, three, four = add(store, replaced, replaced, spec(key="k", on_conflict=OnConflict.REPLACE), replaced)
+    assert store.show(one).record.state is store.show(two).record.state is State.CANCELLED
+    assert ready(store) == [three, four]
+
+
 @pytest.mark.parametrize("how", ["back off", "release", "move"])
 @pytest.mark.parametrize("short", [False, True])
 def test_who_comes_again_goes_before_those_that_came_later(

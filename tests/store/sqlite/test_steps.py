@@ -24,7 +24,7 @@ from tests.store.sqlite.backlog import Queued, fill
 FEW, MANY = 40, 800
 """Jobs of each kind."""
 LOCK, YARN = Locks(("a",)), {"yarn": 1}
-KINDS = ("free", "token", "lock", "own lock", "key", "array", "after", "looks", "tokens")
+KINDS = ("free", "token", "lock", "own lock", "key", "array", "after", "looks", "tokens", "late")
 
 
 def backlog(each: int) -> Iterator[Queued]:
@@ -48,6 +48,8 @@ def backlog(each: int) -> Iterator[Queued]:
         yield Queued(Spec(command="true", requires=Requires(command="false")), looks=True)
     for n in range(each):
         yield Queued(Spec(command="true", tokens={"db": 1}), behind=n > 2)
+    for _ in range(each):
+        yield Queued(Spec(command="true", locks=Locks(("late",))))
 
 
 class Scene:
@@ -57,6 +59,8 @@ class Scene:
         fill(directory / "db", backlog(each))
         self.each = each
         self.store = SqliteStore(directory / "db")
+        # All of them are out that came before one which is out, as one is that was there when they came.
+        self.store._db.execute("UPDATE jobs SET turn = ? WHERE id = ?", (2**60, self.job("late")))
         self.store.refit(Totals(16, {"yarn": 2, "db": 3}), -(2**63))
 
     def job(self, kind: str, number: int = 0) -> int:
@@ -98,6 +102,7 @@ DONE: dict[str, Callable[[Scene], object]] = {
         f"one is added to a key: {how}": lambda scene, how=how: scene.add(how, key=f"key{len(how)}")  # type: ignore[misc]
         for how in OnConflict
     },
+    "one is added to many that are out": lambda scene: scene.add(locks=Locks(("late",))),
     "one is added for a token": lambda scene: scene.add(tokens=YARN),
     "one is added after another": lambda scene: scene.add(after=(Condition(scene.job("free", 5)),)),
     "one is cancelled": lambda scene: scene.store.cancel(scene.job("key", 3)),

@@ -110,14 +110,27 @@ WHERE id = :id AND state = 'queued' RETURNING claim, claim_host, line;
 INSERT INTO lines VALUES (:line, :most) ON CONFLICT DO UPDATE SET most = excluded.most WHERE most != excluded.most;
 
 -- name: line_out
--- How many of a line are out, and the last turn of those that do not run.
-SELECT count(*), max(iif(state = 'queued', turn, NULL)) FROM (
-    SELECT state, turn FROM jobs INDEXED BY jobs_line
-    WHERE line = :line AND parked = 0 AND due IS NULL AND state IN ('queued', 'running')
-    UNION ALL
-    SELECT state, turn FROM jobs INDEXED BY jobs_line
-    WHERE line = :line AND parked = 1 AND waits > '' AND due IS NULL AND state IN ('queued', 'running')
-);
+-- How many of a line are out, so many at most are counted; and one that is out, and does not run, and comes after that
+-- turn. (Where there is one among many, it is found first.)
+SELECT (
+    SELECT count(*) FROM (
+        SELECT * FROM (
+            SELECT 1 FROM jobs INDEXED BY jobs_line
+            WHERE line = :line AND parked = 0 AND due IS NULL AND state IN ('queued', 'running') LIMIT :most
+        ) UNION ALL SELECT * FROM (
+            SELECT 1 FROM jobs INDEXED BY jobs_line
+            WHERE line = :line AND parked = 1 AND waits > '' AND due IS NULL AND state IN ('queued', 'running') LIMIT :most
+        )
+    )
+), coalesce((
+    SELECT id FROM jobs INDEXED BY jobs_line
+    WHERE line = :line AND parked = 0 AND waits IS NULL AND turn > :turn
+      AND due IS NULL AND state IN ('queued', 'running') AND state = 'queued' ORDER BY turn DESC LIMIT 1
+), (
+    SELECT id FROM jobs INDEXED BY jobs_line
+    WHERE line = :line AND parked = 1 AND waits > '' AND turn > :turn
+      AND due IS NULL AND state IN ('queued', 'running') ORDER BY waits DESC, turn DESC LIMIT 1
+));
 
 -- name: line_before
 -- Whether a queued job of its line comes before a job: one that is out and may run, waits for something by name, or is
@@ -151,7 +164,7 @@ WHERE id = (
     WHERE line = :line AND parked = 1 AND waits > '' AND due IS NULL AND state IN ('queued', 'running')
 ) OR EXISTS (
     SELECT 1 FROM jobs o INDEXED BY jobs_line
-    WHERE o.line = :line AND o.parked = 0 AND o.due IS NULL AND o.state IN ('queued', 'running')
+    WHERE o.line = :line AND o.parked = 0 AND o.waits IS NULL AND o.due IS NULL AND o.state IN ('queued', 'running')
       AND o.state = 'queued' AND (o.turn, o.id) > (jobs.turn, jobs.id)
 ) OR EXISTS (
     SELECT 1 FROM jobs o INDEXED BY jobs_line
