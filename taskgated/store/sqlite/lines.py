@@ -28,6 +28,8 @@ class Lines:
         line = line_of(job.queue, job.owner, needs)
         if line is None or job.due is not None:
             return line, False
+        if job.spec.array.at_most is not None and job.array is None:
+            return line, False  # the first of an array that is a line of its own, as soon as it has a number
         most = at_once(needs, self.totals, self.totals.limit)
         number, later = self._sql.only("line_out", line=line, turn=job.turn, most=most)
         if number < most or later is not None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from taskgated.core.job import Locks, OnConflict, Outcome, Result
+from taskgated.core.job import Element, Locks, OnConflict, Outcome, Result
 from taskgated.core.lifecycle import Verb, Verdict
 from taskgated.core.named import Lock, Tokens
 from taskgated.core.state import State
@@ -58,6 +58,12 @@ def test_one_that_comes_behind_another_that_has_replaced_all_of_its_line_is_out(
     one, two, three, four = add(store, replaced, replaced, spec(key="k", on_conflict=OnConflict.REPLACE), replaced)
     assert store.show(one).record.state is store.show(two).record.state is State.CANCELLED
     assert ready(store) == [three, four]
+
+
+def test_the_first_of_an_array_is_in_no_line_but_that(store: Store) -> None:
+    others = add(store, *[spec(tokens={"yarn": 4})] * 2)
+    (alone,) = add(store, spec(array=Element(0, 0, 1, 2), tokens={"yarn": 4}), claim="d")
+    assert ready(store) == [others[0], alone]
 
 
 @pytest.mark.parametrize("how", ["back off", "release", "move"])
