@@ -8,7 +8,7 @@ its outcome is known and nothing of it is left. Only then is its place given to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from math import inf
 
@@ -166,17 +166,23 @@ class Gate:
         """Whether a question has no answer yet."""
         return self._fetching is not None or self.parking.asks
 
+    def seen(self, lanes: Mapping[Lane, Rank], gone: Collection[int]) -> list[Action]:
+        """A piece of what there is in the store, or was a moment ago. ``lanes``: some that have jobs which may run
+        and were not ready then, each with the rank of the first. ``gone``: jobs that were ``known``, and are not
+        queued there any more. To say it again is always right."""
+        for job in gone:
+            self.forget(job)
+        for lane, rank in lanes.items():
+            self._knock(lane.queue)
+            self._unseen.note(lane, rank)
+        return self._pump()
+
     def taken(self, inventory: Inventory) -> list[Action]:
-        """That is what there is in the store, or was a moment ago. To say it again is always right."""
+        """All pieces of it were ``seen``. To say it again is always right."""
         if self._fetching is not None and self._fetching <= inventory.asked:
             self._fetching = None
             self._unseen.unanswered()
         self.parking.taken(inventory)
-        for job in inventory.gone:
-            self.forget(job)
-        for lane, rank in inventory.lanes.items():
-            self._knock(lane.queue)
-            self._unseen.note(lane, rank)
         return self._pump()
 
     def worker_idle(self, worker: str) -> list[Action]:

@@ -4,14 +4,15 @@ Whoever tells the gate that jobs came, are parked, or are over may fail to, and 
 late, or come twice. So nothing depends on that: now and then the store is asked what there is, and the gate compares.
 A question that was asked before and has no answer by then is given up; its number says so when the answer comes all
 the same. What was told is thus a hint: without it things are later, by the time between two inventories.
+
+Lanes may be many, so an inventory comes in pieces, each of its own moment: first those of the lanes (``Gate.seen``),
+then what is said of all together (``Gate.taken``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from taskgated.core.order import Lane, Rank
 
 
 class Numbers:
@@ -27,11 +28,8 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """``asked``: the number of the last question that the gate had asked before. ``lanes``: those with jobs that may
-    run and were not ready then, each with the rank of the first. ``waiting``: what jobs wait for by name, each with
-    the best of them. ``gone``: jobs that the gate knew, and that are not queued there any more."""
+    """``asked``: the number of the last question that the gate had asked before its first piece. ``waiting``: what
+    jobs wait for by name, each with the best of them."""
 
     asked: int
-    lanes: Mapping[Lane, Rank] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
-    gone: Collection[int] = ()

@@ -95,6 +95,10 @@ class ReadyQueue:
         """The jobs of a lane that are in it, in no order."""
         return [] if (ends := self._lanes.get(lane)) is None else list(ends.jobs)
 
+    def by_lane(self) -> dict[Lane, list[int]]:
+        """The jobs that are in it, by their lanes."""
+        return {lane: list(ends.jobs) for lane, ends in self._lanes.items()}
+
     def count(self, lane: Lane) -> int:
         """How many of a lane are in it."""
         return 0 if (ends := self._lanes.get(lane)) is None else len(ends.jobs)

@@ -29,6 +29,7 @@ from taskgated.host.pressure import Reading, Wanted, read
 from taskgated.language.config import Config
 from taskgated.store.answer import Answer
 from taskgated.store.reader import Reader
+from taskgated.store.turns import all_lanes
 
 EVERY = 5.0
 """Seconds from one look to the next. The kernel makes a new load average as often, and pressures every two."""
@@ -143,7 +144,9 @@ class MachineDoors:
             self._later(now)
             return
         self._checking = True
-        self._reader.ask(lambda store: {lane.queue for lane in store.lanes()}, lambda said: self._checked(due, said))
+        self._reader.ask(
+            lambda store: {lane.queue for lane in all_lanes(store)}, lambda said: self._checked(due, said)
+        )
 
     def _later(self, now: float) -> None:
         """Attend again when the first look that is not due yet is."""

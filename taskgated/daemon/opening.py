@@ -19,6 +19,7 @@ from taskgated.store.contract import Before, Questions, Store
 from taskgated.store.sqlite.database import HELP, as_when_opened
 from taskgated.store.sqlite.questions import SqliteQuestions
 from taskgated.store.sqlite.store import SqliteStore
+from taskgated.store.turns import all_lanes
 
 NAMING = "naming"
 """Who does groups before the thread of the store does."""
@@ -45,7 +46,7 @@ def open_store(layout: Layout, start: Start, journal: Journal) -> Opened:
     """Raises ``StoreError``; ``StoreTrouble`` when that has lasted for too long."""
     store = start.insist(lambda: _open(layout, start, journal))
     with as_when_opened(layout.database):
-        last_id, lanes, queued, before = store.last_id(), store.lanes(), store.queued(), store.before()
+        last_id, lanes, queued, before = store.last_id(), all_lanes(store), store.queued(), store.before()
         overrides, memory, names = store.overrides(), store.memory(), Names(store.unnamed())
     view = start.insist(lambda: SqliteQuestions(layout.database))
     return Opened(store, view, last_id, lanes, queued, before, overrides, memory, names)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from taskgated.core.gate import Gate
 from taskgated.core.order import Lane, Rank
 from taskgated.daemon.conductor import Conductor
+from taskgated.daemon.lanes import ask_lanes
 from taskgated.events import Event
 from taskgated.host.journal import Journal, Priority
 from taskgated.store.answer import Answer
@@ -41,7 +42,7 @@ class Ordering:
                 self._piece(asked, ageing, last)
             elif after:
                 # Behind all else that was asked for: what comes meanwhile is told before, or is among these.
-                self._store.ask(lambda store: store.lanes(), self._look)
+                ask_lanes(self._store, self._look)
 
         self._store.submit(lambda store: store.reorder(ageing, after), reordered)
 

@@ -34,6 +34,7 @@ from taskgated.protocol.looking import KILL_AFTER, key_of
 from taskgated.protocol.messages import Run
 from taskgated.store.answer import Answer as Reply
 from taskgated.store.reader import Reader
+from taskgated.store.turns import all_lanes
 
 AGAIN = 1.0
 """Seconds until it is tried again to find out whether a job waits, or whether a probe may be asked."""
@@ -176,7 +177,7 @@ class Probes:
             probe.checking = True
             queues = frozenset(probe.queues)
             self._reader.ask(
-                lambda store: not queues.isdisjoint(lane.queue for lane in store.lanes()),
+                lambda store: not queues.isdisjoint(lane.queue for lane in all_lanes(store)),
                 lambda reply: self._checked(probe, reply),
             )
 

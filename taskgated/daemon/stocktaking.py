@@ -8,13 +8,16 @@ nobody knows what it did, and that is another matter. So nothing here changes an
 It is asked again only when something was written since, as nothing else changes what there is, or a question is
 open; time does not, as it is known when it will (``Coming``). So a gate in which nothing happens is not woken for
 this.
+
+Lanes and ready jobs may be many, so they are asked about piece by piece, each behind what was asked meanwhile.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from taskgated.core.gate import Gate
 from taskgated.core.inventory import Inventory
@@ -28,45 +31,67 @@ from taskgated.host.loop import Loop
 from taskgated.store.answer import Answer
 from taskgated.store.client import StoreClient, ignore
 from taskgated.store.contract import Questions
+from taskgated.store.turns import START, Lanes
 from taskgated.store.waiting import FIRSTS
 from taskgated.store.waking import Coming
+
+T = TypeVar("T")
 
 EVERY = 1.0
 """Seconds between two of them, at least, while jobs come, start and end."""
 RARELY = 30.0
 """Seconds between two of them while jobs wait and nothing happens: it finds what should not be there to be found."""
 PATIENCE = 2.0
-"""Seconds after which it is asked for again if there is no answer; one that is late is as good."""
+"""Seconds after which a piece is asked for again if there is no answer; one that is late is as good."""
 SHARE = 20
 """The store is at it for one part in so many of the time, at most."""
+KNOWN = 100
+"""Jobs of the gate that are looked at in a piece, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """``lanes`` and ``gone``: as of ``Gate.seen``. ``last``: behind which lane there may be more; None: there are no
+    more. ``took``: seconds."""
+
+    lanes: Mapping[Lane, Rank]
+    last: Lane | None
+    gone: Collection[int]
+    took: float
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """``inventory``: for the gate; of what jobs wait for it has a page. ``unresolved``: something is to be done after
-    the end of others. ``cancelling``: arrays. ``took``: seconds."""
+    """What is said of all together. ``waiting``: a page of what jobs wait for by name. ``unresolved``: something is
+    to be done after the end of others. ``cancelling``: arrays. ``took``: seconds."""
 
-    inventory: Inventory
+    waiting: Mapping[str, int]
     coming: Coming
     unresolved: bool
     cancelling: Sequence[int]
     took: float
 
 
-def take(store: Questions, asked: int, ready: Collection[int], known: Mapping[int, str]) -> Stock:
-    """``asked``: as of ``Inventory``; ``ready`` and ``known``: by what the gate has been told."""
+def look(
+    store: Questions, after: Lane | None, ready: Mapping[Lane, Collection[int]], known: Mapping[int, str]
+) -> Piece:
+    """At the lanes behind that one (None: at none), and at these jobs. ``ready`` and ``known``: by what the gate has
+    been told."""
     began = time.monotonic()
-    lanes = _lanes(store, ready)
+    page = Lanes({}, None) if after is None else store.lanes(after)
     there = {one.id: one.queue for one in store.records(list(known)) if one.state is State.QUEUED}
     gone = [job for job, queue in known.items() if there.get(job) != queue]
-    inventory = Inventory(asked, lanes, store.waiting(), gone)
-    return Stock(inventory, store.coming(), store.unresolved(), store.cancelling(), time.monotonic() - began)
+    return Piece(_unknown(store, page.first, ready), page.last, gone, time.monotonic() - began)
 
 
-def _lanes(store: Questions, known: Collection[int]) -> Mapping[Lane, Rank]:
-    """Those that have jobs which may run and are not known, each with the rank of the first of these."""
-    lanes = dict(store.lanes())
-    if headed := [lane for lane, (_, job) in lanes.items() if job in known]:
+def _unknown(
+    store: Questions, first: Mapping[Lane, Rank], ready: Mapping[Lane, Collection[int]]
+) -> Mapping[Lane, Rank]:
+    """Those of these lanes that have jobs which may run and are not ready, each with the rank of the first of these.
+    ``first``: the rank of the first of all."""
+    lanes = dict(first)
+    if headed := [lane for lane, (_, job) in first.items() if job in ready.get(lane, ())]:
+        known = {job for lane in headed for job in ready[lane]}
         behind = store.fetch(dict.fromkeys(headed, 0), known, 0).rest
         for lane in headed:
             del lanes[lane]
@@ -74,12 +99,20 @@ def _lanes(store: Questions, known: Collection[int]) -> Mapping[Lane, Rank]:
     return lanes
 
 
+def total(store: Questions) -> Stock:
+    began = time.monotonic()
+    return Stock(store.waiting(), store.coming(), store.unresolved(), store.cancelling(), time.monotonic() - began)
+
+
 @dataclass(slots=True)
 class _Taken:
-    """One that is being taken: which question of ``Requirements`` had no answer when it was asked for."""
+    """One that is being taken. ``asked`` and ``asking``: which questions of the gate, and of ``Requirements``, were
+    asked before its first piece; ``known``: jobs to look at yet."""
 
+    asked: int
     asking: int | None
-    stock: Stock | None = None
+    known: list[int]
+    took: float = 0.0
     waiting: dict[str, int] = field(default_factory=dict)
 
 
@@ -99,7 +132,9 @@ class Stocktaking:
         self._requirements = requirements
         self._cancelling = cancelling
         self._alarm = Alarm(loop, lambda: time.monotonic_ns() // 1000, self._ring)
-        self._since: float | None = None  # when one was asked for that has no answer
+        self._asked = 0  # how many questions it had answers to
+        self._again: Callable[[], None] = self.take  # asks the last one once more
+        self._since: float | None = None  # when that was asked, if it has no answer
         self._last = 0.0  # when one was asked for
         self._seen = -1  # what was written when the last one was asked for
         self._pause = EVERY
@@ -124,51 +159,75 @@ class Stocktaking:
         now = time.monotonic()
         if self._since is not None and (self._store.trouble or now - self._since < PATIENCE):
             self._alarm.set(PATIENCE)
-        elif self._since is not None or self._due or now - self._last >= RARELY:
+        elif self._since is not None:
+            self._again()
+        elif self._due or now - self._last >= RARELY:
             self.take()
         elif self._store.queued:
             self._alarm.set(RARELY)
 
     def take(self) -> None:
         """See what there is. To do it again is always right."""
-        self._since = self._last = time.monotonic()
+        self._last = time.monotonic()
         self._seen = self._store.written
+        self._look(_Taken(self._gate.asked, self._requirements.asking, list(self._gate.known)), START)
+
+    def _look(self, mine: _Taken, after: Lane | None) -> None:
+        """The next piece. Behind the early ones: what was asked before it has its answer by then, or has none."""
+        ready = {} if after is None else self._gate.ready.by_lane()
+        known = self._gate.known
+        asked = {job: known[job] for job in mine.known[-KNOWN:] if job in known}
+
+        def seen(piece: Piece) -> None:
+            mine.took += piece.took
+            del mine.known[-KNOWN:]
+            self._conductor.do(self._gate.seen(piece.lanes, piece.gone))
+            if piece.last is not None or mine.known:
+                self._look(mine, piece.last)
+            else:
+                self._total(mine)
+
+        self._ask(lambda store: look(store, after, ready, asked), seen, lambda: self._look(mine, after))
+
+    def _total(self, mine: _Taken) -> None:
+        self._ask(total, lambda stock: self._add(mine, stock, stock.waiting), lambda: self._total(mine))
+
+    def _page(self, mine: _Taken, stock: Stock, after: str) -> None:
+        self._ask(
+            lambda store: store.waiting(after),
+            lambda page: self._add(mine, stock, page),
+            lambda: self._page(mine, stock, after),
+        )
+
+    def _ask(self, question: Callable[[Questions], T], found: Callable[[T], None], again: Callable[[], None]) -> None:
+        number = self._asked
+        self._since, self._again = time.monotonic(), again
         self._alarm.set(PATIENCE)
-        mine = _Taken(self._requirements.asking)
-        asked, ready, known = self._gate.asked, {job.id for job in self._gate.ready}, self._gate.known
 
-        def taken(answer: Answer[Stock]) -> None:
-            if answer.error is not None:
-                self._over()
-                return
-            mine.stock = answer.get()
-            self._add(mine, mine.stock.inventory.waiting)
-
-        # Behind the early ones: what was asked before it has its answer by then, or has none.
-        self._store.ask(lambda store: take(store, asked, ready, known), taken)
-
-    def _add(self, mine: _Taken, page: Mapping[str, int]) -> None:
-        """A page of what jobs wait for."""
-        mine.waiting.update(page)
-        if len(page) < FIRSTS:
-            self._compare(mine)
-            return
-        *_, last = page
-
-        def found(answer: Answer[Mapping[str, int]]) -> None:
+        def answered(answer: Answer[T]) -> None:
+            if number != self._asked:
+                return  # it was asked again meanwhile, and has its answer
+            self._asked += 1
             if answer.error is not None:
                 self._over()
             else:
-                self._add(mine, answer.get())
+                found(answer.get())
 
-        self._store.ask(lambda store: store.waiting(last), found)
+        self._store.ask(question, answered)
 
-    def _compare(self, mine: _Taken) -> None:
-        stock = mine.stock
-        assert stock is not None
-        self._pause = max(EVERY, SHARE * stock.took)
+    def _add(self, mine: _Taken, stock: Stock, page: Mapping[str, int]) -> None:
+        """A page of what jobs wait for."""
+        mine.waiting.update(page)
+        if len(page) < FIRSTS:
+            self._compare(mine, stock)
+            return
+        *_, last = page
+        self._page(mine, stock, last)
+
+    def _compare(self, mine: _Taken, stock: Stock) -> None:
+        self._pause = max(EVERY, SHARE * (mine.took + stock.took))
         self._over()
-        self._conductor.do(self._gate.taken(replace(stock.inventory, waiting=mine.waiting)))
+        self._conductor.do(self._gate.taken(Inventory(mine.asked, mine.waiting)))
         self._requirements.give_up(mine.asking)
         self._conductor.comes(stock.coming)
         self._cancelling.go_on(stock.cancelling)

@@ -14,6 +14,7 @@ from taskgated.core.job import Job
 from taskgated.core.order import Lane, Rank
 from taskgated.core.parking import Back, Park, Recall
 from taskgated.core.promises import Waiter
+from taskgated.daemon.lanes import ask_lanes
 from taskgated.events import Event
 from taskgated.host.journal import Journal, Priority
 from taskgated.store.answer import Answer
@@ -90,7 +91,7 @@ class Waiters:
             elif (next_ := answer.get()) is not None:
                 self._refit(totals, next_)
             else:
-                self._store.ask(lambda store: store.lanes(), self._out)
+                ask_lanes(self._store, self._out)
 
         self._store.submit(lambda store: store.refit(totals, after), done)
 

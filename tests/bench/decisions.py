@@ -41,6 +41,7 @@ from taskgated.daemon.waiters import answered, rooms
 from taskgated.store.contract import Addition
 from taskgated.store.placement import claimed, here
 from taskgated.store.sqlite.store import SqliteStore
+from taskgated.store.turns import all_lanes
 from taskgated.store.waiting import Parking
 from tests.store.sqlite.backlog import Queued, fill
 
@@ -63,7 +64,7 @@ class Scene:
         fill(directory / "db", self.backlog())
         self.store = SqliteStore(directory / "db")
         self.uptime = 0
-        self.gate = Gate(self.policy(), self.store.lanes(), lambda: 0.5, uptime=lambda: self.uptime)
+        self.gate = Gate(self.policy(), all_lanes(self.store), lambda: 0.5, uptime=lambda: self.uptime)
         self.busy: list[tuple[str, Job]] = []
         self.holders = [
             Job(2**40 + n, "default", 50, State.RUNNING, spec, owner, attempt=1)

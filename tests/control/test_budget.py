@@ -29,7 +29,7 @@ from taskgated.store.contract import WOKEN, Addition, Backlog, Filter, Page, Que
 from taskgated.store.placement import claimed
 from taskgated.store.reader import Reader
 from taskgated.store.sqlite.store import SqliteStore
-from taskgated.store.turns import Found
+from taskgated.store.turns import Found, all_lanes
 from tests.env.gate import GateEnv
 from tests.env.until import until
 
@@ -253,7 +253,7 @@ def test_an_empty_queue_is_not_asked_again_and_again(tmp_path: Path) -> None:
     thread = StoreClient(store, loop.wake)
     loop.on_wake(thread.deliver)
     loop.at_end_of_turn(thread.flush)
-    gate = Gate(Policy(2, 5000, {"b": 1}), store.lanes(), lambda: 0.5)
+    gate = Gate(Policy(2, 5000, {"b": 1}), all_lanes(store), lambda: 0.5)
     journal = Journal()
     ledger = Ledger(thread, journal, {})
     clock = store.clock.now

@@ -365,8 +365,8 @@ class FakeStore:
         waiting = [j for j in self.jobs.values() if j.waits is not None and j.state is State.QUEUED]
         return {str(j.waits): j.id for j in sorted(waiting, key=lambda j: j.rank, reverse=True)}
 
-    def inventory(self, gate: Gate) -> Inventory:
-        """The contract of daemon/stocktaking.py."""
+    def piece(self, gate: Gate) -> tuple[dict[Lane, Rank], list[int]]:
+        """The contract of daemon/stocktaking.py: what ``Gate.seen`` is told."""
         ready = {j.id for j in gate.ready}
         lanes: dict[Lane, Rank] = {}
         for one in sorted(self.ready(), key=lambda j: j.rank):
@@ -377,7 +377,7 @@ class FakeStore:
             for id_, queue in gate.known.items()
             if (self.jobs[id_].state, self.jobs[id_].queue) != (State.QUEUED, queue)
         ]
-        return Inventory(gate.asked, lanes, self.waiting(), gone)
+        return lanes, gone
 
     def recall(self, action: Recall) -> tuple[list[Job], dict[str, Back]]:
         back: list[Job] = []
@@ -577,7 +577,9 @@ class Harness:
 
     def take(self) -> None:
         """An inventory, at once. What was asked before is given up, and its answer comes too late."""
-        self.do(self.gate.taken(self.store.inventory(self.gate)))
+        asked = self.gate.asked
+        self.do(self.gate.seen(*self.store.piece(self.gate)))
+        self.do(self.gate.taken(Inventory(asked, self.store.waiting())))
 
     def restart(self, idle: Iterable[str]) -> None:
         """The daemon is gone, with all that was under way in it, and another one finds what the store has and what

@@ -21,6 +21,7 @@ from taskgated.store.client import StoreClient
 from taskgated.store.contract import Addition, Store
 from taskgated.store.placement import claimed, here
 from taskgated.store.sqlite.store import SqliteStore
+from taskgated.store.turns import all_lanes
 
 
 def test_a_refused_start_is_looked_for_where_the_job_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +33,7 @@ def test_a_refused_start_is_looked_for_where_the_job_is_now(tmp_path: Path, monk
     client = StoreClient(store, loop.wake)
     loop.on_wake(client.deliver)
     loop.at_end_of_turn(client.flush)
-    gate = Gate(Policy(1, 1), store.lanes(), lambda: 0.5)
+    gate = Gate(Policy(1, 1), all_lanes(store), lambda: 0.5)
     roster = Roster(loop)
     roster.workers["w"] = cast(
         Any, SimpleNamespace(placement=here("{}"), identity=SimpleNamespace(process=SimpleNamespace(pid=1)))

@@ -15,7 +15,8 @@ from typing import TypeVar
 from taskgated import __main__ as program
 from taskgated.core.job import Outcome
 from taskgated.core.lifecycle import Verdict
-from taskgated.daemon import daemon, opening
+from taskgated.daemon import daemon, opening, stocktaking
+from taskgated.store import turns
 from taskgated.store.after import Resolved
 from taskgated.store.answer import Answer
 from taskgated.store.byhand import Came
@@ -112,6 +113,7 @@ KEPT = 3
 """Answers that are late, while there are others."""
 
 if __name__ == "__main__":
+    turns.LANES = stocktaking.KNOWN = 1
     opening.SqliteStore = ForgetfulStore
     daemon.StoreClient = ForgetfulClient
     sys.exit(program.main())

@@ -15,6 +15,7 @@ from taskgated.host import clock
 from taskgated.host.clock import MICROSECONDS
 from taskgated.store.contract import Addition, Questions, Store
 from taskgated.store.placement import claimed, here
+from taskgated.store.turns import all_lanes
 from tests.store.conformance.faults import ByThread
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ def undone(store: Store, verbs: Callable[[Store], object]) -> None:
 
 def fetch(store: Questions, wanted: Mapping[str, int], known: Collection[int] = (), most: int = 1000) -> list[Job]:
     """The next jobs of these queues, so many of each user at most, in order."""
-    found = store.fetch({lane: wanted[lane.queue] for lane in store.lanes() if lane.queue in wanted}, known, most)
+    found = store.fetch({lane: wanted[lane.queue] for lane in all_lanes(store) if lane.queue in wanted}, known, most)
     return sorted(found.jobs, key=lambda job: job.rank)
 
 

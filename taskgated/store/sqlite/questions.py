@@ -9,11 +9,11 @@ from sqlite3 import Connection
 
 from taskgated.core.after import Waited
 from taskgated.core.job import Claim, Clock
-from taskgated.core.order import Lane, Rank
+from taskgated.core.order import Lane
 from taskgated.core.state import State
 from taskgated.errors import NoSuchArray, NoSuchJob, StoreError
 from taskgated.host.clock import MICROSECONDS, boot_id, wall
-from taskgated.store import after, byhand, contract, waiting
+from taskgated.store import after, byhand, contract, turns, waiting
 from taskgated.store.after import LISTED
 from taskgated.store.arrays import Group
 from taskgated.store.contract import (
@@ -41,7 +41,7 @@ from taskgated.store.sqlite.rows import (
     waited,
 )
 from taskgated.store.sqlite.statements import Row, Statements
-from taskgated.store.turns import Found
+from taskgated.store.turns import Found, Lanes
 from taskgated.store.waiting import Beyond, Own, Waits
 from taskgated.store.waking import Coming
 
@@ -72,8 +72,11 @@ class SqliteQuestions:
     def fetch(self, wanted: Mapping[Lane, int], known: Collection[int] = (), most: int = 1000) -> Found:
         return fetch(self._sql, self.clock.now(), wanted, known, most)
 
-    def lanes(self) -> Mapping[Lane, Rank]:
-        return earliest(self._sql.each("lanes"))
+    def lanes(self, after: Lane = turns.START) -> Lanes:
+        rows = self._sql.rows("lanes", queue=after.queue, owner=after.owner, steps=turns.LANES + 1)
+        found = earliest(rows)
+        last = max(found, default=after)
+        return Lanes(found, last if len(rows) == turns.LANES and last > after else None)
 
     def coming(self) -> Coming:
         next_steady = moment(self._sql.only("next_due", clock=Clock.STEADY)[0])

@@ -8,10 +8,11 @@ import pytest
 
 from taskgated.core.job import Outcome, Result
 from taskgated.core.lifecycle import Verb, Verdict
-from taskgated.core.order import Lane
+from taskgated.core.order import Lane, Rank
 from taskgated.store import turns
 from taskgated.store.contract import Store
 from taskgated.store.placement import here
+from taskgated.store.turns import all_lanes
 from tests.store.jobs import OWNER, add, addition, fetch, passes, spec
 
 
@@ -84,10 +85,30 @@ def test_lanes_are_those_with_jobs_that_may_run(store: Store) -> None:
     theirs = replace(addition("d", spec(queue="q"), spec()), owner="bob")
     other, third = store.add([theirs]).jobs
     heads = {Lane("default", OWNER): mine, Lane("q", "bob"): other, Lane("default", "bob"): third}
-    assert store.lanes() == {lane: store.show(job).job.rank for lane, job in heads.items()}
+    assert all_lanes(store) == {lane: store.show(job).job.rank for lane, job in heads.items()}
     store.hold(mine)
     store.start(other, 1, here("{}"))
-    assert list(store.lanes()) == [Lane("default", "bob")]
+    assert list(all_lanes(store)) == [Lane("default", "bob")]
+
+
+def test_lanes_come_in_pieces(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskgated.store.turns.LANES", 2)
+    mine = [Lane(queue, owner) for queue in ("a", "q") for owner in ("alice", "bob", "carol")][:5]
+    for number, lane in enumerate(mine):
+        store.add([replace(addition(f"c{number}", *[spec(queue=lane.queue)] * 3), owner=lane.owner)])
+    found, after, sizes = dict[Lane, Rank](), turns.START, list[int]()
+    while True:
+        page = store.lanes(after)
+        assert not found.keys() & page.first.keys(), "none comes twice"
+        found.update(page.first)
+        sizes.append(len(page.first))
+        if page.last is None:
+            break
+        after = page.last
+    assert sizes == [2, 2, 1] and found.keys() == set(mine)
+    assert found == {job.lane: job.rank for job in (store.show(id_).job for id_ in range(1, 15, 3))}
+    assert set(store.lanes(Lane("a", "bill")).first) == {Lane("a", "bob"), Lane("a", "carol")}
+    assert store.lanes(Lane("q", "bob")).last is store.lanes(Lane("z", "")).last is None
 
 
 def test_an_answer_says_where_each_lane_goes_on(store: Store) -> None:

@@ -17,6 +17,7 @@ from taskgated.store.contract import Filter
 from taskgated.store.sqlite import naming
 from taskgated.store.sqlite.sqlfiles import migrations
 from taskgated.store.sqlite.store import SqliteStore
+from taskgated.store.turns import all_lanes
 from tests.store.jobs import addition, spec
 
 LAST = 23
@@ -63,7 +64,7 @@ def owners(store: SqliteStore) -> list[tuple[str, int]]:
 def test_until_then_they_are_their_numbers(store: SqliteStore) -> None:
     assert sorted(store.unnamed()) == [ALICE, BOB]
     assert owners(store) == [(str(uid), uid) for _, uid in JOBS]
-    assert set(store.lanes()) == {Lane("q", str(ALICE)), Lane("q", str(BOB))}
+    assert set(all_lanes(store)) == {Lane("q", str(ALICE)), Lane("q", str(BOB))}
     assert [store.queued_by(str(uid)) for uid in (ALICE, BOB)] == [2, 1]
 
 
@@ -114,7 +115,7 @@ def test_who_has_no_name_stays_a_number_and_is_asked_for_no_more(path: Path) -> 
 
 def test_several_numbers_may_turn_out_to_be_one_owner(store: SqliteStore) -> None:
     assert store.name(ALICE, "alice") and store.name(BOB, "alice")
-    assert (store.unnamed(), store.queued_by("alice"), set(store.lanes())) == ([], 3, {Lane("q", "alice")})
+    assert (store.unnamed(), store.queued_by("alice"), set(all_lanes(store))) == ([], 3, {Lane("q", "alice")})
 
 
 def test_a_new_database_knows_nobody_by_a_number_alone(tmp_path: Path) -> None:

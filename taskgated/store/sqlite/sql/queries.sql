@@ -259,13 +259,10 @@ WHERE queue = :queue AND owner = :owner AND state = 'queued' AND due IS NULL AND
 ORDER BY turn, id LIMIT :limit OFFSET :offset;
 
 -- name: lanes
--- The first job of each lane that is in the index of those that may run. Each step leads to the next lane by the index;
--- no row comes twice, so that it ends in a damaged one as well.
+-- The first job of each of the next lanes that are in the index of those that may run. Each step leads to the next lane
+-- by the index; no row comes twice, so that it ends in a damaged one as well.
 WITH RECURSIVE heads (queue, owner, id) AS (
-    SELECT queue, owner, id FROM (
-        SELECT queue, owner, id FROM jobs INDEXED BY jobs_ready
-        WHERE state = 'queued' AND due IS NULL AND parked = 0 ORDER BY queue, owner, turn, id LIMIT 1
-    )
+    SELECT :queue, :owner, NULL
     UNION
     SELECT j.queue, j.owner, j.id FROM heads h CROSS JOIN jobs j ON j.id = coalesce((
         SELECT id FROM jobs INDEXED BY jobs_ready
@@ -276,6 +273,7 @@ WITH RECURSIVE heads (queue, owner, id) AS (
         WHERE queue > h.queue AND state = 'queued' AND due IS NULL AND parked = 0
         ORDER BY queue, owner, turn, id LIMIT 1
     ))
+    LIMIT :steps
 )
 SELECT {rank} FROM jobs WHERE id IN (SELECT id FROM heads);
 
