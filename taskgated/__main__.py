@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(layout: Layout, main: Path | None) -> int:
     """Says what the daemon would, of what the daemon can read. Touches nothing."""
-    from taskgated.daemon import figures
+    from taskgated.daemon import figures, programs
     from taskgated.errors import ConfigError
     from taskgated.host.identity import become, service_user
     from taskgated.host.names import Names
@@ -79,7 +79,7 @@ def _check(layout: Layout, main: Path | None) -> int:
         if problems := unreadable(layout, main):
             raise ConfigError(problems)
     strange = config.strangers(Names().meant(config.users))
-    notes = [*config.notes(), *strange, *figures.notes(config, of_gate())]
+    notes = [*config.notes(), *strange, *figures.notes(config, of_gate()), *programs.notes(config)]
     print("the configuration is fine", *(f"note: {note}" for note in notes), sep="\n")
     return os.EX_OK
 

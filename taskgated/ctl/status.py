@@ -9,6 +9,7 @@ from taskgated.ctl.client import Client
 from taskgated.ctl.columns import moment, table
 from taskgated.ctl.terminal import answer
 from taskgated.ctl.verb import Exit, Verb, no_arguments
+from taskgated.host.identity import user_name
 from taskgated.protocol.replies import STATUS, ShownFiles, ShownNever, ShownProbe, ShownQueue, StatusReply
 
 
@@ -35,7 +36,7 @@ def _lines(reply: StatusReply) -> list[str]:
     lines += [f"  note: {note}" for note in reply.get("notes") or ()]  # an older daemon has none
     lines += [f"  note: {note}" for files in reply.get("files") or () for note in _staying(files)]
     lines += [
-        f"  by hand: {one['text']}, since {moment(one['at'])}, by uid {one['by']}"
+        f"  by hand: {one['text']}, since {moment(one['at'])}, by {user_name(one['by'])}"
         for one in reply.get("overrides") or ()
     ]
     by_hand = {(one["kind"], one["of"]) for one in reply.get("overrides") or ()}

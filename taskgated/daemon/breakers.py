@@ -55,7 +55,8 @@ class Breakers(Book[Breaker, Circuit]):
         after = page.ended(settings, job.id, breaker.good(finish.outcome, finish.verdict), self.uptime())
         if after.until is not None and after.until != page.until:
             pause = units.format_duration(settings.pause)
-            why = "its canary has failed" if page.until is not None else f"{settings.failures} in a row have failed"
+            row = f"{settings.failures} in a row have failed"
+            why = row if page.until is None else "the job that was tried has failed as well"
             text = f"queue {job.queue} is closed for {pause}: {why}, job {job.id} the last"
             self._journal.event(Event.QUEUE_CLOSED, text, Priority.WARNING, queue=job.queue)
         elif after.until is None and page.until is not None:

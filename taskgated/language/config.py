@@ -126,7 +126,7 @@ class UserConfig:
     ``weight``: of what the user gets where a queue is shared fairly."""
 
     limit: int | None = None
-    weight: float = 1.0
+    weight: float = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ class Config:
             {owners.get(name) or name: user.limit for name, user in self.users.items() if user.limit is not None},
             {queue.name: queue.user_limit for queue in queues if queue.user_limit is not None},
             tuple(queue.name for queue in queues if queue.share == "fair"),
-            {owners.get(name) or name: user.weight for name, user in self.users.items() if user.weight != 1.0},
+            {owners.get(name) or name: user.weight for name, user in self.users.items() if user.weight != 1},
             tuple(queue.name for queue in queues if queue.strict),
             self.tokens,
         )

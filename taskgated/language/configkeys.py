@@ -92,10 +92,12 @@ PROBE = keys_of(
         "how many answers in a row have to say the same until that holds"),
 )  # fmt: skip
 
+_limit = or_word("none", integer(1, 100_000), None)
+
 QUEUE = keys_of(
     QueueConfig,
-    Key("limit", LIMIT, "how many of its jobs may run at once, or auto", "as many as there are workers"),
-    Key("user_limit", integer(1, 100_000), "how many of those may be of one user", "no bound"),
+    Key("limit", LIMIT, "how many of its jobs may run at once, or auto", "none: as many as there are workers"),
+    Key("user_limit", _limit, "how many of those may be of one user", "none: no bound"),
     Key("share", choice("fifo", "fair"), "which goes first: the earlier job, or that of the user who has used less"),
     Key("strict", boolean, "whether a job that cannot start holds back those behind it"),
     Key("rate", RATE, "how many of its jobs may start within a time", "none: as many as there are"),
@@ -117,7 +119,8 @@ QUEUE = keys_of(
         "what tells that a file is whole, where connections break: a marker, or a sum"),
     Key("ignore", globs, "globs of names that are left alone in this queue, besides those in the making"),
     Key("match", match, "globs of names that are data for its handler; any other file is refused", "every name"),
-    Key("probe", text(_PROBE_NAME, "a probe's name"), "which of probes says whether its jobs may start", "none"),
+    Key("probe", or_word("none", text(_PROBE_NAME, "a probe's name"), None),
+        "which of probes says whether its jobs may start", "none"),
     Key("tokens", tokens, "how many of which tokens a job of it takes that does not say"),
 )  # fmt: skip
 
@@ -130,8 +133,6 @@ USER = keys_of(
 )
 
 _gate, _host = partial(Key, of=Scope.GATE), partial(Key, of=Scope.HOST)
-
-_limit = or_word("none", integer(1, 100_000), None)
 
 KEYS = keys_of(
     Config,
@@ -156,7 +157,7 @@ KEYS = keys_of(
         "directives of others that a script without #TASKGATE may have: slurm (#SBATCH), pbs (#PBS), sge (#$)"),
     _gate("shell", argv, "what runs a command that is text, and each line of a list, of jobs that do not say",
         "[/bin/sh, -c]"),
-    _gate("after_timeout", duration,
+    _gate("after_timeout", positive(duration),
         "how long a job that another one runs after may be missing, of jobs that do not say"),
     _host("output", section(OUTPUT), "what is kept of the output of jobs that do not say"),
     Key("retention", section(keys_of(
@@ -178,7 +179,7 @@ KEYS = keys_of(
                                section(QUEUE, elsewhere=_OF_JOBS, instead="write {limit: VALUE}"), RESERVED),
         "the queues, each fed by the directory of its name in the spool"),
     _gate("probes", mapping_of(_PROBE_NAME, "names of probes (letters, digits, '_', '.', '-')",
-                             section(PROBE, "command", instead=command_alone)),
+                             section(PROBE, "command", instead=command_alone), {"none": "it stands for no probe"}),
         "commands that say whether jobs of the queues that name them may start"),
 )  # fmt: skip
 

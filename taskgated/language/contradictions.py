@@ -70,6 +70,10 @@ def _of_retry(values: Values, *, job: bool) -> Iterator[Contradiction]:
     retry = below(values, "retry")
     named = {key: _tuple(retry.get(key)) for key in ("on", "not_on")}
     good = _tuple(values.get("success_exit_codes", Spec().success_exit_codes))
+    delay, longest = retry.get("delay"), retry.get("max_delay")
+    if isinstance(delay, float) and isinstance(longest, float) and delay > longest:
+        text = f"the first pause, {_length(delay)}, is longer than the longest, {_length(longest)}"
+        yield Contradiction((("retry", "max_delay"), ("retry", "delay")), text)
     for both in [one for one in named["on"] if one in named["not_on"]]:
         yield Contradiction((("retry", "not_on"), ("retry", "on")), f"{both} is in both 'on' and 'not_on'")
     for key, endings in named.items():

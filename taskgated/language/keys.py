@@ -178,7 +178,12 @@ JOB = keys_of(
     ),
     Key("not_before", timestamp, "the earliest time to start"),
     Key("delay", duration, "how long to wait before it may start"),
-    Key("expires", positive(duration), "cancel it when it has not started after this time", "never"),
+    Key(
+        "expires",
+        or_word("infinity", positive(duration), None),
+        "cancel it when it has not started after this time; infinity: never",
+        "never",
+    ),
     Key(
         "deadline",
         or_word("infinity", positive(duration), None),
@@ -247,7 +252,9 @@ JOB = keys_of(
         "jobs after which it runs, by name or id: one, or a list of them; {job: NAME, when: failed} after a failure",
         "",
     ),
-    Key("after_timeout", duration, "how long a job of that name may be missing, until this one is cancelled"),
+    Key(
+        "after_timeout", positive(duration), "how long a job of that name may be missing, until this one is cancelled"
+    ),
 )
 
 LATER = ("limits",)

@@ -139,9 +139,11 @@ _HIGH = integer(1, 100_000)
 def _limit(node: Node, check: Check) -> int | Adaptive | None:
     if node.value == "auto":
         return Adaptive()
+    if node.value == "none":
+        return None
     if not isinstance(node.value, Entries):
         if isinstance(node.value, str):
-            raise expected("a whole number, or auto", node)
+            raise expected("a whole number, auto, or none", node)
         return _HIGH.read(node, check)
     before = len(check.problems)
     values = below(_AUTO.read(node, check), "auto")
@@ -157,7 +159,9 @@ def _limit(node: Node, check: Check) -> int | Adaptive | None:
     return auto
 
 
-LIMIT: Type[int | Adaptive | None] = Type(_limit, {"anyOf": [_HIGH.schema, {"const": "auto"}, _AUTO.schema]}, str)
+LIMIT: Type[int | Adaptive | None] = Type(
+    _limit, {"anyOf": [_HIGH.schema, {"enum": ["auto", "none"]}, _AUTO.schema]}, str
+)
 
 
 def _against_machine(machine: Machine) -> Wrong | None:

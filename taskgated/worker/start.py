@@ -26,6 +26,9 @@ _NOT_EXECUTABLE = 126
 _NO_FORMAT = "a script names in its first line what runs it, as in #!/bin/sh; else it is for another machine"
 """What ENOEXEC means (execve(2)). A shell would run such a file by itself, so its author may never have noticed."""
 
+PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where programs are looked for that a job, or a probe, names without a directory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -52,7 +55,7 @@ def clean_env() -> dict[bytes, bytes]:
     except Trouble:
         name, home = os.environ.get("USER", name), os.environ.get("HOME", home)
     return {
-        b"PATH": b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        b"PATH": PATH,
         b"HOME": os.fsencode(home),
         b"USER": os.fsencode(name),
         b"LOGNAME": os.fsencode(name),

@@ -8,6 +8,7 @@ import pytest
 
 from taskgated.errors import ConfigError
 from taskgated.host.paths import Layout
+from taskgated.language.config import from_values
 from taskgated.language.configfiles import load
 from taskgated.language.jobfile import read_file
 from tests.env.jobfile import CONFIG, read, refused
@@ -191,3 +192,16 @@ def test_a_shell_that_takes_the_text_for_a_file(shell: str, option: str) -> None
 
 def test_the_last_element_of_the_list_is_the_text() -> None:
     assert read_file("x.tasks", b"echo\n", "default", CONFIG)[0].notes == ()
+
+
+def test_expires_of_a_queue_is_undone_by_a_job() -> None:
+    config = from_values({"queues": {"q": {"defaults": {"expires": 60.0}}}})
+    assert read_file("x.yaml", b"command: x\n", "q", config)[0].expires == 60.0
+    assert read_file("x.yaml", b"command: x\nexpires: infinity\n", "q", config)[0].expires is None
+    assert refused("command: x\nexpires: never\n")[0].endswith("(write infinity)")
+
+
+def test_a_first_pause_that_is_longer_than_the_longest_is_refused() -> None:
+    (said,) = refused("command: x\nretry: {attempts: 3, delay: 2h, max_delay: 1h}\n")
+    assert said.endswith("max_delay: the first pause, 2h, is longer than the longest, 1h")
+    assert read("command: x\nretry: {attempts: 3, delay: 2h}\n")[0].retry.max_delay == 7200.0

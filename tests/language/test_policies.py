@@ -53,7 +53,7 @@ def test_a_rate(tmp_path: Path) -> None:
         ("rate: {starts: 3, per: 1min, burst: 4}", "1:52: burst: 4 can never start back to back, as starts is 3"),
         ("rate: {starts: 0, per: 1min}", "1:31: starts: 0 is not between 1 and 1000000"),
         ("rate: {starts: 3, per: 0}", "1:39: per: must be more than nothing"),
-        ("limit: automatic", "1:23: limit: expected a whole number, or auto, not text 'automatic'"),
+        ("limit: automatic", "1:23: limit: expected a whole number, auto, or none, not text 'automatic'"),
         ("limit: {min: 1}", "1:24: unknown key 'min'"),
         ("limit: {auto: {min: 3, max: 2}}", "1:44: max: it is lower than min, 3"),
         ("limit: {auto: {overload: {exit_codes: []}}}", "1:41: overload: no job can ever say so"),
@@ -80,6 +80,19 @@ def test_a_retry_budget(tmp_path: Path) -> None:
     assert etl(tmp_path / "a", "retry_budget: 0.2").retry_budget == 0.2
     assert etl(tmp_path / "b", "retry_budget: 0").retry_budget == 0
     assert etl(tmp_path / "c", "retry_budget: 0.5", "retry_budget: none").retry_budget is None
+
+
+@pytest.mark.parametrize("key", ["limit", "user_limit"])
+def test_a_later_file_takes_a_limit_back(tmp_path: Path, key: str) -> None:
+    assert getattr(etl(tmp_path / "a", f"{key}: 2"), key) == 2
+    assert getattr(etl(tmp_path / "b", f"{key}: 2", f"{key}: none"), key) is None
+    assert etl(tmp_path / "c", "limit: auto", "limit: none").auto is None
+
+
+def test_a_later_file_takes_a_probe_back(tmp_path: Path) -> None:
+    probes = "probes: {p: {command: x}}\n"
+    config = loaded(tmp_path, f"{probes}queues: {{etl: {{probe: p}}}}\n", "queues: {etl: {probe: none}}\n")
+    assert config.queues["etl"].probe is None
 
 
 def test_a_breaker(tmp_path: Path) -> None:
