@@ -128,7 +128,7 @@ class Parking:
         if amount <= self._total(capacity):
             needs = needs_of(job)
             again = job.waited and all(needed <= self._total(of) for of, needed in needs)
-            self._promises.parked(capacity, waiter, needs, again=again)
+            self._look.update(dict.fromkeys(self._promises.parked(capacity, waiter, needs, again=again)))
             self._weigh(capacity)
 
     def _total(self, capacity: Named) -> int:

@@ -43,13 +43,17 @@ class Promises:
 
     # -- what happens ----------------------------------------------------------------------------
 
-    def parked(self, capacity: Named, waiter: Waiter, needs: Needs, *, again: bool) -> None:
-        """A job waits for that; ``again``: it has waited for something else before."""
+    def parked(self, capacity: Named, waiter: Waiter, needs: Needs, *, again: bool) -> list[Named]:
+        """A job waits for that; ``again``: it has waited for something else before. Returns what was promised to
+        another as the senior, if that is this one now."""
         first = self._first.get(capacity)
         if first is None or waiter.rank < first.rank:
             self.first_is(capacity, waiter)
-        if again and (self._senior is None or waiter.rank < self._senior[0].rank):
-            self._senior = waiter, dict(needs)
+        if not again or (self._senior is not None and self._senior[0].rank <= waiter.rank):
+            return []
+        promised = [] if self._senior is None else self.settled(self._senior[0].id)
+        self._senior = waiter, dict(needs)
+        return promised
 
     def first_is(self, capacity: Named, waiter: Waiter | None) -> None:
         """The best of those that wait for it now."""

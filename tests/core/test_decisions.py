@@ -760,6 +760,27 @@ class TestGate:
         h.settle()
         assert h.store.jobs[free.id].state is State.RUNNING
 
+    def test_what_was_promised_to_one_is_free_when_it_is_promised_to_one_that_comes_before(self) -> None:
+        h = Harness(9, {}, 4)
+        for worker in "abcde":
+            h.do(h.gate.worker_idle(worker))
+        for lock in "abcd":
+            h.add("default", 99, locks=Locks((lock,)))
+        h.settle()
+        h.add("default", 60, locks=Locks(("a", "b")))
+        h.settle()
+        h.finish("a", Result.SUCCEEDED)  # now it waits for the second, and both are promised to it
+        h.settle()
+        kept = h.add("default", 50, locks=Locks(("a",)))
+        h.settle()
+        assert h.store.jobs[kept.id].state is State.QUEUED
+        h.add("default", 90, locks=Locks(("c", "d")))
+        h.settle()
+        h.finish("c", Result.SUCCEEDED)  # the same of one that comes before
+        h.settle()
+        h.check_nothing_stands_still()
+        assert h.store.jobs[kept.id].state is State.RUNNING
+
     def test_what_is_promised_to_one_that_needs_several_is_no_more_than_it_needs(self) -> None:
         h = Harness(5, {}, 4)
         for worker in "abcde":
