@@ -48,7 +48,7 @@ CONFIGURED = [
     ("queues: {etl: {defaults: {delay: 1h, expires: 1min}}}", "1:47: expires: 1min after its submission, which is"),
     ("queues: {etl: {defaults: {retry: {on: [1], not_on: [1]}}}}", "1:52: not_on: 1 is in both"),
     ("queues: {etl: {defaults: {locks: {exclusive: [a], shared: [a]}}}}", "1:34: locks: 'a' is locked in both ways"),
-    ("queues: {etl: {defaults: {retry: {delay: 2h, max_delay: 1h}}}}", "1:58: max_delay: the first pause, 2h, is"),
+    ("queues: {etl: {defaults: {retry: {delay: 2h, max_delay: 1h}}}}", "1:57: max_delay: the first pause, 2h, is"),
     ("queues: {etl: {defaults: {after_timeout: 0}}}", "1:42: after_timeout: must be more than nothing"),
     ("after_timeout: 0s", "1:16: after_timeout: must be more than nothing"),
     ("probes: {none: {command: x}}", "1:10: 'none' cannot be used: it stands for no probe"),

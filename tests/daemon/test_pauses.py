@@ -12,6 +12,7 @@ from contextlib import closing
 import pytest
 
 from taskgated.daemon.overrides import Override
+from taskgated.host.identity import user_name
 from tests.env.gate import GateEnv
 from tests.env.until import until
 
@@ -37,6 +38,7 @@ def test_a_paused_queue_starts_nothing_until_it_goes_on(make_gate: Callable[...,
     assert gate.status()["closed"] == [{"queue": "etl", "kind": "paused", "text": "queue etl is paused"}]
     shown = gate.ctl("status").stdout.decode()
     assert "by hand: queue etl is paused, since " in shown
+    assert f", by {user_name(os.getuid())}\n" in shown
     assert shown.count("queue etl is paused") == 1, "it is set by hand, and closed, and that is said once"
     assert gate.ctl("resume", "etl").stdout == b"nothing is paused\n"
     until(lambda: (gate.job("a") or {}).get("state") == "succeeded", "it goes on")
