@@ -49,7 +49,7 @@ class Show:
                 unreadable=viewer.unreadable(details),
                 output_removed=rfc3339(details.output_removed),
                 kept=self._kept(details),
-                waits_for=self._waits_for(at),
+                waits_for=self._waits_for(at, viewer),
             )
             call.reply(reply)
 
@@ -62,7 +62,7 @@ class Show:
             return None
         return f"{to_text(os.fsencode(self._layout.failed))}/{record.id}/{record.source}"
 
-    def _waits_for(self, at: Standing) -> list[ShownReason]:
+    def _waits_for(self, at: Standing, viewer: Viewer) -> list[ShownReason]:
         if text := self._waiting.stays(at):
             return [{"kind": UNKILLABLE, "text": text}]
-        return [shown(reason) for reason in self._waiting.reasons(at)]
+        return [shown(reason) for reason in viewer.reasons(at.details.record, self._waiting.reasons(at))]

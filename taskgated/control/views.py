@@ -2,16 +2,20 @@
 
 Everybody who may use the socket sees that a job is there and how it fares: what ``job`` and ``attempt`` have, with
 its name, and the name of its file. What it is to run, what it wrote, and what is said in words of its failures, which
-may quote both, are for those whom ``access.see`` means; all others are given ``HIDDEN`` instead.
+may quote both, are for those whom ``access.see`` means; all others are given ``HIDDEN`` instead. The same goes for
+what it waits for (``public``): that it does is for all, with the names of queues, users, tokens, probes and jobs, and
+what a probe of the gate says; the locks and the key that it names, and what its ``requires`` says, are its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from taskgated.attempts import outputs
 from taskgated.core.after import Waited
+from taskgated.core.reasons import NotThere, Reason
+from taskgated.core.shortages import KeyPromised, KeyTaken, Locked, LockPromised
 from taskgated.core.state import State
 from taskgated.errors import Trouble
 from taskgated.host.clock import MICROSECONDS, rfc3339
@@ -96,6 +100,10 @@ class Viewer:
             "log": outputs.path(layout.log, record.id, attempt.number),
         }
 
+    def reasons(self, record: Record, found: Iterable[Reason]) -> list[Reason]:
+        """What the job waits for."""
+        return list(found) if self.sees(record) else [public(reason) for reason in found]
+
     def spec(self, details: Details) -> dict[str, object] | None:
         """What the job is to run; None when that may not be shown, or cannot be read."""
         return details.job.spec.to_json() if self.sees(details.record) and not details.job.unreadable else None
@@ -103,6 +111,19 @@ class Viewer:
     def unreadable(self, details: Details) -> str | None:
         """Why there is no spec, though it may be shown: what the database has of it cannot be read."""
         return details.job.unreadable or None if self.sees(details.record) else None
+
+
+def public(reason: Reason) -> Reason:
+    """The same without what the job itself has written, or what it had look for it has said."""
+    match reason:
+        case Locked() | LockPromised():
+            return replace(reason, lock=HIDDEN)
+        case KeyTaken() | KeyPromised():
+            return replace(reason, key=HIDDEN)
+        case NotThere(words) if words:
+            return replace(reason, words=HIDDEN)
+        case _:
+            return reason
 
 
 def _condition(one: Waited) -> ShownCondition:

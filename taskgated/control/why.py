@@ -28,11 +28,12 @@ class Why:
             at = answer.get()
             reasons = self._waiting.reasons(at)
             left = known_end(reasons) if reasons else None
-            shown = Viewer(call, self._configuration().access).job(at.details.record)
+            viewer, record = Viewer(call, self._configuration().access), at.details.record
+            shown = viewer.job(record)
             reply = WhyReply(
                 id=job,
                 state=shown["state"],
-                reasons=[with_numbers(reason) for reason in reasons],
+                reasons=[with_numbers(reason) for reason in viewer.reasons(record, reasons)],
                 position=None if at.before is None else at.before + 1,
                 estimate=None if left is None else left / MICROSECONDS,
                 note=self._waiting.stays(at) or shown["reason"],

@@ -87,6 +87,31 @@ def test_by_default_only_its_owner_and_root(shared: Callable[[str], GateEnv]) ->
     assert as_user(OTHER, gate, "Cancel", id=99) == "NoSuchJob"
 
 
+def test_what_a_job_has_written_of_what_it_waits_for_is_not_for_others(shared: Callable[[str], GateEnv]) -> None:
+    gate = shared("")
+    waits = "command: sleep 100\nlocks: {exclusive: [secret-lock]}\nkey: secret-key\n"
+    secrets = {
+        "has": waits,
+        "waits": waits,
+        "there": "command: 'true'\nrequires: {command: 'echo secret >&2; exit 3'}\n",
+    }
+    for name, text in secrets.items():
+        staged = gate.root / "staged"
+        staged.write_text(f"name: {name}\n{text}")
+        os.chown(staged, OWNER, OWNER)
+        staged.rename(gate.layout.spool / f"{name}.yaml")
+        until(lambda name=name: gate.job(name), f"{name} is taken in")  # type: ignore[misc]
+    for name in ("waits", "there"):
+        job = number(gate, name)
+        until(lambda job=job: "secret" in str(gate.call("Why", id=job)), "it is known what it waits for")  # type: ignore[misc]
+        for uid, mine in ((OWNER, True), (OTHER, False), (0, True)):
+            for answer in (as_user(uid, gate, "Why", id=job), as_user(uid, gate, "Show", id=job)):
+                assert ("secret" in str(answer)) is mine, answer
+                assert ("(not yours to see)" in str(answer)) is not mine, answer
+                kinds = {one["kind"] for one in answer.get("reasons") or answer["waits_for"]}
+                assert kinds >= ({"lock", "key"} if name == "waits" else {"requires"}), "that, everybody may know"
+
+
 def test_the_words_of_a_failure_are_not_for_others(shared: Callable[[str], GateEnv]) -> None:
     """They quote the program, the directory, and the first line of the script."""
     gate = shared("")
