@@ -124,7 +124,8 @@ class Hand(Protocol):
 
     def pause(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None: ...
 
-    def resume(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None: ...
+    def resume(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> Sequence[str]:
+        """Returns those of the named that were closed as their jobs failed; they are open now."""
 
     def paused(self) -> Sequence[str | None]:
         """Which are; None among them: all are."""

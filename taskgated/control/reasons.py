@@ -261,7 +261,7 @@ ADVICE: dict[Kind, tuple[str, str]] = {
     ),
     Kind.TIME: (
         "Its time has not come: not_before, delay, or the pause before a further attempt.",
-        "Wait; left says how long.",
+        "Wait; left says how long. taskgatectl retry ends the pause.",
     ),
     Kind.QUEUE_LIMIT: (
         "As many jobs of its queue (limit), or of its array (at_most), run as may.",
@@ -303,7 +303,7 @@ ADVICE: dict[Kind, tuple[str, str]] = {
     ),
     Kind.BREAKER: (
         "Jobs of its queue failed one after the other, and closed it (breaker).",
-        "See why they failed; once one that is tried succeeds, the others go on.",
+        "See why they failed; once one that is tried succeeds, the others go on. taskgatectl resume opens it now.",
     ),
     Kind.PAUSED: (
         "Its queue is paused by hand, or all queues are.",

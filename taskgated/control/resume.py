@@ -1,4 +1,4 @@
-"""``Resume``: a queue that was paused goes on, or all do."""
+"""``Resume``: a queue that was paused, or closed as its jobs failed, goes on, or all that were paused do."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ class Resume:
         if not call.privileged:
             raise denied()
 
+        opened: list[str] = []
+
         def there(answer: Answer[Counts]) -> None:
             # One that is paused goes on also if nothing else is known of it any more.
             known(queues, self._configuration(), answer.get(), self._hand.paused())
-            self._hand.resume(queues, call.uid, call.then(tell))
+            opened.extend(self._hand.resume(queues, call.uid, call.then(tell)))
 
         def tell(answer: Answer[None]) -> None:
             answer.get()
             paused = self._hand.paused()
-            call.reply(ResumeReply(paused=sorted(one for one in paused if one is not None), all=None in paused))
+            named = sorted(one for one in paused if one is not None)
+            call.reply(ResumeReply(paused=named, all=None in paused, opened=opened))
 
         # A client that says it and leaves has said it.
         self._asking.ask(call, lambda store: store.counts(), there, insist=True)

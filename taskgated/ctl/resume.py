@@ -24,8 +24,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(gate: Client, options: Options) -> int:
     reply = gate.ask(RESUME, queues=named(options.queue))
-    answer(options.json, reply, [paused(reply)])
+    opened = [f"queue {queue} is open again: its breaker had closed it" for queue in reply["opened"]]
+    answer(options.json, reply, [*opened, paused(reply)])
     return Exit.OK
 
 
-VERB = Verb("let queues that are paused go on, or all; it says what still is paused", arguments, run)
+VERB = Verb(
+    "let queues that are paused, or closed by their breaker, go on, or all that were paused; it says what still is",
+    arguments,
+    run,
+)

@@ -13,4 +13,6 @@ def run(gate: Client, options: Options) -> int:
     return each(gate, options, RETRY, [State.FAILED, State.CANCELLED], lambda job: "is to run again")
 
 
-VERB = Verb("run jobs again that failed or were cancelled", arguments, run)
+VERB = Verb(
+    "run jobs again that failed or were cancelled, or end the pause before their next attempt", arguments, run
+)

@@ -64,6 +64,14 @@ class Breakers(Book[Breaker, Circuit]):
             self._journal.event(Event.QUEUE_OPENED, text, Priority.NOTICE, queue=job.queue)
         return after
 
+    def resumed(self, queue: str, by: int, settings: Breaker, page: Circuit) -> Circuit | None:
+        if page.until is None:
+            return None
+        self._journal.event(
+            Event.QUEUE_OPENED, f"queue {queue} is open again: resumed by uid {by}", Priority.NOTICE, queue=queue
+        )
+        return Circuit()
+
     def look(self, queue: str | None, now: Moment) -> Look:
         assert queue is not None
         settings, page = self.pages[queue]

@@ -328,7 +328,7 @@ class Daemon:
             self._conductor.over,
             self._conductor.cancel,
             self._cancelling.cancel,
-            Hand(self._overrides, self._doorway.pauses, self._limits),
+            Hand(self._overrides, self._doorway.pauses, self._limits, self._ledger),
             JobsByHand(self._layout, self._store, self._gate, self._conductor, self._journal, self._helper),
             lambda: self._in_force.now,
             self._reload.reload,

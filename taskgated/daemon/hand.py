@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from taskgated.control.needs import ByHand
+from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.limits import Limits
 from taskgated.daemon.overrides import LIMIT, PAUSE, TOKENS, Override, Overrides
 from taskgated.daemon.pauses import Pauses
@@ -15,16 +16,19 @@ from taskgated.text import counted
 class Hand:
     """Each kind of override has a part that knows what it means; a new one has its words in ``_text``."""
 
-    def __init__(self, overrides: Overrides, pauses: Pauses, limits: Limits) -> None:
+    def __init__(self, overrides: Overrides, pauses: Pauses, limits: Limits, ledger: Ledger) -> None:
         self._overrides = overrides
         self._pauses = pauses
         self._limits = limits
+        self._ledger = ledger
 
     def pause(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None:
         self._pauses.pause(queues, by, done)
 
-    def resume(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None:
+    def resume(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> Sequence[str]:
+        opened = [queue for queue in dict.fromkeys(queues) if self._ledger.resumed(queue, by)]
         self._pauses.resume(queues, by, done)
+        return opened
 
     def paused(self) -> Sequence[str | None]:
         return self._pauses.paused()

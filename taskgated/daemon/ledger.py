@@ -89,6 +89,10 @@ class Book(ABC, Generic[S, P]):
         """An attempt is over."""
         return None
 
+    def resumed(self, queue: str, by: int, settings: S, page: P) -> P | None:
+        """Somebody (uid) has the queue go on."""
+        return None
+
     # -- pages -----------------------------------------------------------------------------------
 
     def key(self, queue: str) -> str:
@@ -177,6 +181,13 @@ class Ledger:
     def ended(self, finish: Finish) -> Kept:
         """An attempt is over; what is returned is written with that."""
         return self._turned(finish.job.queue, lambda book, settings, page: book.ended(finish, settings, page))
+
+    def resumed(self, queue: str, by: int) -> bool:
+        """Somebody (uid) has a queue go on. Whether something of it was closed for what is remembered here."""
+        turned = self._turned(queue, lambda book, settings, page: book.resumed(queue, by, settings, page))
+        if turned.values:
+            self._write(turned.values)
+        return bool(turned.values)
 
     def _note(self, queue: str, turn: Callable[[Book[Any, Any], Any, Any], Any]) -> None:
         if values := self._turned(queue, turn).values:

@@ -268,6 +268,7 @@ class PauseReply(TypedDict):
 class ResumeReply(TypedDict):
     paused: list[str]
     all: bool
+    opened: list[str]
 
 
 class LimitReply(TypedDict):

@@ -42,7 +42,8 @@ class ByHand(Protocol):
     def retry(self, job: int) -> Sequence[Came]:
         """A job that failed or was cancelled is queued again, as if it came at this moment and were due: nothing of
         what went wrong counts any more. ``IllegalTransition`` also for one whose file was let go, and while its array
-        is being cancelled."""
+        is being cancelled. Of a queued job that waits for its next attempt the pause is over, and nothing else is
+        another: ``wake`` brings it."""
 
     def move(self, job: int, queue: str) -> Sequence[Came]:
         """A job that waits goes over to another queue. It keeps its turn."""

@@ -86,3 +86,4 @@ def unmade(added: Added) -> Iterator[tuple[int, str]]:
 EXPIRED = "expired: it did not start in time"
 HELD = "held"
 BY_HAND = "to run again, by hand"
+AT_ONCE = "its pause was ended by hand"

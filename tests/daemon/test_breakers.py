@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from taskgated.control.reasons import ADVICE
+from taskgated.core.kinds import Kind
 from tests.env.gate import GateEnv
 from tests.env.until import until
 
@@ -65,3 +68,32 @@ def test_a_canary_that_is_cancelled_says_nothing(make_gate: Callable[..., GateEn
     assert reason(gate, 3)["text"] == f"the jobs of queue etl failed; job {canary['id']} is tried first"
     gate.call("Cancel", id=canary["id"])
     gate.until_running("c")
+
+
+def test_it_is_opened_by_hand_once_the_cause_is_mended(make_gate: Callable[..., GateEnv]) -> None:
+    gate = closed(make_gate, "1h", 6)
+    assert "taskgatectl resume" in ADVICE[Kind.BREAKER][1]
+    assert gate.call("Resume")["opened"] == [], "all that were paused are another thing"
+    assert reason(gate, 6)["left"] > 3000
+    (gate.scratch / "mended").touch()
+    said = gate.ctl("resume", "etl").stdout.decode().splitlines()
+    assert said == ["queue etl is open again: its breaker had closed it", "nothing is paused"]
+    gate.until_over(6)
+    assert gate.log().count("queue etl is open again: resumed by uid") == 1
+    assert gate.call("Resume", queues=["etl"]) == {"paused": [], "all": False, "opened": []}
+    gate.kill()
+    gate.start()
+    gate.drop("b.tasks", "true\n", "etl")
+    gate.until_over(7)
+
+
+def test_the_pause_before_the_next_attempt_is_ended_by_hand(make_gate: Callable[..., GateEnv]) -> None:
+    gate = make_gate("workers: 1\n")
+    spec = {"name": "a", "command": f"test -e {gate.scratch}/mended", "retry": {"attempts": 3, "delay": "1h"}}
+    gate.drop("a.json", json.dumps(spec))
+    until(lambda: (gate.job("a") or {}).get("failures") == 1, "it has failed once")
+    (gate.scratch / "mended").touch()
+    job = str((gate.job("a") or {})["id"])
+    assert gate.ctl("retry", job).returncode == 0
+    (over,) = gate.until_over(1)
+    assert (over["state"], over["attempt"], over["failures"]) == ("succeeded", 2, 1)

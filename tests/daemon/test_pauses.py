@@ -68,12 +68,12 @@ def test_one_that_is_paused_by_name_stays_so_when_all_go_on(make_gate: Callable[
     gate = make_gate("workers: 2\nqueues: {etl: {}}\n")
     gate.call("Pause", queues=["etl"])
     assert gate.call("Pause") == {"paused": ["etl"], "all": True}
-    assert gate.call("Resume") == {"paused": ["etl"], "all": False}
+    assert gate.call("Resume") == {"paused": ["etl"], "all": False, "opened": []}
     gate.drop("a.yaml", "{name: a, command: 'true'}", "etl")
     gate.drop("b.yaml", "{name: b, command: 'true'}")
     gate.until_over(1)
     assert (gate.job("a") or {"state": "queued"})["state"] == "queued"
-    assert gate.call("Resume", queues=["etl"]) == {"paused": [], "all": False}
+    assert gate.call("Resume", queues=["etl"]) == {"paused": [], "all": False, "opened": []}
     gate.until_over(2)
 
 
@@ -88,7 +88,7 @@ def test_a_slip_in_the_name_pauses_nothing(make_gate: Callable[..., GateEnv]) ->
 def test_all_is_a_word_for_all_together(make_gate: Callable[..., GateEnv]) -> None:
     gate = make_gate("queues: {etl: {}}\n")
     assert gate.ctl("pause", "all").stdout == b"paused: all queues\n"
-    assert gate.ctl_json("resume", "all") == {"paused": [], "all": False}
+    assert gate.ctl_json("resume", "all") == {"paused": [], "all": False, "opened": []}
 
 
 @pytest.mark.parametrize("verb", [["resume", "elt"], ["resume", "etl", "elt"], ["list", "--queue", "elt"]])

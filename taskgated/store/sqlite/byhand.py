@@ -10,7 +10,7 @@ from taskgated.core.order import per_point
 from taskgated.core.state import State
 from taskgated.errors import IllegalTransition
 from taskgated.store.byhand import Came
-from taskgated.store.causes import BY_HAND, HELD
+from taskgated.store.causes import AT_ONCE, BY_HAND, HELD
 from taskgated.store.sqlite.places import Places
 from taskgated.store.sqlite.rows import earliest
 from taskgated.store.sqlite.statements import Row
@@ -32,6 +32,8 @@ class SqliteByHand(Places):
 
     def retry(self, job: int) -> Sequence[Came]:
         place = self._place(job)
+        if place.state is State.QUEUED and self._sql.rows("hasten", id=job, steady=self.clock.now(), reason=AT_ONCE):
+            return ()  # its time has come, as for any other
         state = step(place.state, Verb.RETRY_BY_HAND)
         if place.claim is not None:
             text = (

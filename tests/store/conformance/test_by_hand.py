@@ -40,6 +40,23 @@ class TestRetry:
         run(store, job, 2)
         assert store.show(job).record.state is State.SUCCEEDED
 
+    def test_of_one_that_waits_for_its_next_attempt_the_pause_is_over(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plain, needy, late = add(store, spec(), spec(tokens={"yarn": 1}), spec(delay=3600.0))
+        for job in (plain, needy):
+            verdict = Verdict(Verb.RETRY, 3600.0, 1, 0, Failure(1, 3))
+            run(store, job, verdict=verdict, result=Result.FAILED, exit_code=3)
+            store.retry(job)
+            assert store.show(job).record.reason == "its pause was ended by hand"
+        passes(1, monkeypatch)
+        store.wake()
+        assert [job.id for job in fetch(store, {"default": 9})] == [plain, needy]
+        assert store.show(plain).job.failures == 1, "what went wrong counts as before"
+        for job in (plain, late):
+            with pytest.raises(IllegalTransition, match="queued"):
+                store.retry(job)
+
     def test_a_cancelled_one_as_well_whose_time_had_not_come(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -390,6 +390,12 @@ UPDATE jobs SET state = :state, failures = 0, crashes = 0, finished = NULL, due_
        waits = NULL, output_removed = NULL
 WHERE id = :id AND state = :before;
 
+-- name: hasten
+-- The pause of a job before its next attempt is over: it has failed, and is due after a delay.
+UPDATE jobs SET due = :steady, reason = :reason
+WHERE id = :id AND state = 'queued' AND failures > 0 AND due_clock = 'steady' AND due > :steady
+RETURNING id;
+
 -- name: change_queue
 -- A job goes over to another queue, and so to another line. (One that has none may wait for the retries of its queue.)
 UPDATE jobs SET queue = :queue, line = :line,
