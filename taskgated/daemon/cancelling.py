@@ -48,6 +48,8 @@ class Cancelling:
             self._conductor.do(self._gate.dropped(piece.over))
             for job in piece.ending:
                 self._conductor.do(self._gate.cancel(job))
+            for lane, rank in piece.best.items():
+                self._conductor.do(self._gate.queued(lane, rank))
             told = (so_far[0] + len(piece.over), so_far[1] + len(piece.ending))
             if piece.next is None:
                 self._under_way.discard(array)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from taskgated.core.job import Job
 from taskgated.core.named import at_once, line_of, needs_of
@@ -56,6 +56,10 @@ class Lines:
         for line in {row[-1] for row in rows if row[-1] is not None}:
             out += self.joined(line)
         return out
+
+    def left(self, lines: Collection[int]) -> list[Row]:
+        """Many of these are out no more; who comes out."""
+        return [row for line in lines for row in self._fill(line)]
 
     def joined(self, line: int) -> list[Row]:
         """A job has come behind it; who is out then."""

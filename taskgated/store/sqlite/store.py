@@ -235,14 +235,15 @@ class SqliteStore(SqliteByHand, SqliteNaming):
             finished=clock.wall(),
             since=self.uptime.now(),
         )
-        over = sorted(id_ for id_, _, _ in rows)
+        over = sorted(id_ for id_, _, _, _ in rows)
         seen = over[-1] if len(over) == arrays.CANCELLED else until
         ending = self._sql.rows("array_end", array=array, after=after, until=seen)
-        let_go = [kept for _, claim, host in rows if (kept := claim_of(claim, host)) is not None]
+        let_go = [kept for _, claim, host, _ in rows if (kept := claim_of(claim, host)) is not None]
+        out = self._lines.left({line for _, _, _, line in rows if line is not None})
         done = seen is None or seen >= last
         if done:
             self._sql.run("array_swept" if coming else "array_forget", array=array)
-        return Swept(over, [id_ for (id_,) in ending], let_go, None if done else seen)
+        return Swept(over, [id_ for (id_,) in ending], let_go, None if done else seen, earliest(out))
 
     def reorder(self, ageing: float, after: int) -> int | None:
         if self._order == Order(ageing, whole=True):

@@ -66,6 +66,15 @@ def test_the_first_of_an_array_is_in_no_line_but_that(store: Store) -> None:
     assert ready(store) == [others[0], alone]
 
 
+def test_when_an_array_is_cancelled_the_next_of_its_line_comes(store: Store) -> None:
+    ids = add(store, *[spec(array=Element(n, n, 2), tokens={"yarn": 4}) for n in range(2)])
+    (behind,) = add(store, spec(tokens={"yarn": 4}), claim="d")
+    assert ready(store) == ids[:1]
+    swept = store.cancel_array(ids[0], 0)
+    assert (list(swept.over), swept.next, swept.best) == (ids, None, first_came(store, behind))
+    assert ready(store) == [behind]
+
+
 @pytest.mark.parametrize("how", ["back off", "release", "move"])
 @pytest.mark.parametrize("short", [False, True])
 def test_who_comes_again_goes_before_those_that_came_later(

@@ -57,7 +57,7 @@ WHERE id IN (
     SELECT id FROM jobs INDEXED BY jobs_array
     WHERE array = :array AND id > :after AND id <= :until AND state IN ('queued', 'held') ORDER BY id LIMIT :limit
 )
-RETURNING id, claim, claim_host;
+RETURNING id, claim, claim_host, line;
 
 -- name: array_end
 -- What of that piece runs is to end.
