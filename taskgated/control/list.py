@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskgated.control.asking import LISTINGS, Asking
 from taskgated.control.needs import Configuration
-from taskgated.control.queues import Counts, known
+from taskgated.control.queues import Counts, unknown
 from taskgated.control.views import Viewer
 from taskgated.core.state import State
 from taskgated.protocol.replies import PAGE, ListReply
@@ -42,9 +42,8 @@ class List:
 
         def tell(answer: Answer[tuple[Page, int | None, Counts | None]]) -> None:
             (page, coming, counts), viewer = answer.get(), Viewer(call, self._configuration().access)
-            if counts is not None:
-                known(only.queues, self._configuration(), counts)
+            strange = () if counts is None else unknown(only.queues, self._configuration(), counts)
             jobs = [viewer.job(record, page.after.get(record.id, ())) for record in page.records]
-            call.reply(ListReply(jobs=jobs, next=page.next, coming=coming))
+            call.reply(ListReply(jobs=jobs, next=page.next, coming=coming, unknown=[*strange]))
 
         self._asking.ask(call, ask, tell, kind=LISTINGS)

@@ -13,6 +13,7 @@ from taskgated.ctl.client import Client
 from taskgated.ctl.columns import JOB_HEAD, job_row, table
 from taskgated.ctl.terminal import say, warn
 from taskgated.ctl.verb import Exit, Verb, array_id, positive, whole
+from taskgated.errors import NoSuchQueue
 from taskgated.protocol.replies import LIST, PAGE, ShownJob
 from taskgated.protocol.strict import unicode_json
 
@@ -48,7 +49,9 @@ def run(gate: Client, options: Options) -> int:
         say(*table(JOB_HEAD, map(job_row, jobs)))
     if options.array is not None and listing.coming:
         warn(f"array {options.array}: {still_to_come(listing.coming)}")
-    return Exit.OK
+    for queue in listing.unknown:
+        warn(str(NoSuchQueue(queue)))
+    return Exit.NOT_SO if listing.unknown else Exit.OK
 
 
 def _print_json(jobs: Iterator[ShownJob]) -> None:
@@ -60,9 +63,11 @@ def _print_json(jobs: Iterator[ShownJob]) -> None:
 
 
 class _Listing:
-    """``coming``: how many jobs of the array that is listed are still to come, as its last page has said."""
+    """``coming``: how many jobs of the array that is listed are still to come, as its last page has said.
+    ``unknown``: queues that were asked for and that nobody knows."""
 
     coming: int | None = None
+    unknown: Sequence[str] = ()
 
     def jobs(self, gate: Client, options: Options) -> Iterator[ShownJob]:
         """All that are asked for, page by page."""
@@ -78,6 +83,7 @@ class _Listing:
                 left -= len(page["jobs"])
             after = page["next"]
             self.coming = page.get("coming")
+            self.unknown = (*self.unknown, *(page.get("unknown") or ()))
 
 
 VERB = Verb("jobs, oldest first", arguments, run)

@@ -210,6 +210,7 @@ class ListReply(TypedDict):
     jobs: list[ShownJob]
     next: int | None
     coming: NotRequired[int | None]
+    unknown: NotRequired[list[str] | None]
 
 
 class ShowReply(TypedDict):

@@ -60,7 +60,7 @@ SHOWN = "Shown"
 """Begins the names of types that the declaration has without it."""
 LATER = {
     "Status": {"more_queues", "notes", "files", "overrides", "closed", "probes", "never", "tokens"},
-    "List": {"coming"},
+    "List": {"coming", "unknown"},
     "Show": {"earlier", "unreadable", "output_removed", "kept"},
     "Logs": {"last", "state", "output_removed", "stdout", "stderr"},
     "Reload": {"notes"},

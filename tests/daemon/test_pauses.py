@@ -96,7 +96,7 @@ def test_a_slip_in_the_name_is_told(make_gate: Callable[..., GateEnv], verb: lis
     gate = make_gate("queues: {etl: {}}\n")
     gate.call("Pause", queues=["etl"])
     refused = gate.ctl(*verb)
-    assert refused.returncode == 1 and b"no queue elt" in refused.stderr and refused.stdout == b""
+    assert refused.returncode == 1 and b"no queue elt" in refused.stderr
     assert len(gate.status()["overrides"]) == 1, "nothing goes on"
     assert gate.ctl("list", "--queue", "etl").returncode == 0, "it has no jobs, and is one"
 
