@@ -177,7 +177,7 @@ class Daemon:
         self._in_force.changed.add(lambda new: self._workforce.want(new.workers))
         self._in_force.changed.add(lambda new: self._decide_by(self._limits.policy(new)))
         self._limits.changed.add(self._decide_by)
-        self._ordering = Ordering(self._store, self._gate, self._conductor, self._journal)
+        self._ordering = Ordering(self._store, self._conductor, self._journal)
         self._in_force.changed.add(lambda new: self._ordering.keep(new.ageing))
 
     def _decide_by(self, policy: Policy) -> None:

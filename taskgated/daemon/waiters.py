@@ -53,6 +53,11 @@ class Waiters:
             self._totals = totals
             self._refit(totals)
 
+    def again(self) -> None:
+        """The order of jobs is another: it is decided anew who is out of each line, and so which lanes have some."""
+        self._totals = None
+        self.policy(self._gate.capacities.policy)
+
     def park(self, action: Park) -> None:
         jobs = [Parking(job, waits, needs) for job, (waits, needs) in action.jobs.items()]
 

@@ -10,13 +10,14 @@ from tests.env.gate import GateEnv
 from tests.env.until import until
 
 
-def waiting(gate: GateEnv) -> None:
-    """One job runs until it is let go; behind it wait one of the least priority and, later, one of the highest."""
+def waiting(gate: GateEnv, needs: str = "") -> None:
+    """One job runs until it is let go; behind it wait one of the least priority and, later, one of the highest, which
+    both need that."""
     gate.drop("a.yaml", f"{{name: first, command: 'until [ -e {gate.scratch}/go ]; do sleep 0.05; done'}}")
     gate.until_running("first")
     for name, priority in (("low", 0), ("high", 100)):
         writes = f"echo {name} >> {gate.scratch}/ran"
-        gate.drop(f"{name}.yaml", f"{{name: {name}, priority: {priority}, command: '{writes}'}}")
+        gate.drop(f"{name}.yaml", f"{{name: {name}, priority: {priority}, {needs} command: '{writes}'}}")
         until(lambda name=name: gate.job(name), f"{name} is taken in")  # type: ignore[misc]
 
 
@@ -37,14 +38,16 @@ def test_waiting_is_worth_what_the_configuration_says(
     assert ran(gate) == order
 
 
+@pytest.mark.parametrize("needs", ["", "key: k,"])
 @pytest.mark.parametrize("way", ["reload", "restart"])
 @pytest.mark.parametrize(("before", "after", "order"), [("1us", "0", ["high", "low"]), ("0", "1us", ["low", "high"])])
 def test_another_worth_holds_for_what_waits_already(
-    make_gate: Callable[..., GateEnv], way: str, before: str, after: str, order: list[str]
+    make_gate: Callable[..., GateEnv], way: str, before: str, after: str, order: list[str], needs: str
 ) -> None:
-    gate = make_gate(f"workers: 1\nageing: {before}\n")
-    waiting(gate)
-    gate.configure(f"workers: 1\nageing: {after}\n")
+    strict = "workers: 1\nqueues: {default: {strict: true}}\n"
+    gate = make_gate(f"{strict}ageing: {before}\n")
+    waiting(gate, needs)
+    gate.configure(f"{strict}ageing: {after}\n")
     if way == "reload":
         gate.call("Reload")
     else:
