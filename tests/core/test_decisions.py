@@ -459,6 +459,7 @@ class Harness:
         self.by_offer = False
         self.offers: list[Job] = []  # in the store, and the gate has not been told yet
         self.changes: list[tuple[int, list[Job]]] = []  # by hand, likewise, each with what may start because of it
+        self.stale = False  # the gate was told what holds no more, or will not believe an answer
 
     def do(self, actions: Iterable[Action]) -> None:
         self.pending += actions
@@ -576,7 +577,9 @@ class Harness:
                 self.came(waiting.lane, waiting.rank)
 
     def take(self) -> None:
-        """An inventory, at once. What was asked before is given up, and its answer comes too late."""
+        """An inventory, at once. What was asked before is given up, and its answer comes too late: what it did is
+        found by the next one."""
+        self.stale = any(isinstance(action, Fetch | Park | Recall) for action in self.pending)
         asked = self.gate.asked
         self.do(self.gate.seen(*self.store.piece(self.gate)))
         self.do(self.gate.taken(Inventory(asked, self.store.waiting())))
@@ -599,16 +602,19 @@ class Harness:
                 self.do(self.gate.worker_idle(worker))
 
     def settle(self) -> None:
+        """All is answered and told. There is an inventory (``daemon/stocktaking.py``) only after what needs one."""
         for turns in count():
-            if not self.pending and not self.offers and not self.changes:
+            if not self.pending and not self.offers and not self.changes and not self.stale:
                 break
             assert turns < 2000, f"it never comes to rest: {self.pending[:3]}"
             if self.pending:
                 self.settle_one()
             elif self.changes:
                 self.tell_change()
-            else:
+            elif self.offers:
                 self.tell()
+            else:
+                self.take()
 
     def tell_change(self) -> None:
         """The gate hears of the oldest change by hand."""
@@ -619,7 +625,9 @@ class Harness:
 
     def tell(self) -> None:
         """The gate hears of the oldest job that was added; questions asked later may have been answered before."""
-        self.offered(self.offers.pop(0))
+        told = self.offers.pop(0)
+        self.stale = self.stale or self.store.jobs[told.id] != told
+        self.offered(told)
 
     def add(self, queue: str, priority: int, owner: int = 0, **needs: object) -> Job:
         new = self.store.joins(job(next(self.ids), queue, priority, owner, retry=Retry(attempts=2), **needs))
