@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from taskgated.core import strict
-from taskgated.core.capacity import Capacities, Capacity, QueuePlaces
+from taskgated.core.capacity import Capacities, Capacity, LanePlaces, QueuePlaces, UserPlaces
 from taskgated.core.fair import Fair
 from taskgated.core.fetch import Fetch
 from taskgated.core.job import Job
 from taskgated.core.lanes import Unseen
-from taskgated.core.order import Lane, Rank
+from taskgated.core.order import FIRST, Lane, Rank
 from taskgated.core.ready import ReadyQueue
 from taskgated.core.rooms import Rooms
 
@@ -41,7 +41,7 @@ class Candidates:
         self._fair = fair
         self._left = left
         self.ready = ReadyQueue(capacities.policy.ready_queue, capacities.scarce)
-        self.unseen = Unseen(lanes, self._standing)
+        self.unseen = Unseen(lanes, self._standing, fair.__contains__)
         self._kept = strict.Kept()
 
     # -- what is ready ---------------------------------------------------------------------------
@@ -151,6 +151,7 @@ class Candidates:
         most = 0
         wanted: dict[Lane, int] = {}
         of_queue = Counter[str]()
+        led = Counter[str]()
         aside: list[str] = []
         while (lane := self._next(aside)) is not None:
             head = self._head(lane)
@@ -160,7 +161,11 @@ class Candidates:
                 break
             if (room := self._allowed(lane, head)) > 0:
                 wanted[lane] = min(room, self._share(lane.queue, most))
-                self.unseen.ask(lane)
+                if self.unseen.ask(lane):
+                    led[lane.owner] += head != FIRST
+                    mine = self._rooms.of(UserPlaces(lane.owner))
+                    if mine is None or led[lane.owner] < mine:
+                        self.unseen.lead(lane.owner)  # else when the answer is there
                 of_queue[lane.queue] += 1
                 places = self._rooms.of(QueuePlaces(lane.queue))
                 if places is not None and of_queue[lane.queue] >= places:
@@ -210,7 +215,7 @@ class Candidates:
                 if isinstance(capacity, QueuePlaces):
                     self.unseen.close_queue(lane.queue)
                 else:
-                    self.unseen.close(lane)
+                    self.unseen.close(lane, alone=isinstance(capacity, LanePlaces))
                     for job in strict.behind(self._capacities.policy, self.ready, lane.queue, head):
                         self._put_back(job)
                 return 0
@@ -254,10 +259,17 @@ class Candidates:
         """How many jobs to ask for of each lane of a queue."""
         return -(-most // self.unseen.count(queue)) if queue in self._fair else most
 
+    def _user_has_room(self, lane: Lane, head: Rank) -> bool:
+        """For tests."""
+        capacity = UserPlaces(lane.owner)
+        room = self._rooms.of(capacity)
+        full = room is not None and self.ready.takers(capacity) >= room
+        return room is None or (room > 0 and (not full or self._goes_before(lane, head, self._last(capacity))))
+
     def sanity_check(self) -> None:
         """Every invariant that must hold between two events; for tests."""
         self.ready.sanity_check()
-        self.unseen.sanity_check()
+        self.unseen.sanity_check(self._user_has_room)
         for job in self.ready:
             for capacity in self._capacities.scarce(job.lane):
                 room = self._rooms.of(capacity)

@@ -4,6 +4,10 @@ A lane that cannot start anything now is *closed*, alone or with its whole queue
 changes for its user or its queue. Of those that are open the first is at hand: in each queue it is that with the
 least standing, and of all queues the one whose first lane has the earliest job. So no decision looks at all lanes,
 however many there are.
+
+A user who has no room may have lanes in many queues. What keeps one of them keeps all whose jobs are later. So when
+there may be room, only the first of them is open again, and *leads*: the next one is when that has been asked for, or
+is kept by something of its own. In queues that are shared fairly the earliest is not the next, and all are looked at.
 """
 
 from __future__ import annotations
@@ -17,16 +21,25 @@ from taskgated.core.ranked import Ranked
 class Unseen:
     """The lanes that may have jobs in the store of which the gate has not been told. A rank here is never later than
     that of the first of them. ``standing``: in a queue the lane with the least comes first, of equal ones that with
-    the earliest job."""
+    the earliest job. ``fair``: whether that may differ in a queue."""
 
-    def __init__(self, lanes: Mapping[Lane, Rank], standing: Callable[[Lane], float] = lambda lane: 0.0) -> None:
+    def __init__(
+        self,
+        lanes: Mapping[Lane, Rank],
+        standing: Callable[[Lane], float] = lambda lane: 0.0,
+        fair: Callable[[str], bool] = lambda queue: False,
+    ) -> None:
         self._standing = standing
+        self._fair = fair
         self._heads: dict[Lane, Rank] = {}
         self._lanes: dict[str, Ranked[Lane]] = {}  # the open ones of each queue
         self._queues = Ranked[str]()  # those that are open, by the earliest of their open lanes
         self._closed: set[str] = set()  # queues
-        self._shut: dict[str, set[Lane]] = {}  # closed lanes, by their user
-        self._kept: dict[str, Ranked[Lane]] = {}  # those again, by their queue
+        self._alone: set[Lane] = set()  # closed lanes that have no room themselves
+        self._shut: dict[str, Ranked[Lane]] = {}  # those whose user has none, by the user
+        self._apart: dict[str, set[Lane]] = {}  # the same of fair queues
+        self._kept: dict[str, Ranked[Lane]] = {}  # all of these, by their queue
+        self._leads: dict[str, set[Lane]] = {}  # open lanes that lead, by their queue
         self._asked: dict[Lane, Rank | None] = {}  # under question, with what has come since
         self._asking: dict[Lane, Rank] = {}  # those again, with how early the first job may be
         for lane, rank in lanes.items():
@@ -75,16 +88,18 @@ class Unseen:
         known = self._heads.get(lane)
         if known is None or rank < known:
             self._heads[lane] = rank
-            self._shut.get(lane.owner, set()).discard(lane)
-            self._kept.get(lane.queue, Ranked()).drop(lane)
-            self._closed.discard(lane.queue)
-            self._open(lane)
+            self._alone.discard(lane)
+            if lane.owner in self._shut:
+                self._shut[lane.owner].drop(lane)
+            self._apart.get(lane.owner, set()).discard(lane)
+            self._let_in(lane)
 
-    def ask(self, lane: Lane) -> None:
-        """That lane is under question from now on, and not among the open ones."""
+    def ask(self, lane: Lane) -> bool:
+        """That lane is under question from now on, and not among the open ones. Returns whether it has led."""
         self._asking[lane] = self._heads.pop(lane)
         self._asked[lane] = None
         self._leave(lane)
+        return self._led(lane)
 
     def answered(self, rest: Mapping[Lane, Rank]) -> None:
         """All that were asked about have these left, and no others, but for what has come since."""
@@ -117,20 +132,59 @@ class Unseen:
         """Nothing of it can start before ``changed``."""
         self._closed.add(queue)
         self._queues.drop(queue)
+        for lane in self._leads.pop(queue, ()):
+            self.lead(lane.owner)
 
-    def close(self, lane: Lane) -> None:
-        """Nothing of it can start before ``changed``."""
-        self._shut.setdefault(lane.owner, set()).add(lane)
+    def close(self, lane: Lane, *, alone: bool) -> None:
+        """Nothing of it can start before ``changed``. ``alone``: its user has room, and it has none."""
+        if alone:
+            self._alone.add(lane)
+        elif self._fair(lane.queue):
+            self._apart.setdefault(lane.owner, set()).add(lane)
+        else:
+            self._shut.setdefault(lane.owner, Ranked()).put(lane, self._heads[lane])
         self._kept.setdefault(lane.queue, Ranked()).put(lane, self._heads[lane])
         self._leave(lane)
+        if self._led(lane) and alone:
+            self.lead(lane.owner)
 
     def changed(self, queue: str, owner: str) -> None:
         """It may be that more can start now in that queue, or of that user."""
         self.queue_changed(queue)
-        for lane in self._shut.pop(owner, ()):
-            self._closed.discard(lane.queue)  # it may have been closed for that lane
-            self._kept[lane.queue].drop(lane)
-            self._open(lane)
+        if (lane := Lane(queue, owner)) in self._alone:
+            self._alone.discard(lane)
+            self._let_in(lane)
+        for lane in self._apart.pop(owner, ()):
+            self._let_in(lane)
+        self.lead(owner)
+
+    def lead(self, owner: str) -> None:
+        """It may be that more of that user can start now."""
+        lanes = self._shut.get(owner)
+        if lanes is None:
+            return
+        if (lane := lanes.first) is None:
+            del self._shut[owner]
+            return
+        lanes.drop(lane)
+        self._let_in(lane)
+        self._leads.setdefault(lane.queue, set()).add(lane)
+
+    def _led(self, lane: Lane) -> bool:
+        """Whether it was leading; it is not any more."""
+        leads = self._leads.get(lane.queue)
+        if leads is None or lane not in leads:
+            return False
+        leads.discard(lane)
+        if not leads:
+            del self._leads[lane.queue]
+        return True
+
+    def _let_in(self, lane: Lane) -> None:
+        """It was closed, and is open."""
+        self._closed.discard(lane.queue)  # it may have been closed for that lane
+        self._kept.get(lane.queue, Ranked()).drop(lane)
+        self._open(lane)
 
     def queue_changed(self, queue: str) -> None:
         """It may be that more can start now in that queue."""
@@ -141,8 +195,9 @@ class Unseen:
     def reopen(self) -> None:
         """The same of all."""
         closed, self._closed = self._closed, set()
-        shut, self._shut, self._kept = self._shut, {}, {}
-        for lane in [lane for lanes in shut.values() for lane in lanes]:
+        kept, self._kept = self._kept, {}
+        self._alone, self._shut, self._apart, self._leads = set(), {}, {}, {}
+        for lane in [lane for lanes in kept.values() for lane in lanes]:
             self._open(lane)
         for queue in closed:
             self._arrange(queue)
@@ -168,13 +223,20 @@ class Unseen:
         elif queue not in self._closed:
             self._queues.put(queue, self._heads[first])
 
-    def sanity_check(self) -> None:
-        """Every invariant that must hold between two events; for tests."""
-        shut = {lane for lanes in self._shut.values() for lane in lanes}
+    def sanity_check(self, has_room: Callable[[Lane, Rank], bool]) -> None:
+        """Every invariant that must hold between two events; for tests. ``has_room``: whether the user of a lane has
+        room for a job of that rank."""
+        shut = self._alone.union(*self._shut.values(), *self._apart.values())
         opened = {lane for lanes in self._lanes.values() for lane in lanes}
         assert not shut & opened and shut | opened == self._heads.keys(), "a lane is neither open nor closed"
         assert {lane for lanes in self._kept.values() for lane in lanes} == shut
         assert not self._heads.keys() & self._asked.keys() and self._asked.keys() == self._asking.keys()
+        led = {lane.owner for lanes in (*self._leads.values(), self._asked) for lane in lanes}
+        for owner, lanes in self._shut.items():
+            first = lanes.first
+            assert first is None or owner in led or not has_room(first, self._heads[first]), "nobody looks at it"
+        for queue, leads in self._leads.items():
+            assert leads and leads <= opened and queue not in self._closed, "it leads, and nobody looks at it"
         for queue, lanes in self._lanes.items():
             first = min(lanes.rank(lane) for lane in lanes)
             assert all(lanes.rank(lane)[1] == self._heads[lane] for lane in lanes)

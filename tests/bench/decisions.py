@@ -9,6 +9,7 @@ the host makes a processor slower, and of each the least counts. The cases:
 - ``free``: all jobs are of one user, and nothing but the workers limits them.
 - ``fair``: they are of 1,000 users, who share the queue fairly.
 - ``limited``: they are of 1,000 users, all but one of whom have as many running as they may; that one came last.
+- ``spread``: they are of one user, who may have half as many running as there are workers, in queues of 100 jobs.
 - ``blocked``: all wait for one lock, each in a line of its own, but those that came last.
 - ``line``: all are of one line, behind a lock that goes from one to the next.
 - ``handed``: all wait for one lock that goes from one to the next, each in a line of its own.
@@ -163,6 +164,15 @@ class LimitedScene(Scene):
         return ((str(owner), Spec()) for owner in range(1, USERS))
 
 
+class SpreadScene(Scene):
+    def policy(self) -> Policy:
+        return Policy(2**20, WORKERS, user_limit=WORKERS // 2)
+
+    def backlog(self) -> Iterator[Queued]:
+        queues = max(1, self.jobs // 100)
+        return (Queued(Spec(command="true", queue=f"q{n % queues}")) for n in range(self.jobs))
+
+
 ALONE = Locks(("a",))
 
 
@@ -258,6 +268,7 @@ CASES: dict[str, type[Scene]] = {
     "free": Scene,
     "fair": FairScene,
     "limited": LimitedScene,
+    "spread": SpreadScene,
     "blocked": BlockedScene,
     "line": LineScene,
     "handed": HandedScene,
