@@ -11,7 +11,6 @@ from taskgated.core.capacity import Policy
 from taskgated.core.gate import Gate
 from taskgated.daemon.waiters import Waiters
 from taskgated.host.journal import Journal
-from taskgated.host.loop import Loop
 from taskgated.store import waiting
 from taskgated.store.client import StoreClient
 from taskgated.store.sqlite.store import SqliteStore
@@ -52,15 +51,13 @@ def waiters(client: StoreClient, store: Counting, monkeypatch: pytest.MonkeyPatc
     """One line after the other is gone through; of each a job is out and one behind it."""
     monkeypatch.setattr(waiting, "REFITTED", 1)
     gate = Gate(Policy(9, 9), {}, lambda: 0.5)
-    loop = Loop()
-    waiters = Waiters(loop, gate, client, Journal(), lambda actions: None, list)
+    waiters = Waiters(gate, client, Journal(), lambda actions: None, list)
     waiters.policy(Policy(9, 9, tokens={"yarn": 2}))
     settle(client, store, 1)
     lines = [spec(tokens={"yarn": 2}, env={"N": str(n)}, key=f"{n}") for n in range(LINES)]
     client.call(lambda store: store.add([addition("c", *lines, *lines)]))
     store.told.clear()
     yield waiters
-    loop.close()
 
 
 def settle(client: StoreClient, store: Counting, told: int) -> None:
