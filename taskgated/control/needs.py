@@ -71,6 +71,9 @@ class Work(Protocol):
     def strict(self, queue: str) -> bool:
         """Whether no job of it starts before those that come before it."""
 
+    def fair(self, queue: str) -> bool:
+        """Whether its users share it, so that who starts next follows from what each has used."""
+
     def limits(self) -> Mapping[str, int]:
         """Of the queues that have one, what it is now."""
 

@@ -135,6 +135,8 @@ def worded(reason: Reason) -> str:
             return "the daemon is stopping"
         case NothingRecorded(trouble):
             return trouble
+        case NotItsTurn(queue, None):
+            return f"users share queue {queue} fairly: those who have used less of it may come first"
         case NotItsTurn(queue, before):
             if not before:
                 return f"it is the next of queue {queue}: it starts now, unless better jobs of other queues do"

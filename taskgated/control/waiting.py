@@ -51,8 +51,12 @@ class Waiting:
         if trouble := self._health.store_trouble:
             found.append(NothingRecorded(trouble))
         if at.before or not found:
-            found.append(NotItsTurn(job.queue, at.before or 0))
+            found.append(NotItsTurn(job.queue, None if self._work.fair(job.queue) else at.before or 0))
         return found
+
+    def position(self, at: Standing) -> int | None:
+        """From 1; None where it has none, as it does not wait, or its queue has no order but of its users."""
+        return None if at.before is None or self._work.fair(at.details.job.queue) else at.before + 1
 
     def stays(self, at: Standing) -> str:
         """What there is to say of a running job that had to end and does not; "" of any other."""

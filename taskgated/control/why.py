@@ -34,7 +34,7 @@ class Why:
                 id=job,
                 state=shown["state"],
                 reasons=[with_numbers(reason) for reason in viewer.reasons(record, reasons)],
-                position=None if at.before is None else at.before + 1,
+                position=self._waiting.position(at),
                 estimate=None if left is None else left / MICROSECONDS,
                 note=self._waiting.stays(at) or shown["reason"],
             )

@@ -255,11 +255,12 @@ class NothingRecorded:
 @dataclass(frozen=True, slots=True)
 class NotItsTurn:
     """Others have their turn first: ``before`` of its own queue, as far as they were counted; where that is 0, it may
-    start at this moment, and those of other queues that are better before it."""
+    start at this moment, and those of other queues that are better before it. None: its users share the queue fairly,
+    so it is not known how many do."""
 
     kind: ClassVar[Kind] = Kind.ORDER
     queue: str
-    before: int
+    before: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,9 @@ class Survey:
     def strict(self, queue: str) -> bool:
         return queue in self._gate.capacities.policy.strict
 
+    def fair(self, queue: str) -> bool:
+        return queue in self._gate.capacities.policy.fair
+
 
 def _passing(reason: Reason) -> bool:
     """Whether that closes nothing: its queue is busy, or what it waits for is found out as soon as a job comes."""

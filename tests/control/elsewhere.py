@@ -35,6 +35,9 @@ class Seen:
     def strict(self, queue: str) -> bool:
         return queue in self.situation.capacities.policy.strict
 
+    def fair(self, queue: str) -> bool:
+        return queue in self.situation.capacities.policy.fair
+
     def reasons(self, job: Job) -> tuple[Reason, ...]:
         return reasons(job, self.situation)
 

@@ -185,6 +185,11 @@ def sample(cls: type[Any]) -> Any:
         (Draining(), "stopping", "the daemon is stopping"),
         (NothingRecorded("the disk is full"), "machine", "the disk is full"),
         (NotItsTurn("etl", 1), "order", "1 job of queue etl comes first"),
+        (
+            NotItsTurn("etl", None),
+            "order",
+            "users share queue etl fairly: those who have used less of it may come first",
+        ),
         (NotItsTurn("etl", 9), "order", "9 jobs of queue etl come first"),
         (NotItsTurn("etl", 10_000), "order", "more than 10000 jobs of queue etl come first"),
         (

@@ -33,6 +33,25 @@ def test_one_who_comes_later_has_a_share(make_gate: Callable[..., GateEnv], shar
     assert (last == 17) is late, order
 
 
+@pytest.mark.parametrize(("share", "position"), [("fair", None), ("fifo", 5)])
+def test_nobody_is_given_a_place_that_is_not_known(
+    make_gate: Callable[..., GateEnv], share: str, position: int | None
+) -> None:
+    gate = make_gate(f"workers: 1\nqueues: {{default: {{share: {share}}}}}\n")
+    gate.drop("first.yaml", f"{{name: first, command: 'until [ -e {gate.scratch}/go ]; do sleep 0.05; done'}}")
+    gate.until_running("first")
+    drop(gate, "mine", 4, ANOTHER)
+    until(lambda: gate.job("mine"), "they are taken in")
+    drop(gate, "theirs", 1, NOBODY)
+    until(lambda: gate.job("theirs"), "it is taken in")
+    why = gate.ctl_json("why", str(gate.job("theirs")["id"]))
+    assert why["position"] == position
+    (order,) = (one for one in why["reasons"] if one["kind"] == "order")
+    assert order["before"] == (None if position is None else position - 1)
+    (gate.scratch / "go").touch()
+    gate.until_over(6)
+
+
 def test_a_weight_is_worth_so_much_more(make_gate: Callable[..., GateEnv]) -> None:
     gate = make_gate("workers: 1\nusers: {nobody: {weight: 3}}\nqueues: {default: {share: fair}}\n")
     gate.drop("first.yaml", f"{{name: first, command: 'until [ -e {gate.scratch}/go ]; do sleep 0.05; done'}}")

@@ -193,6 +193,8 @@ class Oracle:
             case s.BehindItsLine():
                 alike = [one for one in self.jobs.values() if one.lane == job.lane and needs(one) == needs(job)]
                 return any(one in run or (one.rank < job.rank and self.eligible(one)) for one in alike)
+            case r.NotItsTurn(name, None):
+                return name == job.queue and name in policy.fair
             case r.NotItsTurn(name, before):
                 others = [one for one in self.queued if one.queue == name and self.eligible(one)]
                 return name == job.queue and 0 < before <= len(others) - (job in others)
