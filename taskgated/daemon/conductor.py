@@ -26,6 +26,7 @@ from taskgated.daemon.alarm import Alarm
 from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.outcomewords import ENDS, describe, never
 from taskgated.daemon.roster import Roster, Worker
+from taskgated.daemon.unbegun import Unbegun
 from taskgated.daemon.waiters import Waiters
 from taskgated.errors import MessageTooLong, NotFirst, StoreError
 from taskgated.events import Event
@@ -80,6 +81,7 @@ class Conductor:
         self._journal = journal
         self._steady = clock
         self.outcomes = Outcomes(layout.outcomes)
+        self.unbegun = Unbegun(store, layout.outcomes)
         self._scripts = Scripts(layout.scripts)
         self._alarm = Alarm(loop, clock, lambda: store.submit(lambda store: store.wake(), self._woken))
         # Ends of attempts that the store has not answered yet, by (job, attempt); each with the worker to tell.
@@ -242,8 +244,7 @@ class Conductor:
             if job.unreadable or isinstance(answer.error, StoreError):
                 self._condemn(job, f"how it ended cannot be recorded: {answer.error}")
             return
-        ended = answer.get()
-        end = describe(outcome)
+        ended, end = answer.get(), describe(outcome)
         reason = WHILE_RUNNING if ended.state is State.CANCELLED else in_words(verdict.cause)
         why = f": {reason}" if reason and reason != outcome.message else ""
         if ended.state.final:

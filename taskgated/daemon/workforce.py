@@ -16,8 +16,10 @@ from taskgated.core.attempts import Finish
 from taskgated.core.gate import Gate
 from taskgated.core.job import Job, Outcome, Result
 from taskgated.daemon.conductor import Conductor
+from taskgated.daemon.outcomewords import never
 from taskgated.daemon.roster import Roster, Worker
 from taskgated.daemon.supervise import Supervisor
+from taskgated.daemon.unbegun import WHY
 from taskgated.errors import ProtocolError
 from taskgated.events import Event
 from taskgated.host.clock import wall
@@ -103,6 +105,8 @@ class Workforce:
         """It ran on while no daemon was there. When it is done it leaves, and a fresh one takes its place."""
         if expected is None or (expected.id, expected.attempt) != (job, attempt):
             self._roster.stop(worker, job, attempt, 0)  # that attempt does not count any more
+            if expected is not None:
+                self._conductor.unbegun.said(worker.key, (job, attempt))
         else:
             pid = worker.identity.process.pid
             self._journal.event(Event.JOB_STARTED, f"job {job}: still runs on worker {pid}", job_id=job)
@@ -260,8 +264,17 @@ class Workforce:
                 self._journal.event(Event.INTERNAL_ERROR, text, Priority.ERROR, job_id=job.id)
             self._loop.after(AGAIN, lambda: self._ended(identity, told=True))
             return
-        del self._dead[identity.key]
-        if outcome is None:
+        if outcome is not None or dead.result is not Result.LOST:
+            self._settled(identity, job, outcome)
+        else:
+            self._conductor.unbegun.ask(identity, job, lambda sure: self._settled(identity, job, None, unheard=sure))
+
+    def _settled(self, identity: Identity, job: Job, outcome: Outcome | None, *, unheard: bool = False) -> None:
+        """``unheard``: the worker of the attempt has surely not heard of it."""
+        dead = self._dead.pop(identity.key)
+        if unheard:
+            outcome = never(job, WHY)
+        elif outcome is None:
             outcome = Outcome(job.id, job.attempt, dead.result, finished=wall(), message=dead.why, begun=dead.begun)
         self._conductor.do(self._gate.ended(outcome, None, crashed=dead.crashed))
 
@@ -279,11 +292,13 @@ class Workforce:
         seen to that itself. ``left``: the workers of which there are processes, see ``survivors``.
         """
         before = list(before)
+        names: set[ProcessId] = set()
         reported: dict[str, Job] = {}  # by the worker that has put down how it ended, and comes for another
         self._conductor.forget_all_but({(entry.job.id, entry.job.attempt) for entry in before})
         for entry in before:
             job = entry.job
             identity = self._identity(entry, boot)
+            names.add(identity.process)
             self._gate.attempts.adopt(job, identity.key, cancelled=entry.cancelled)
             if identity.process.boot != boot:
                 self._dead[identity.key] = _Dead(job, why="the host went down")
@@ -300,6 +315,7 @@ class Workforce:
             else:
                 self._bury(identity, _Dead(job))
         self._end_strangers(left, reported)
+        self._conductor.unbegun.forget_all_but(names)
 
     def _end_strangers(self, left: Iterable[Survivor], reported: Mapping[str, Job]) -> None:
         """Bury the workers that are at something else than the store knows of them. Until nothing of them is left no

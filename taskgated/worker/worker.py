@@ -17,6 +17,7 @@ from pathlib import Path
 
 from taskgated import __version__
 from taskgated.attempts.outcomes import Outcomes
+from taskgated.attempts.partings import Parting, Partings
 from taskgated.attempts.scripts import Scripts
 from taskgated.core.job import Outcome, Result
 from taskgated.errors import ProtocolError
@@ -88,6 +89,7 @@ class Worker:
         self._alarm: Alarm | None = None
         self._unacknowledged = Unacknowledged(Outcomes(Path(settings.outcomes)), _say)
         self._quit = False
+        self._last: Key | None = None  # the attempt that it has heard of last
         self._retry_at = inf
         self._leave_at = inf
 
@@ -100,10 +102,19 @@ class Worker:
                 return os.EX_UNAVAILABLE
             while not self._done():
                 self._wait()
+            if self._channel is None and not self._quit:
+                self._leave_word()
             return os.EX_OK
         finally:
             if self._host.cgroup is not None:
                 self._host.cgroup.leave()
+
+    def _leave_word(self) -> None:
+        """The daemon may have died when the store had the start of an attempt that was never heard of here."""
+        try:
+            Partings(Path(self._settings.outcomes)).write(Parting(self._me, self._last))
+        except OSError as error:
+            _say(f"cannot put down which attempt was the last: {error}")
 
     def _done(self) -> bool:
         if self._attempt is not None or self._waiting is not None:
@@ -250,10 +261,12 @@ class Worker:
         except ProtocolError as error:
             _say(f"the daemon cannot be understood: {error}")
             self._channel.closed = True
+            self._quit = True  # without a word: what was not understood may have been an attempt
 
     def _obey(self, message: Message) -> None:
         match for_worker(message):
             case Run() as run:
+                self._last = run.job, run.attempt
                 self._start(run)
             case Ack(job, attempt):
                 self._unacknowledged.acknowledged((job, attempt))
