@@ -56,7 +56,9 @@ class Viewer:
         return denied()
 
     def job(self, record: Record, after: Iterable[Waited] | None = None) -> ShownJob:
-        """``after``: what it still waits for of other jobs; None: that was not asked for."""
+        """``after``: what it still waits for of other jobs, nothing if it is over; None: that was not asked for."""
+        if after is None and record.state.final:
+            after = ()
         # While a job is not over, and of one that was cancelled, it is the gate that speaks, in words of its own.
         quotes = record.state is State.FAILED and record.reason and not self.sees(record)
         return {

@@ -239,4 +239,4 @@ class Stocktaking:
         self._alarm.stop()
         self._woken()
         if self._store.queued:
-            self._alarm.set(RARELY)
+            self._alarm.set(max(RARELY, self._pause))

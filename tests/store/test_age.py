@@ -14,8 +14,7 @@ from taskgated.host import clock
 from taskgated.host.clock import MICROSECONDS
 from taskgated.store.contract import Addition
 from taskgated.store.placement import claimed, here
-from taskgated.store.sqlite import adding, database, questions
-from taskgated.store.sqlite import store as sqlite
+from taskgated.store.sqlite import database, questions
 from taskgated.store.sqlite.sqlfiles import migrations
 from taskgated.store.sqlite.store import SqliteStore
 
@@ -32,7 +31,7 @@ class Host:
         self.wall = 1_700_000_000.0
         self.up = 5.0
         self.boots = 0
-        for module in (clock, sqlite, adding):
+        for module in (clock, questions):
             monkeypatch.setattr(module, "wall", lambda: int(self.wall * MICROSECONDS))
         monkeypatch.setattr(clock, "boottime", lambda: int(self.up * MICROSECONDS))
         monkeypatch.setattr(questions, "boot_id", lambda: f"boot {self.boots}")
