@@ -8,7 +8,9 @@ from pathlib import Path
 
 from taskgated.host.paths import Layout
 
-_STATE = {"jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", "last-id", "lock", "outcomes", "scripts"}
+_STATE = {"jobs.sqlite", "jobs.sqlite-wal", "jobs.sqlite-shm", "last-id", "lock", "outcomes", "scripts"} | {
+    "partings"  # of the workers that were there at the end; the next start removes them
+}
 
 
 def leftovers(layout: Layout, rejected: Collection[str] = ()) -> list[str]:
