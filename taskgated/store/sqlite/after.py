@@ -37,6 +37,8 @@ from taskgated.text import to_bytes, to_text
 LAST_ID = 2**63 - 1
 CIRCLE = 100_000
 """Jobs behind a new one that are looked at, at most, to see whether it waits for one that would wait for it."""
+TRIED = 16
+"""Jobs of one name, the newest ones, one of which is given to who waits for it."""
 WALKED = 20_000
 """The same behind all those that are given at once to who waits for their names, about."""
 
@@ -216,24 +218,29 @@ def by_name(sql: Statements, owner: str, names: Collection[str]) -> None:
 
 
 def _give(sql: Statements) -> bool:
-    """Who waits for a job by its name is given the newest that came. A job is not given to one for which it waits
-    itself: that one goes on waiting for another. Returns whether all that came were given."""
+    """Who waits for a job by its name is given the newest of it. A job is not given to one for which it waits itself:
+    that one is given the one before, or goes on waiting for another. Returns whether all that came were given."""
     left = WALKED
     while (row := sql.one("next_came")) is not None:
         if left <= 0:
             return False
         owner, name = row
         sql.run("came_seen", owner=owner, name=name)
-        known = sql.one("newest_of_name", owner=owner, name=name, before=LAST_ID)
-        if known is None:
-            continue
-        other = _other(known)
-        left -= sql.only("number_behind", other=other.id, whole=int(other.whole), most=CIRCLE)[0]
-        given = sql.run(
-            "condition_name_came", owner=owner, name=name, other=other.id, whole=int(other.whole), most=CIRCLE
-        )
-        if given:
-            look_at(sql, other)
+        before = LAST_ID
+        for _ in range(TRIED):
+            known = sql.one("newest_of_name", owner=owner, name=name, before=before)
+            if known is None:
+                break
+            other = _other(known)
+            left -= sql.only("number_behind", other=other.id, whole=int(other.whole), most=CIRCLE)[0]
+            given = sql.run(
+                "condition_name_came", owner=owner, name=name, other=other.id, whole=int(other.whole), most=CIRCLE
+            )
+            if given:
+                look_at(sql, other)
+            if sql.one("condition_by_name", owner=owner, name=name) is None:
+                break
+            before = other.id
     return True
 
 

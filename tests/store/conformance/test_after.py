@@ -301,6 +301,18 @@ def test_one_that_waits_for_it_is_not_the_one_that_it_waits_for(
     assert states(store, [first, between, around]) == [State.CANCELLED] * 3
 
 
+def test_who_cannot_be_given_the_newest_of_a_name_is_given_the_one_before(store: Store) -> None:
+    (early,) = store.add([in_file(waiting("late"), claim="early")]).jobs
+    first, newest = store.add([in_file(spec(name="late"), waiting(early, name="late"), claim="late")]).jobs
+    assert ready(store) == [first]
+    run(store, first)
+    resolve(store)
+    assert ready(store) == [early]
+    run(store, early)
+    resolve(store)
+    assert ready(store) == [newest]
+
+
 def test_the_name_of_its_own_is_not_meant(store: Store) -> None:
     (first,) = add(store, waiting("a", name="a"), claim="1")
     (second,) = add(store, waiting("a", name="a"), claim="2")
