@@ -43,12 +43,23 @@ class Candidates:
         self.ready = ReadyQueue(capacities.policy.ready_queue, capacities.scarce)
         self.unseen = Unseen(lanes, self._standing, fair.__contains__)
         self._kept = strict.Kept()
+        self._passed: set[Lane] = set()  # a job of each had to leave for a better one, and nothing has happened since
 
     # -- what is ready ---------------------------------------------------------------------------
 
     def take(self, may_start: Callable[[Job], bool]) -> Job | None:
         """The best ready job that may start, removed; None when none may."""
-        return self.ready.take(may_start, self._fair.standing if self._capacities.policy.fair else None)
+        job = self.ready.take(may_start, self._fair.standing if self._capacities.policy.fair else None)
+        if job is not None:
+            self.happened()
+        return job
+
+    def happened(self) -> None:
+        """More than an answer. Until then no job that has left for a better one takes the place of another: what is
+        better in a fair queue, of a user and of all may go in a circle, and be asked for without end."""
+        passed, self._passed = self._passed, set()
+        for lane in passed:
+            self.unseen.changed(lane.queue, lane.owner)
 
     def in_front(self, job: Job) -> int | None:
         """As ``strict.in_front``."""
@@ -96,6 +107,7 @@ class Candidates:
     def drop(self, job: Job) -> None:
         """It is ready no more, and need not be looked for."""
         self.ready.drop(job)
+        self.happened()
         self.changed(job)
 
     def keeps(self, queue: str, rank: Rank) -> None:
@@ -136,6 +148,7 @@ class Candidates:
     def _put_back(self, job: Job) -> None:
         """It leaves the ready queue, and is among the unseen."""
         self.ready.drop(job)
+        self._passed.add(job.lane)
         self._left(job)
         self.changed(job)
         self.unseen.note(job.lane, job.rank)
@@ -241,6 +254,8 @@ class Candidates:
         """Whether the next job of a lane, with that rank, has its turn before one that is ready."""
         if last is None:
             return True
+        if lane in self._passed:
+            return False
         if lane.queue in self._fair and lane.queue == last.queue and lane != last.lane:
             place = self._fair.standing(last.lane, self.ready.count(last.lane) - 1)
             return (self._standing(lane), head) < (place, last.rank)
@@ -250,6 +265,8 @@ class Candidates:
         """Whether its next job, of that rank, would be ready in place of another."""
         if (worst := self.ready.worst) is None:
             return True
+        if lane in self._passed:
+            return False
         mine = self._last(QueuePlaces(lane.queue)) if lane.queue in self._fair else None
         if mine is not None and self._goes_before(lane, head, mine):
             return True

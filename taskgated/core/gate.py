@@ -130,12 +130,12 @@ class Gate:
         self._unseen.answered(rest)
         for job in jobs:
             self._admit(job)
-        return self._pump()
+        return self._pump(answered=True)
 
     def parked(self, jobs: Iterable[int]) -> list[Action]:
         """The store has noted what these wait for (``Park``)."""
         self.parking.parked(jobs)
-        return self._pump()
+        return self._pump(answered=True)
 
     def recalled(self, jobs: Iterable[Job], asked: Recall, back: Mapping[str, Back]) -> list[Action]:
         """The store's answer to ``asked``: the jobs that wait no more, and what is left by the name of each."""
@@ -149,7 +149,7 @@ class Gate:
         for job in jobs:
             self._knock(job.queue)
             self._admit(job)
-        return self._pump()
+        return self._pump(answered=True)
 
     @property
     def known(self) -> dict[int, str]:
@@ -254,9 +254,12 @@ class Gate:
 
     # -- decisions -------------------------------------------------------------------------------
 
-    def _pump(self) -> list[Action]:
-        """Start what may start, then ask for more where there is room for it."""
+    def _pump(self, *, answered: bool = False) -> list[Action]:
+        """Start what may start, then ask for more where there is room for it. ``answered``: nothing has happened but
+        that the store has answered."""
         actions: list[Action] = []
+        if not answered:
+            self._candidates.happened()
         if self.draining:
             return actions
         self._turn_away()
