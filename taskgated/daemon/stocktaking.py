@@ -44,7 +44,7 @@ RARELY = 30.0
 PATIENCE = 2.0
 """Seconds after which a piece is asked for again if there is no answer; one that is late is as good."""
 SHARE = 20
-"""The store is at it for one part in so many of the time, at most."""
+"""The store's thread is at it for one part in so many of the time, at most."""
 KNOWN = 100
 """Jobs of the gate that are looked at in a piece, at most."""
 
@@ -52,7 +52,7 @@ KNOWN = 100
 @dataclass(frozen=True, slots=True)
 class Piece:
     """``lanes`` and ``gone``: as of ``Gate.seen``. ``last``: behind which lane there may be more; None: there are no
-    more. ``took``: seconds."""
+    more. ``took``: seconds of the processor."""
 
     lanes: Mapping[Lane, Rank]
     last: Lane | None
@@ -63,7 +63,8 @@ class Piece:
 @dataclass(frozen=True, slots=True)
 class Stock:
     """What is said of all together. ``waiting``: a page of what jobs wait for by name. ``unresolved``: something is
-    to be done after the end of others. ``cancelling``: arrays. ``took``: seconds."""
+    to be done after the end of others. ``cancelling``: arrays. ``took``: seconds of
+    the processor."""
 
     waiting: Mapping[str, int]
     coming: Coming
@@ -77,11 +78,11 @@ def look(
 ) -> Piece:
     """At the lanes behind that one (None: at none), and at these jobs. ``ready`` and ``known``: by what the gate has
     been told."""
-    began = time.monotonic()
+    began = time.thread_time()
     page = Lanes({}, None) if after is None else store.lanes(after)
     there = {one.id: one.queue for one in store.records(list(known)) if one.state is State.QUEUED}
     gone = [job for job, queue in known.items() if there.get(job) != queue]
-    return Piece(_unknown(store, page.first, ready), page.last, gone, time.monotonic() - began)
+    return Piece(_unknown(store, page.first, ready), page.last, gone, time.thread_time() - began)
 
 
 def _unknown(
@@ -100,8 +101,8 @@ def _unknown(
 
 
 def total(store: Questions) -> Stock:
-    began = time.monotonic()
-    return Stock(store.waiting(), store.coming(), store.unresolved(), store.cancelling(), time.monotonic() - began)
+    began = time.thread_time()
+    return Stock(store.waiting(), store.coming(), store.unresolved(), store.cancelling(), time.thread_time() - began)
 
 
 @dataclass(slots=True)

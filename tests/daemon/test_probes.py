@@ -256,7 +256,7 @@ def test_a_prober_that_is_stopped_or_killed_is_replaced(make_gate: MakeGate) -> 
     gate.start()
     add(gate, "a")
     for number in (signal.SIGKILL, signal.SIGSTOP):
-        (prober,) = until(lambda: probers(gate), "a prober")
+        (prober,) = until(lambda: found if len(found := probers(gate)) == 1 else None, "a prober alone")
         below = until(lambda: processes.descendants([prober]), "its command")  # noqa: B023
         os.kill(prober, number)
         until(lambda: not any(map(processes.lives, below)), "the end of its command", 30)  # noqa: B023

@@ -111,7 +111,8 @@ class TestSpec:
 
     def test_a_delay_longer_than_the_longest_by_default_is_meant(self) -> None:
         assert read("command: x\nretry: {delay: 2h}")[0].retry == Retry(delay=7200.0, max_delay=7200.0)
-        assert read("command: x\nretry: {delay: 2h, max_delay: 1h}")[0].retry.max_delay == 3600.0
+        with pytest.raises(Refused, match="the first pause, 2h, is longer than the longest, 1h"):
+            read("command: x\nretry: {delay: 2h, max_delay: 1h}")
 
     def test_infinity(self) -> None:
         assert read("command: x\ntimeout: infinity\n", queue="etl")[0].timeout is None
