@@ -172,7 +172,7 @@ class Daemon:
             self._loop, self._gate, self._store, self._conductor, self._doorway.looks, self._steady
         )
         self._stocktaking = Stocktaking(
-            self._loop, self._gate, self._store, self._conductor, self._requirements, self._cancelling
+            self._loop, self._gate, self._store, self._conductor, self._requirements, self._cancelling, self._journal
         )
         self._in_force.changed.add(lambda new: self._workforce.want(new.workers))
         self._in_force.changed.add(lambda new: self._decide_by(self._limits.policy(new)))

@@ -27,6 +27,9 @@ from taskgated.daemon.alarm import Alarm
 from taskgated.daemon.cancelling import Cancelling
 from taskgated.daemon.conductor import Conductor
 from taskgated.daemon.requirements import Requirements
+from taskgated.errors import Damaged, StoreClosed, TaskgateError
+from taskgated.events import Event
+from taskgated.host.journal import Journal, Priority
 from taskgated.host.loop import Loop
 from taskgated.store.answer import Answer
 from taskgated.store.client import StoreClient, ignore
@@ -126,12 +129,15 @@ class Stocktaking:
         conductor: Conductor,
         requirements: Requirements,
         cancelling: Cancelling,
+        journal: Journal,
     ) -> None:
         self._gate = gate
         self._store = store
         self._conductor = conductor
         self._requirements = requirements
         self._cancelling = cancelling
+        self._journal = journal
+        self._failure = ""  # of the last one, as it was told
         self._alarm = Alarm(loop, lambda: time.monotonic_ns() // 1000, self._ring)
         self._asked = 0  # how many questions it had answers to
         self._again: Callable[[], None] = self.take  # asks the last one once more
@@ -210,7 +216,7 @@ class Stocktaking:
                 return  # it was asked again meanwhile, and has its answer
             self._asked += 1
             if answer.error is not None:
-                self._over()
+                self._failed(answer.error)
             else:
                 found(answer.get())
 
@@ -227,6 +233,7 @@ class Stocktaking:
 
     def _compare(self, mine: _Taken, stock: Stock) -> None:
         self._pause = max(EVERY, SHARE * (mine.took + stock.took))
+        self._failure = ""
         self._over()
         self._conductor.do(self._gate.taken(Inventory(mine.asked, mine.waiting)))
         self._requirements.give_up(mine.asking)
@@ -234,6 +241,14 @@ class Stocktaking:
         self._cancelling.go_on(stock.cancelling)
         if stock.unresolved:
             self._store.submit(ignore)  # the thread does it with whatever is written
+
+    def _failed(self, error: TaskgateError) -> None:
+        """It is told once, unless others tell of it."""
+        text = f"what there is in the store cannot be looked at: {error}"
+        if text != self._failure and not isinstance(error, Damaged | StoreClosed):
+            self._journal.event(Event.INTERNAL_ERROR, text, Priority.ERROR)
+        self._failure = text
+        self._over()
 
     def _over(self) -> None:
         self._since = None

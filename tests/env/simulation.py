@@ -38,6 +38,7 @@ from taskgated.daemon.requirements import Requirements
 from taskgated.daemon.roster import Roster
 from taskgated.daemon.stocktaking import Stocktaking
 from taskgated.daemon.survey import Survey
+from taskgated.errors import Impossible
 from taskgated.host import clock
 from taskgated.host.listeners import Listeners
 from taskgated.host.loop import Loop
@@ -180,7 +181,9 @@ class Simulation:
     def _play_time(self) -> None:
         enter, world = self._stack.enter_context, self.world
         enter(mock.patch.object(clock, "boottime", lambda: world.now))
-        played = SimpleNamespace(monotonic=lambda: world.now / SECOND, monotonic_ns=lambda: world.now * 1000)
+        played = SimpleNamespace(
+            monotonic=lambda: world.now / SECOND, monotonic_ns=lambda: world.now * 1000, thread_time=lambda: 0.0
+        )
         real = clock.wall
         for name, module in list(sys.modules.items()):
             if not name.startswith("taskgated."):
@@ -224,7 +227,7 @@ class Simulation:
             loop, gate, conductor, store.uptime.now, in_force, ledger, overrides, self.supervisor, reader, journal
         )
         self.requirements = Requirements(loop, gate, client, conductor, doorway.looks, store.clock.now)
-        stocktaking = Stocktaking(loop, gate, client, conductor, self.requirements, cancelling)
+        stocktaking = Stocktaking(loop, gate, client, conductor, self.requirements, cancelling, journal)
         self.limits.changed.add(self._decide_by)
         self.by_hand = JobsByHand(layout, client, gate, conductor, journal, helper)
         survey = Survey(
@@ -369,12 +372,15 @@ class Simulation:
             requests = thread._requests.get()
             assert requests is not None
             thread._number += 1
-            thread._do(_Group(requests, thread._number))
+            thread._do(group := _Group(requests, thread._number))
+            for request in group.requests:
+                self._possible(request)
             self.loop.woken()
         elif self.reader._lanes:
             question = self.reader._next()
             assert question is not None
             self.reader._answer(question)
+            self._possible(question)
             self.reader._answered.append(question.tell)
         elif self.loop._posted or ((next_ := self.loop.next) is not None and next_ <= self.world.now / SECOND):
             pass
@@ -383,6 +389,11 @@ class Simulation:
         self.turn()
         self.gate.sanity_check()
         return True
+
+    def _possible(self, question: Any) -> None:
+        """No disk fails here, so what cannot be done is a mistake of ours, even if the daemon could live with it."""
+        if isinstance(error := question._answer.error, Impossible):
+            raise error
 
     def settle(self) -> None:
         for _ in range(5000):
