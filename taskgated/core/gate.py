@@ -170,12 +170,13 @@ class Gate:
         """A piece of what there is in the store, or was a moment ago. ``lanes``: some that have jobs which may run
         and were not ready then, each with the rank of the first. ``gone``: jobs that were ``known``, and are not
         queued there any more. To say it again is always right."""
+        news = bool(gone)
         for job in gone:
             self.forget(job)
         for lane, rank in lanes.items():
             self._knock(lane.queue)
-            self._unseen.note(lane, rank)
-        return self._pump()
+            news |= self._unseen.note(lane, rank)
+        return self._pump(answered=not news)
 
     def taken(self, inventory: Inventory) -> list[Action]:
         """All pieces of it were ``seen``. To say it again is always right."""
@@ -183,7 +184,7 @@ class Gate:
             self._fetching = None
             self._unseen.unanswered()
         self.parking.taken(inventory)
-        return self._pump()
+        return self._pump(answered=True)
 
     def worker_idle(self, worker: str) -> list[Action]:
         self._idle[worker] = None
@@ -256,7 +257,7 @@ class Gate:
 
     def _pump(self, *, answered: bool = False) -> list[Action]:
         """Start what may start, then ask for more where there is room for it. ``answered``: nothing has happened but
-        that the store has answered."""
+        that the store has answered, or has said once more what was known."""
         actions: list[Action] = []
         if not answered:
             self._candidates.happened()

@@ -77,22 +77,24 @@ class Unseen:
         kept = self.kept(queue)
         return min(ranks if kept is None else [*ranks, kept], default=None)
 
-    def note(self, lane: Lane, rank: Rank) -> None:
+    def note(self, lane: Lane, rank: Rank) -> bool:
         """There is a job of that rank, or there may be one no earlier than that. Its lane and queue are looked at
-        again if it may be the first."""
+        again if it may be the first; returns whether it may."""
         if lane in self._asked:
             since = self._asked[lane]
             self._asked[lane] = rank if since is None else min(since, rank)
-            self._asking[lane] = min(rank, self._asking[lane])
-            return
+            before, self._asking[lane] = self._asking[lane], min(rank, self._asking[lane])
+            return rank < before
         known = self._heads.get(lane)
-        if known is None or rank < known:
-            self._heads[lane] = rank
-            self._alone.discard(lane)
-            if lane.owner in self._shut:
-                self._shut[lane.owner].drop(lane)
-            self._apart.get(lane.owner, set()).discard(lane)
-            self._let_in(lane)
+        if known is not None and rank >= known:
+            return False
+        self._heads[lane] = rank
+        self._alone.discard(lane)
+        if lane.owner in self._shut:
+            self._shut[lane.owner].drop(lane)
+        self._apart.get(lane.owner, set()).discard(lane)
+        self._let_in(lane)
+        return True
 
     def ask(self, lane: Lane) -> bool:
         """That lane is under question from now on, and not among the open ones. Returns whether it has led."""
