@@ -13,13 +13,16 @@ STATEMENTS = ("queries.sql", "after.sql")
 
 @cache
 def statements() -> dict[str, str]:
-    """Those of ``STATEMENTS`` by name, with the columns of ``rows`` put in."""
+    """Those of ``STATEMENTS`` by name, with what they share and the columns of ``rows`` put in."""
     directory = resources.files(__package__).joinpath("sql")
     text = "\n".join(directory.joinpath(name).read_text("utf-8").partition("\n\n")[2] for name in STATEMENTS)
-    pieces = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
-    for columns, names in COLUMNS.items():
-        pieces[1::2] = [body.replace(f"{{{columns}}}", ", ".join(names)) for body in pieces[1::2]]
-    return {name: body.strip() for name, body in zip(pieces[::2], pieces[1::2], strict=True)}
+    pieces = re.split(r"^-- (name|shared): (\w+)\n", text, flags=re.MULTILINE)[1:]
+    found = [(kind, name, body.strip()) for kind, name, body in zip(*(pieces[n::3] for n in range(3)), strict=True)]
+    put_in = {columns: ", ".join(names) for columns, names in COLUMNS.items()}
+    put_in |= {name: body for kind, name, body in found if kind == "shared"}
+    return {
+        name: re.sub(r"\{(\w+)\}", lambda part: put_in[part[1]], body) for kind, name, body in found if kind == "name"
+    }
 
 
 @cache

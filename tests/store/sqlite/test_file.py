@@ -102,8 +102,10 @@ def test_every_statement_is_used_and_explained() -> None:
     assert not [name for name in statements() if f'"{name}"' not in code]
     text = [line for name in STATEMENTS for line in package.joinpath("sql", name).read_text().splitlines()]
     for number, line in enumerate(text):
-        if line.startswith("-- name:"):
+        if line.startswith(("-- name:", "-- shared:")):
             assert text[number + 1].startswith("-- "), f"{line} has no sentence"
+    shared = [line.removeprefix("-- shared: ") for line in text if line.startswith("-- shared:")]
+    assert shared and all(sum(f"{{{name}}}" in line for line in text) > 1 for name in shared)
 
 
 @pytest.mark.parametrize("backlog", [1_000, 100_000])

@@ -35,9 +35,10 @@ SELECT j.id, j.state, j.array FROM (
 -- What a job still waits for by that condition.
 SELECT other, name, patience FROM conditions WHERE job = :job AND place = :place AND lost IS NULL;
 
--- name: waits_for_array
--- Whether a job, or an array, waits for that array, however far around; see condition_name_came.
-WITH RECURSIVE behind (id, whole) AS (
+-- shared: behind
+-- That job, or array, and for what it waits, however far around, so many at most. Jobs of an array wait for the same: the
+-- first, the last, and one that is not over, stand for all of it.
+behind (id, whole) AS (
     SELECT :other, :whole
     UNION
     SELECT c.other, c.whole FROM behind b CROSS JOIN conditions c ON c.job IN (
@@ -45,6 +46,10 @@ WITH RECURSIVE behind (id, whole) AS (
         iif(b.whole, (SELECT max(id) FROM jobs INDEXED BY jobs_array WHERE array = b.id), NULL)
     ) WHERE c.other IS NOT NULL LIMIT :most
 )
+
+-- name: waits_for_array
+-- Whether a job, or an array, waits for that array, however far around.
+WITH RECURSIVE {behind}
 SELECT EXISTS (SELECT 1 FROM behind WHERE id = :array AND whole);
 
 -- name: condition
@@ -73,28 +78,14 @@ SELECT owner, name FROM came LIMIT 1;
 DELETE FROM came WHERE owner = :owner AND name = :name;
 
 -- name: number_behind
--- For how many a job waits, however far around; see condition_name_came.
-WITH RECURSIVE behind (id, whole) AS (
-    SELECT :other, :whole
-    UNION
-    SELECT c.other, c.whole FROM behind b CROSS JOIN conditions c ON c.job IN (
-        b.id, iif(b.whole, (SELECT witness FROM watched WHERE array = b.id), NULL),
-        iif(b.whole, (SELECT max(id) FROM jobs INDEXED BY jobs_array WHERE array = b.id), NULL)
-    ) WHERE c.other IS NOT NULL LIMIT :most
-)
+-- For how many a job waits, however far around.
+WITH RECURSIVE {behind}
 SELECT count(*) FROM behind;
 
 -- name: condition_name_came
 -- A job of that name came; those that wait for it are not those that it waits for, however far around, nor of an array that
--- it waits for. Jobs of an array wait for the same: the first, the last, and one that is not over, stand for all of it.
-WITH RECURSIVE behind (id, whole) AS (
-    SELECT :other, :whole
-    UNION
-    SELECT c.other, c.whole FROM behind b CROSS JOIN conditions c ON c.job IN (
-        b.id, iif(b.whole, (SELECT witness FROM watched WHERE array = b.id), NULL),
-        iif(b.whole, (SELECT max(id) FROM jobs INDEXED BY jobs_array WHERE array = b.id), NULL)
-    ) WHERE c.other IS NOT NULL LIMIT :most
-)
+-- it waits for.
+WITH RECURSIVE {behind}
 UPDATE conditions SET other = :other, whole = :whole, owner = NULL, name = NULL, patience = NULL
 WHERE owner = :owner AND name = :name
   AND job NOT IN (SELECT id FROM behind)

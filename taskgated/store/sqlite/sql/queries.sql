@@ -1,6 +1,6 @@
 -- The statements of the SQLite store. "-- name:" starts one; the sentence under it says what it is for. {job}, {record},
--- {attempt} and {rank} stand for the columns that rows.py names. What becomes of a job is not decided here: states,
--- reasons and times are given.
+-- {attempt} and {rank} stand for the columns that rows.py names, and {x} for what stands under "-- shared: x", in the same
+-- file or another. What becomes of a job is not decided here: states, reasons and times are given.
 
 -- name: claim_parts
 -- How many parts of a claimed file are known, and the array that the last of them belongs to.
@@ -286,9 +286,9 @@ SELECT (SELECT min(id) FROM jobs WHERE id > :after) + :scanned - 1, (SELECT max(
 UPDATE jobs SET turn = since - priority * :per_point
 WHERE id > :after AND id <= :until AND state IN ('queued', 'held', 'running');
 
--- name: before_it
--- How many jobs of its queue come before a job, so many at most; they are counted user by user.
-WITH RECURSIVE owners (owner) AS (
+-- shared: owners
+-- Users with jobs of a queue that may run. Each step leads to the next one by the index.
+owners (owner) AS (
     SELECT min(owner) FROM jobs INDEXED BY jobs_ready
     WHERE queue = :queue AND state = 'queued' AND due IS NULL AND parked = 0
     UNION
@@ -297,6 +297,10 @@ WITH RECURSIVE owners (owner) AS (
         WHERE queue = :queue AND owner > o.owner AND state = 'queued' AND due IS NULL AND parked = 0
     ) FROM owners o WHERE o.owner IS NOT NULL
 )
+
+-- name: before_it
+-- How many jobs of its queue come before a job, so many at most; they are counted user by user.
+WITH RECURSIVE {owners}
 SELECT count(*) FROM (
     SELECT 1 FROM owners o CROSS JOIN jobs j INDEXED BY jobs_ready
     WHERE j.queue = :queue AND j.owner = o.owner AND j.turn <= :turn AND (j.turn < :turn OR j.id < :id)
@@ -331,15 +335,7 @@ ORDER BY k.turn, k.id LIMIT 1;
 
 -- name: ready_before
 -- The first job of its queue that comes before a job, and may run; the first of each user is looked at.
-WITH RECURSIVE owners (owner) AS (
-    SELECT min(owner) FROM jobs INDEXED BY jobs_ready
-    WHERE queue = :queue AND state = 'queued' AND due IS NULL AND parked = 0
-    UNION
-    SELECT (
-        SELECT min(owner) FROM jobs INDEXED BY jobs_ready
-        WHERE queue = :queue AND owner > o.owner AND state = 'queued' AND due IS NULL AND parked = 0
-    ) FROM owners o WHERE o.owner IS NOT NULL
-)
+WITH RECURSIVE {owners}
 SELECT j.turn, j.id FROM owners o CROSS JOIN jobs j ON j.id = (
     SELECT id FROM jobs INDEXED BY jobs_ready
     WHERE queue = :queue AND owner = o.owner AND state = 'queued' AND due IS NULL AND parked = 0
