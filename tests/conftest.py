@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.env.gate import GateEnv
 
@@ -25,6 +26,12 @@ LIMITS = {"/test_packages.py": 1800.0, "/system/": 1800.0, "/chaos/": 3600.0}
 instruction. What a fixture of a module or of the session does counts for the first test that needs it."""
 AGAIN = 60.0
 """Seconds until what hangs while it cleans up is interrupted as well."""
+
+settings.register_profile("same", derandomize=True)
+settings.register_profile("others", derandomize=False, print_blob=True)
+settings.load_profile("others" if os.environ.get("TASKGATED_RANDOM") else "same")
+# A check that says no must say so again when it is run again, so what is drawn at random is the same each time. To
+# look for what nobody has found yet is another thing, and done on purpose.
 
 
 def pytest_configure(config: pytest.Config) -> None:
