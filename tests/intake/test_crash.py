@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,12 @@ from taskgated.intake import batch, read
 from taskgated.intake import done as done_module
 from taskgated.intake.done import Done
 from taskgated.intake.events import FileRefused
-from taskgated.language.config import Config
 from taskgated.store.contract import Addition
 from taskgated.store.placement import claimed
 from tests.env.intake import Gate, config
+from tests.env.killed import killed_at, killed_everywhere
 from tests.env.until import until
 
-KILLED = 42
 EXPECTED = Counter(
     {
         ("two.yaml", "/bin/one"): 1,
@@ -67,67 +65,20 @@ def done(gate: Gate) -> bool:
         return False
 
 
-Point = tuple[str, int]
-"""The name of a point, and how often it was passed then."""
-
-
-def killed_at(
-    root: Path, where: int | Point, do: Callable[[Gate], None] = work, settings: Config | None = None
-) -> bool:
-    """Run intake in a process that dies at the point of that number, or at that one; False if it came to the end."""
-    passed = itertools.count()
-    seen = Counter[str]()
-
-    def die(name: str) -> None:
-        seen[name] += 1
-        if where in (next(passed), (name, seen[name])):
-            os._exit(KILLED)
-
-    return _in_child(root, die, do, settings)
-
-
-def points(root: Path, do: Callable[[Gate], None], settings: Config) -> list[Point]:
-    """Those that intake passes, in a process of its own as well. Which comes when may differ from run to run."""
-    list_ = root / "points"
-    list_.touch()
-    assert not _in_child(root, lambda name: print(name, file=list_.open("a")), do, settings)
-    return [(name, k + 1) for name, number in Counter(list_.read_text().split()).items() for k in range(number)]
-
-
-def _in_child(root: Path, hook: Callable[[str], None], do: Callable[[Gate], None], settings: Config | None) -> bool:
-    child = os.fork()
-    if child == 0:
-        try:
-            faultpoints.hook = hook
-            gate = Gate(root, settings or config(settle_time=0.05))
-            do(gate)
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (0, KILLED)
-    return code == KILLED
-
-
-def check(root: Path) -> None:
-    gate = Gate(root, config(settle_time=0.05))
-    try:
-        work(gate)
-        found = Counter(
-            (source, command.split("\0")[0] if source == "picture" else command)
-            for source, command in zip(gate.sink.sources, gate.sink.commands, strict=True)
-        )
-        assert found == EXPECTED
-        order = [command for command in gate.sink.commands if command in ("first", "second", "third")]
-        assert order == ["first", "second", "third"]
-        assert gate.rejected() == REJECTED
-        kept = Path(next(c for c in gate.sink.commands if c.startswith("/bin/thumb")).split("\0")[1])
-        assert kept.read_text() == "pixels"
-        gate.intake.let_go(gate.sink.end_jobs())
-        until(gate.idle)
-    finally:
-        gate.stop()
+def check(gate: Gate) -> None:
+    work(gate)
+    found = Counter(
+        (source, command.split("\0")[0] if source == "picture" else command)
+        for source, command in zip(gate.sink.sources, gate.sink.commands, strict=True)
+    )
+    assert found == EXPECTED
+    order = [command for command in gate.sink.commands if command in ("first", "second", "third")]
+    assert order == ["first", "second", "third"]
+    assert gate.rejected() == REJECTED
+    kept = Path(next(c for c in gate.sink.commands if c.startswith("/bin/thumb")).split("\0")[1])
+    assert kept.read_text() == "pixels"
+    gate.intake.let_go(gate.sink.end_jobs())
+    until(gate.idle)
 
 
 @pytest.fixture(autouse=True)
@@ -135,21 +86,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read, "GRACE", 0.05)
 
 
-def prepare(root: Path) -> Path:
-    root.mkdir()
+def prepare(root: Path) -> None:
     gate = Gate(root, config())
     fill(gate)
     gate.sink.close()
-    return root
 
 
 def test_killed_at_every_point(tmp_path: Path) -> None:
-    number = 0
-    while killed_at(prepare(tmp_path / str(number)), number):
-        check(tmp_path / str(number))
-        number += 1
-    check(tmp_path / str(number))
-    assert number > 30, "there are more points than that on the way"
+    killed_everywhere(tmp_path, prepare, work, check, least=30)
 
 
 @pytest.mark.parametrize("files", [1, 2])
@@ -159,11 +103,15 @@ def test_killed_again_and_again_with_small_batches(
     """Each run comes a little further than the one before, or dies in recovery."""
     monkeypatch.setattr(batch, "FILES", files)
     monkeypatch.setattr(batch, "SPECS", 1)
-    root = prepare(tmp_path / "root")
+    prepare(tmp_path)
     for number in range(60):
-        if not killed_at(root, number % 7):
+        if not killed_at(tmp_path, number % 7, work):
             break
-    check(root)
+    gate = Gate(tmp_path, config(settle_time=0.05))
+    try:
+        check(gate)
+    finally:
+        gate.stop()
 
 
 def test_the_disk_is_synced_in_the_right_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,9 +192,8 @@ def litter(picture: Path, *, deep: bool) -> None:
         (picture.parent / "in" / "in" / "z.yaml").write_text("command: litter\n")
 
 
-def job_over(root: Path, *, deep: bool) -> Path:
+def job_over(root: Path, *, deep: bool) -> None:
     """A gate whose handler has ended while the daemon was down; what it left is still there."""
-    root.mkdir()
     gate = Gate(root, config())
     gate.drop("data/picture", "pixels")
     gate.intake.start()
@@ -255,7 +202,6 @@ def job_over(root: Path, *, deep: bool) -> Path:
     gate.sink.end_jobs()
     gate.stop()
     (gate.spool / "two.yaml").write_text("command: [/bin/one]\n---\ncommand: [/bin/two]\n")
-    return root
 
 
 def taken_and_gone(gate: Gate) -> None:
@@ -270,21 +216,14 @@ def test_what_handlers_leave_never_passes_for_a_file(
     """Killed at every point while it goes away and the next file comes, and soon again while that is taken up."""
     # It is gone before that file is claimed, into the same directory perhaps.
     monkeypatch.setattr(done_module, "FORGET", 1)
-    number, died = 0, True
-    while died:
-        root = job_over(tmp_path / str(number), deep=deep)
-        died = killed_at(root, number, taken_and_gone)
-        killed_at(root, number % 5, taken_and_gone)
-        gate = Gate(root, config(settle_time=0.05))
-        try:
-            gate.start()
-            until(lambda gate=gate: not (gate.spool / "two.yaml").exists() and gate.idle())  # type: ignore[misc]
-            assert gate.sink.commands[1:] == ["/bin/one", "/bin/two"]
-            assert not gate.rejected()
-        finally:
-            gate.stop()
-        number += 1
-    assert number > 15, "there are more points than that on the way"
+
+    def check(gate: Gate) -> None:
+        gate.start()
+        until(lambda: not (gate.spool / "two.yaml").exists() and gate.idle())
+        assert gate.sink.commands[1:] == ["/bin/one", "/bin/two"]
+        assert not gate.rejected()
+
+    killed_everywhere(tmp_path, partial(job_over, deep=deep), taken_and_gone, check, soon=range(5), least=15)
 
 
 def test_claims_of_the_version_before_in_which_handlers_worked(tmp_path: Path) -> None:
@@ -348,36 +287,30 @@ ARRAYS += "command: [/bin/c, '{index}']\narray: [9, 7, 8]\n"
 IN_ORDER = [*(f"/bin/a\0{index}" for index in range(1, 6)), "/bin/b", *(f"/bin/c\0{index}" for index in (9, 7, 8))]
 
 
-@pytest.mark.parametrize("again", [0, 3])
-def test_killed_at_every_point_of_an_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: int) -> None:
+@pytest.mark.parametrize("soon", [(), (3,)])
+def test_killed_at_every_point_of_an_array(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soon: Sequence[int]
+) -> None:
     """Each index once, in order, and known by the first: in pieces, and killed soon after once more."""
     monkeypatch.setattr(batch, "SPECS", 2)
-    number, died = 0, True
+
+    def prepare(root: Path) -> None:
+        gate = Gate(root, config(settle_time=0.05))
+        gate.drop("arrays.yaml", ARRAYS)
+        gate.sink.close()
 
     def taken(gate: Gate) -> None:
         gate.intake.start()
         until(lambda: len(gate.sink.commands) == len(IN_ORDER) and gate.idle())
 
-    while died:
-        root = tmp_path / str(number)
-        root.mkdir()
-        gate = Gate(root, config(settle_time=0.05))
-        gate.drop("arrays.yaml", ARRAYS)
-        gate.sink.close()
-        died = killed_at(root, number, taken)
-        if again:
-            killed_at(root, again, taken)
-        gate = Gate(root, config(settle_time=0.05))
-        try:
-            taken(gate)
-            assert gate.sink.commands == IN_ORDER
-            arrays = [gate.sink.store.show(job).record.array for job in range(1, 10)]
-            assert arrays == [1] * 5 + [None] + [7] * 3
-            assert not gate.rejected()
-        finally:
-            gate.stop()
-        number += 1
-    assert number > 15, "there are more points than that on the way"
+    def check(gate: Gate) -> None:
+        taken(gate)
+        assert gate.sink.commands == IN_ORDER
+        arrays = [gate.sink.store.show(job).record.array for job in range(1, 10)]
+        assert arrays == [1] * 5 + [None] + [7] * 3
+        assert not gate.rejected()
+
+    killed_everywhere(tmp_path, prepare, taken, check, soon=soon, least=15)
 
 
 def test_an_array_goes_on_as_there_is_room(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from taskgated.intake import failed as failed_module
 from taskgated.intake.events import FileStuck
 from taskgated.intake.failed import Failed, remove
 from tests.env.intake import Gate, config, running
+from tests.env.killed import killed_everywhere
 from tests.env.until import until
-from tests.intake.test_crash import killed_at
 
 OWNER = 4711
 
@@ -124,26 +124,23 @@ def work(gate: Gate) -> None:
 
 
 def test_killed_at_every_point_it_is_kept_once(tmp_path: Path) -> None:
-    number, moved, killed = 0, set(), True
-    while killed:
-        root = tmp_path / str(number)
-        root.mkdir()
-        first = Gate(root, config())
-        first.drop("data/picture", "pixels")
-        first.sink.close()
-        killed = killed_at(root, number, work)
-        moved.add((root / "spool" / "failed" / "1" / "picture").exists())
-        gate = Gate(root, config(settle_time=0.05))
-        try:
-            work(gate)
-            found = kept(gate.layout)
-            assert sorted(found) == ["1/picture", "1/picture.reason"]
-            assert found["1/picture"] == b"pixels"
-            assert len(gate.sink.sources) == 1
-        finally:
-            gate.stop()
-        number += 1
-    assert number > 12 and moved == {False, True}
+    moved = set()
+
+    def prepare(root: Path) -> None:
+        gate = Gate(root, config())
+        gate.drop("data/picture", "pixels")
+        gate.sink.close()
+
+    def check(gate: Gate) -> None:
+        moved.add((gate.layout.failed / "1" / "picture").exists())
+        work(gate)
+        found = kept(gate.layout)
+        assert sorted(found) == ["1/picture", "1/picture.reason"]
+        assert found["1/picture"] == b"pixels"
+        assert len(gate.sink.sources) == 1
+
+    killed_everywhere(tmp_path, prepare, work, check, least=12)
+    assert moved == {False, True}
 
 
 # -- failed/ cannot be used ----------------------------------------------------------------------

@@ -25,8 +25,8 @@ from taskgated.intake.settle import Opened
 from taskgated.language.config import Config, QueueConfig, Require
 from taskgated.language.sums import stated
 from tests.env.intake import QUEUES, Gate, config
+from tests.env.killed import killed_at, points
 from tests.env.until import until
-from tests.intake.test_crash import killed_at, points
 
 WITH = QUEUES | {
     "default": QueueConfig("default", require=Require(marker=".ok")),
