@@ -97,6 +97,12 @@ WISH = st.builds(
 """What a job has that is not usual."""
 
 
+def awaits(job: Job) -> str:
+    """By name, as of ``needs``, what a job waits for; "" if it waits for nothing that has a name."""
+    kind, _, rest = (job.waits or "").partition(":")
+    return "" if not rest else f"{kind} {rest.replace(':', ' ') if kind == 'key' else rest}"
+
+
 class AnyMix(RuleBasedStateMachine):
     """Anything may happen at any step; whenever nothing is under way, all that waits is looked at."""
 
@@ -112,14 +118,15 @@ class AnyMix(RuleBasedStateMachine):
         self.rest()
 
     def starts(self, job: Job) -> None:
-        """Nobody passes by one that comes first and waits for what it takes, nor breaks a limit."""
+        """Nobody passes by one that comes first and waits for what it takes, nor breaks a limit. One that has come to
+        wait for something else meanwhile need not be the senior."""
         oracle = Oracle(self.sim, self.paused)
         for name, amount in needs(job).items():
             taken = sum(needs(one).get(name, 0) for one in oracle.running)
             assert taken <= oracle.total(name, job), f"{brief(job)} takes {amount} of {name}, and {taken} are taken"
             for id_, awaited in self.known.items():
                 first = oracle.jobs[id_]
-                if awaited == name and first.rank < job.rank and oracle.eligible(first) and first.waits:
+                if awaited == name == awaits(first) and first.rank < job.rank and oracle.eligible(first):
                     text = f"{brief(job)} passes by {brief(first)} for {name}"
                     assert set(oracle.limits(first)) - {Kind.LIMIT}, text
         self.known.pop(job.id, None)
@@ -133,11 +140,10 @@ class AnyMix(RuleBasedStateMachine):
         oracle = Oracle(sim, self.paused)
         self.known = {}
         for job in oracle.queued:
-            if job.waits and ":" in job.waits:
-                kind, _, rest = job.waits.partition(":")
+            if awaited := awaits(job):
                 only = {*oracle.keeps(job)} <= {Kind.TOKEN, Kind.LOCK, Kind.KEY, Kind.LIMIT}
-                if only and oracle.eligible(job) and not set(sim.gate.doors.reasons(job.queue)):
-                    self.known[job.id] = f"{kind} {rest}" if kind != "key" else f"key {rest.replace(':', ' ')}"
+                if only and oracle.could(job) and not set(sim.gate.doors.reasons(job.queue)):
+                    self.known[job.id] = awaited
         self.wait(oracle)
         if not sim.idle:
             return

@@ -74,6 +74,10 @@ class Oracle:
             and not self.unmet(job)
         )
 
+    def could(self, job: Job) -> bool:
+        """And there is as much as it needs, though others may have it: else nothing is promised to it."""
+        return self.eligible(job) and all(amount <= self.total(name, job) for name, amount in needs(job).items())
+
     def at_the_door(self, queues: set[str]) -> bool:
         """Whether a job of them waits for nothing else of its own."""
         return any(job.queue in queues and self.eligible(job) and not job.parked for job in self.queued)
