@@ -26,16 +26,16 @@ class Shut:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """So many more may start until somebody looks again; with 0 it is shut, for that reason. ``spent``: a start that
-    was decided has used up one of them also if it does not come about. ``until_end``: when a job of the queue ends,
-    nothing of it starts until somebody has looked: that end may shut the door. ``shared``: doors before several
-    queues that have this name are one allowance; "": it is one by itself."""
+    """So many more may start until somebody looks again; with 0 it is shut, for that reason. ``until_end``: when a
+    job of the queue ends, nothing of it starts until somebody has looked: that end may shut the door. ``grant``: the
+    name of what is given out here: doors before several queues that have this name are one allowance, and a start
+    that was decided and does not come about gives back what it took of it. "": it is one by itself, and such a start
+    has used it up; whoever looks counts anew."""
 
     left: int
     reason: DoorReason
-    spent: bool = False
     until_end: bool = False
-    shared: str = ""
+    grant: str = ""
 
 
 MANY = 2**31
@@ -63,6 +63,7 @@ class Doors:
         self._doors: dict[str | None, dict[str, Door]] = {}
         self.unsure: set[str] = set()
         """Queues of which nothing may start until somebody has looked."""
+        self._taken: dict[int, list[tuple[str, str]]] = {}  # by job, the grants of which it took, each with its kind
 
     def __bool__(self) -> bool:
         return bool(self._doors)
@@ -108,16 +109,27 @@ class Doors:
                 if _left(door) == 0:
                     yield queue, door.reason
 
-    def started(self, queue: str, *, retry: bool = False) -> None:
+    def started(self, job: int, queue: str, *, retry: bool = False) -> None:
         """A start is decided; ``retry``: of a job that has failed before."""
-        self._count(queue, -1, retry=retry)
+        for before in (EVERY, queue):
+            for kind, door in self._doors.get(before, {}).items():
+                match door:
+                    case Allowance(left, grant=grant) if grant and left < MANY:
+                        self._grant(kind, grant, -1)
+                        self._taken.setdefault(job, []).append((kind, grant))
+                    case Allowance(left) if left < MANY:
+                        self._doors[before][kind] = replace(door, left=max(0, left - 1))
+                    case ForRetries(left) if retry:
+                        self._doors[before][kind] = replace(door, left=max(0, left - 1))
 
-    def refused(self, queue: str) -> None:
-        """A start that was decided does not come about."""
-        self._count(queue, 1, retry=False)
+    def refused(self, job: int) -> None:
+        """A start that was decided does not come about. What was granted anew meanwhile did not lose it."""
+        for kind, grant in self._taken.pop(job, ()):
+            self._grant(kind, grant, 1)
 
-    def ended(self, queue: str) -> None:
+    def ended(self, job: int, queue: str) -> None:
         """A job of that queue has ended."""
+        self._taken.pop(job, None)
         if any(isinstance(door, Allowance) and door.until_end for door in self._before(queue)):
             self.unsure.add(queue)
 
@@ -131,25 +143,12 @@ class Doors:
         for key in (EVERY, queue):
             yield from self._doors.get(key, {}).values()
 
-    def _count(self, queue: str, change: int, *, retry: bool) -> None:
-        for key in (EVERY, queue):
-            for kind, door in self._doors.get(key, {}).items():
-                match door:
-                    case Allowance(left) if left < MANY and (change < 0 or not door.spent):
-                        for of_queue in self._sharing(key, kind, door.shared):
-                            of_queue[kind] = replace(door, left=max(0, door.left + change))
-                    case ForRetries() if retry:
-                        self._doors[key][kind] = replace(door, left=max(0, door.left + change))
-
-    def _sharing(self, queue: str | None, kind: str, shared: str) -> Iterator[dict[str, Door]]:
-        """The doors of every queue that has a share in the allowance of this one, and of this one itself."""
-        if not shared:
-            yield self._doors[queue]
-            return
-        for of_queue in self._doors.values():
-            door = of_queue.get(kind)
-            if isinstance(door, Allowance) and door.shared == shared:
-                yield of_queue
+    def _grant(self, kind: str, grant: str, change: int) -> None:
+        """So many more may start by that grant."""
+        for doors in self._doors.values():
+            door = doors.get(kind)
+            if isinstance(door, Allowance) and door.grant == grant:
+                doors[kind] = replace(door, left=max(0, door.left + change))
 
 
 def _left(door: Door) -> int:

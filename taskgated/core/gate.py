@@ -204,8 +204,8 @@ class Gate:
         self._candidates.changed(refused)
         self.parking.freed(refused)
         self._unseen.note(refused.lane, FIRST)
+        self.doors.refused(job)
         if self.doors:
-            self.doors.refused(refused.queue)
             self._unseen.reopen()  # before every queue there may be one more that may start
         return self._pump() if worker is None else self.worker_idle(worker)
 
@@ -216,7 +216,7 @@ class Gate:
             return []
         self._candidates.changed(finish.job)
         self.parking.freed(finish.job)
-        self.doors.ended(finish.job.queue)
+        self.doors.ended(finish.job.id, finish.job.queue)
         return [finish, *self._pump()]
 
     def worker_died(self, worker: str) -> Job | None:
@@ -269,7 +269,7 @@ class Gate:
             del self._idle[worker]
             actions.append(self.attempts.begin(job, worker))
             self._candidates.stand(job.lane)
-            self.doors.started(job.queue, retry=job.failed_before)
+            self.doors.started(job.id, job.queue, retry=job.failed_before)
             self.parking.started(job)
             self._candidates.goes(job.id)
             self._turn_away()

@@ -44,7 +44,8 @@ TOLD = 60.0
 @dataclass(slots=True)
 class _Queue:
     """``due``: when the next look is (monotonic). ``door``: as the last look left it; ``new``: the gate has not been
-    told of that. ``resting``: no job waited. ``told``: whether the journal knows it to be shut."""
+    told of that. ``looks``: how many there were. ``resting``: no job waited. ``told``: whether the journal knows it
+    to be shut."""
 
     name: str
     machine: Machine
@@ -52,6 +53,7 @@ class _Queue:
     verdict: Verdict = field(default_factory=Verdict)
     due: float = 0.0
     new: bool = True
+    looks: int = 0
     resting: bool = True
     told: bool = False
     told_at: float = float("-inf")
@@ -234,6 +236,7 @@ class MachineDoors:
             wanted = figures.wanted(mine.machine)
             values = {figure: read[one] for figure, one in wanted.items() if one in read}
             mine.verdict = judge(mine.machine, Seen(values, coming, among), mine.verdict, self._started(mine))
+            mine.looks += 1
             mine.door, mine.new, mine.resting = self._door(mine, values), True, False
             mine.due = now + EVERY
             self._tell(mine, now)
@@ -258,7 +261,7 @@ class MachineDoors:
             return Shut(MachineTight(queue, verdict.tight))
         if not verdict.allowed:
             return Shut(LoadToCome(queue, values[Figure.LOAD], verdict.coming, mine.machine.load or 0.0))
-        return Allowance(verdict.allowed, JustStarted(queue, verdict.allowed))
+        return Allowance(verdict.allowed, JustStarted(queue, verdict.allowed), grant=f"{queue} {mine.looks}")
 
     # -- what is told ----------------------------------------------------------------------------
 

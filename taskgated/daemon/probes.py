@@ -121,12 +121,12 @@ class Probes:
         if known.allowance is None:
             return doorkeeper.Look(None, again)
         reason = ProbeUsedUp(probe.name, known.allowance, answer.words, age)
-        return doorkeeper.Look(Allowance(self._left(probe), reason, shared=probe.grant), again)
+        return doorkeeper.Look(Allowance(self._left(probe), reason, grant=probe.grant), again)
 
     def _left(self, probe: _Probe) -> int:
         """How many may still start by its last answer: the gate has counted them, as far as it knows of that."""
         doors = (self._gate.doors.get(queue, self.kind) for queue in probe.queues)
-        counted = [door.left for door in doors if isinstance(door, Allowance) and door.shared == probe.grant]
+        counted = [door.left for door in doors if isinstance(door, Allowance) and door.grant == probe.grant]
         return min(counted, default=probe.known.allowance or 0)
 
     # -- for people ------------------------------------------------------------------------------

@@ -508,7 +508,7 @@ class Harness:
                     self.store.jobs[new.id] = replace(stored, state=State.RUNNING, attempt=new.attempt)
                     self.do(self.gate.attempts.started(new.id))
                 else:
-                    self.do(self.gate.start_refused(new.id, min(kept, default=None)))
+                    self.refuse(new.id, min(kept, default=None))
                     if stored.state is State.QUEUED:
                         self.came(stored.lane, FIRST)
             case Run(new, worker):
@@ -532,6 +532,9 @@ class Harness:
                 self.do(self.gate.ended(never, None))
             case Stop():
                 pass
+
+    def refuse(self, job: int, first: Rank | None) -> None:
+        self.do(self.gate.start_refused(job, first))
 
     def answer(self, action: Fetch | Park | Recall) -> None:
         self.asked(action)()

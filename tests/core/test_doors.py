@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from taskgated.core.fetch import Fetch
 from taskgated.core.gate import Action, Gate, Start
 from taskgated.core.job import Result
 from taskgated.core.kinds import Kind
-from taskgated.core.order import Lane
+from taskgated.core.order import Lane, Rank
 from taskgated.core.reasons import AllPaused, NoWorker, Paused
 from tests.core.test_decisions import LIMITS, GateMachine, Harness, job
 
@@ -46,30 +47,53 @@ class TestDoors:
     def test_an_allowance_is_used_up_by_starts(self) -> None:
         doors = Doors()
         doors.put({("etl", A): Allowance(2, WHY), (EVERY, B): Allowance(3, OTHER)})
-        doors.started("etl")
+        doors.started(1, "etl")
         assert (doors.room("etl"), doors.room("x")) == (1, 2)
-        doors.started("etl")
+        doors.started(1, "etl")
         assert list(doors.reasons("etl")) == [WHY]
-        doors.started("x")
+        doors.started(1, "x")
         assert set(doors.reasons("etl")) == {WHY, OTHER}
 
-    @pytest.mark.parametrize(("spent", "left"), [(False, 2), (True, 1)])
-    def test_a_start_that_is_refused_gives_back_what_is_not_spent(self, *, spent: bool, left: int) -> None:
+    @pytest.mark.parametrize(("grant", "left"), [("p 1", 2), ("", 1)])
+    def test_a_start_that_is_refused_gives_back_what_is_granted(self, grant: str, left: int) -> None:
         doors = Doors()
-        doors.put({("etl", A): Allowance(2, WHY, spent)})
-        doors.started("etl")
-        doors.refused("etl")
+        doors.put({("etl", A): Allowance(2, WHY, grant=grant)})
+        doors.started(1, "etl")
+        doors.refused(1)
         assert doors.room("etl") == left
+        doors.refused(1)
+        assert doors.room("etl") == left
+
+    @pytest.mark.parametrize("newer", ["p 2", ""])
+    def test_what_was_granted_anew_meanwhile_gets_nothing_back(self, newer: str) -> None:
+        doors = Doors()
+        doors.put({("etl", A): Allowance(2, WHY, grant="p 1"), ("etl", B): Allowance(2, WHY, grant="p 1")})
+        doors.started(1, "etl")
+        doors.put({("etl", A): Allowance(1, WHY, grant=newer)})
+        doors.refused(1)
+        assert (doors.get("etl", A), doors.get("etl", B)) == (
+            Allowance(1, WHY, grant=newer),
+            Allowance(2, WHY, grant="p 1"),
+        )
+
+    def test_a_start_that_came_about_gives_nothing_back(self) -> None:
+        doors = Doors()
+        doors.put({("etl", A): Allowance(2, WHY, grant="p 1")})
+        doors.started(1, "etl")
+        doors.ended(1, "etl")
+        doors.started(1, "x")
+        doors.refused(1)
+        assert doors.room("etl") == 1
 
     def test_one_allowance_may_be_shared_by_several_queues(self) -> None:
         doors = Doors()
-        both, alone = Allowance(2, WHY, shared="p 1"), Allowance(2, WHY)
-        doors.put({("etl", C): both, ("x", C): both, ("y", C): alone, ("z", C): replace(both, shared="p 2")})
-        doors.started("etl")
+        both, alone = Allowance(2, WHY, grant="p 1"), Allowance(2, WHY)
+        doors.put({("etl", C): both, ("x", C): both, ("y", C): alone, ("z", C): replace(both, grant="p 2")})
+        doors.started(1, "etl")
         assert [doors.room(queue) for queue in ("etl", "x", "y", "z")] == [1, 1, 2, 2]
-        doors.started("x")
+        doors.started(2, "x")
         assert [doors.room(queue) for queue in ("etl", "x", "y", "z")] == [0, 0, 2, 2]
-        doors.refused("x")
+        doors.refused(2)
         assert [doors.room(queue) for queue in ("etl", "x")] == [1, 1]
 
     def test_those_that_failed_before_have_an_allowance_of_their_own(self) -> None:
@@ -77,12 +101,12 @@ class TestDoors:
         door = ForRetries(1, WHY)
         doors.put({("etl", "retries"): door})
         assert (doors.room("etl"), list(doors.reasons("etl")), doors.retries("x")) == (MANY, [], None)
-        doors.started("etl")
+        doors.started(1, "etl")
         assert doors.retries("etl") == door
-        doors.started("etl", retry=True)
+        doors.started(1, "etl", retry=True)
         assert doors.retries("etl") == ForRetries(0, WHY)
         assert list(doors.reasons("etl")) == [], "all others may start"
-        doors.refused("etl")
+        doors.refused(1)
         assert doors.retries("etl") == ForRetries(0, WHY), "who looks knows better"
 
     def test_who_looks_hears_of_which_queues_more_or_less_may_start(self) -> None:
@@ -96,7 +120,7 @@ class TestDoors:
     def test_an_allowance_of_many_is_not_counted_down(self) -> None:
         doors = Doors()
         doors.put({("etl", A): (door := Allowance(MANY, WHY, until_end=True))})
-        doors.started("etl")
+        doors.started(1, "etl")
         assert doors.get("etl", A) == door
         assert doors.put({("etl", A): door}) == []
 
@@ -185,7 +209,7 @@ class TestGate:
         h = Harness(9, {}, 9)
         for worker in "abcdefg":
             h.do(h.gate.worker_idle(worker))
-        shared = Allowance(3, WHY, shared="p")
+        shared = Allowance(3, WHY, grant="p")
         h.do(h.gate.looked({("etl", C): shared, ("x", C): shared}))
         for _ in range(4):
             h.add("etl", 50)
@@ -249,6 +273,7 @@ class DoorHarness(Harness):
         super().__init__(workers, limits, ready, **more)
         self.doors: dict[Key, Door | None] = {}
         self.left: dict[Key, int] = {}
+        self.took: dict[int, list[tuple[Key, Door | None]]] = {}  # by job, the doors as they were put
 
     def look(self, doors: dict[Key, Door | None]) -> None:
         self.doors |= doors
@@ -260,12 +285,20 @@ class DoorHarness(Harness):
         actions = list(actions)
         for action in actions:
             if isinstance(action, Start):
+                self.took[action.job.id] = []
                 for key in self.left:
                     bound = action.job.failed_before or not isinstance(self.doors[key], ForRetries)
                     if bound and key[0] in (EVERY, action.job.queue):
                         self.left[key] -= 1
                         assert self.left[key] >= 0, f"{key} does not let it start"
+                        self.took[action.job.id].append((key, self.doors[key]))
         super().do(actions)
+
+    def refuse(self, job: int, first: Rank | None) -> None:
+        for key, door in self.took[job]:
+            if self.doors[key] is door and isinstance(door, Allowance) and door.grant:
+                self.left[key] += 1
+        super().refuse(job, first)
 
     def settle(self) -> None:
         super().settle()
@@ -284,12 +317,16 @@ class DoorHarness(Harness):
 doors = st.one_of(
     st.none(),
     st.just(Shut(WHY)),
-    st.builds(Allowance, st.integers(0, 3), st.just(WHY), st.just(True), st.booleans()),
+    st.builds(Allowance, st.integers(0, 3), st.just(WHY), st.booleans(), st.sampled_from(["", "p"])),
     st.builds(ForRetries, st.integers(0, 2), st.just(WHY)),
 )
 
 
 class DoorMachine(GateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.grants = count(1)
+
     @initialize(workers=st.integers(1, 4), limit=st.integers(1, 3), ready=st.integers(1, 4), more=LIMITS)
     def begin(self, workers: int, limit: int, ready: int, more: dict[str, Any]) -> None:
         super().begin(workers, limit, ready, more)
@@ -297,6 +334,8 @@ class DoorMachine(GateMachine):
 
     @rule(queue=st.sampled_from([EVERY, "default", "etl", "x"]), kind=st.sampled_from([A, B]), door=doors)
     def look(self, queue: str | None, kind: Kind, door: Door | None) -> None:
+        if isinstance(door, Allowance) and door.grant:
+            door = replace(door, grant=f"p {next(self.grants)}")
         self.h.look({(queue, kind): door})
 
     def teardown(self) -> None:
