@@ -237,6 +237,7 @@ class Stocktaking:
         self._over()
         self._conductor.do(self._gate.taken(Inventory(mine.asked, mine.waiting)))
         self._requirements.give_up(mine.asking)
+        self._conductor.waiters.taken()
         self._conductor.comes(stock.coming)
         self._cancelling.go_on(stock.cancelling)
         if stock.unresolved:

@@ -1,12 +1,13 @@
 """Jobs that wait for something by name, between the gate and the store: who is sent to wait, and who comes back.
 
-Nothing here is remembered. What is lost on the way, by a crash or a mistake, is found by the next inventory
-(``daemon/stocktaking.py``).
+What is lost on the way, by a crash or a mistake, is found by the next inventory (``daemon/stocktaking.py``): nothing
+here is remembered but which lines are still to be gone through.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from taskgated.core.capacity import Policy
 from taskgated.core.gate import Action, Gate
@@ -20,6 +21,14 @@ from taskgated.host.journal import Journal, Priority
 from taskgated.store.answer import Answer
 from taskgated.store.client import StoreClient
 from taskgated.store.waiting import First, Parking, Recalled, Room, Totals
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """The lines behind that one are gone through, as there is so much."""
+
+    totals: Totals
+    after: int
 
 
 class Waiters:
@@ -40,6 +49,9 @@ class Waiters:
         self._journal = journal
         self._readable = readable
         self._totals: Totals | None = None  # of which the store knows, or is being told
+        self._asked: _Piece | None = None  # which has no answer yet
+        self._before: _Piece | None = None  # the same at the last inventory
+        self._failure = ""  # of the last piece, as it was told
 
     def begin(self) -> None:
         """The gate begins."""
@@ -57,6 +69,13 @@ class Waiters:
         """The order of jobs is another: it is decided anew who is out of each line, and so which lanes have some."""
         self._totals = None
         self.policy(self._gate.capacities.policy)
+
+    def taken(self) -> None:
+        """An inventory was taken: what was asked before the last one has its answer, or has none, and is asked again.
+        To go through lines once more is always right."""
+        if self._asked is not None and self._asked is self._before:
+            self._refit(self._asked.totals, self._asked.after)
+        self._before = self._asked
 
     def park(self, action: Park) -> None:
         jobs = [Parking(job, waits, needs) for job, (waits, needs) in action.jobs.items()]
@@ -86,14 +105,19 @@ class Waiters:
 
     def _refit(self, totals: Totals, after: int = -(2**63)) -> None:
         """There may be more or less of something: it is decided anew how many of a line are out."""
+        asked = self._asked = _Piece(totals, after)
 
         def done(answer: Answer[int | None]) -> None:
-            if totals is not self._totals:
-                return  # there is more or less again, and all lines are gone through for that
+            if asked is not self._asked:
+                return  # it was asked again, or there is more or less again, and all lines are gone through for that
             if answer.error is not None:
-                self._totals = None
-                self._failed(f"what there is of tokens cannot be told to the store: {answer.error}")
-            elif (next_ := answer.get()) is not None:
+                self._before = asked  # the next inventory has it asked again
+                if (text := str(answer.error)) != self._failure:
+                    self._failed(f"what there is of tokens cannot be told to the store: {text}")
+                self._failure = text
+                return
+            self._asked, self._failure = None, ""
+            if (next_ := answer.get()) is not None:
                 self._refit(totals, next_)
             else:
                 ask_lanes(self._store, self._out)

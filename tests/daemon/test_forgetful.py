@@ -69,3 +69,19 @@ def test_all_jobs_come_to_their_end(make_gate: Callable[..., GateEnv]) -> None:
     assert max(map(len, overlaps(record))) <= 4
     ended = [line for line in record.read_text().splitlines() if line.startswith("-")]
     assert sorted(ended) == sorted(f"- {name}" for name in jobs)
+
+
+def test_all_lines_hear_that_there_is_more(make_gate: Callable[..., GateEnv]) -> None:
+    gate = make_gate("workers: 9\ntokens: {yarn: 1}\n", module="tests.env.forgetful")
+    command = f"until test -e {gate.scratch}/go; do sleep 0.05; done"
+    jobs = [
+        {"command": command, "name": f"l{line}", "locks": {"shared": [f"l{line}"]}, "tokens": {"yarn": 1}}
+        for line in range(3)
+        for _ in range(2)
+    ]
+    gate.drop("a.json", dropped(jobs))
+    until(lambda: len(gate.jobs()) == 6, "they are there")
+    assert gate.ctl("tokens", "yarn", "6").returncode == 0
+    until(lambda: [job["state"] for job in gate.jobs()] == ["running"] * 6, "all run", timeout=60)
+    (gate.scratch / "go").touch()
+    gate.until_over(6, 60)

@@ -16,7 +16,7 @@ from taskgated import __main__ as program
 from taskgated.core.job import Outcome
 from taskgated.core.lifecycle import Verdict
 from taskgated.daemon import daemon, opening, stocktaking
-from taskgated.store import turns
+from taskgated.store import turns, waiting
 from taskgated.store.after import Resolved
 from taskgated.store.answer import Answer
 from taskgated.store.byhand import Came
@@ -70,12 +70,12 @@ class ForgetfulStore(SqliteStore):
 
 
 class ForgetfulClient(StoreClient):
-    """The real one; it does not tell all answers. ``Recall`` and ``Park`` are as questions."""
+    """The real one; it does not tell all answers. ``Recall``, ``Park`` and ``refit`` are as questions."""
 
     def submit(
         self, verb: Callable[[Store], T], done: Callable[[Answer[T]], None] = ignore, *, early: bool = False
     ) -> None:
-        if _kind(done).startswith(("Waiters.recall.", "Waiters.park.")):
+        if _kind(done).startswith(("Waiters.recall.", "Waiters.park.", "Waiters._refit.")):
             done = self._perhaps(done)
         super().submit(verb, done, early=early)
 
@@ -114,6 +114,7 @@ KEPT = 3
 
 if __name__ == "__main__":
     turns.LANES = stocktaking.KNOWN = 5
+    waiting.REFITTED = 1
     opening.SqliteStore = ForgetfulStore
     daemon.StoreClient = ForgetfulClient
     sys.exit(program.main())
