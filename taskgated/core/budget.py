@@ -2,9 +2,9 @@
 
 When what all jobs need is away, each of them fails and is tried again, and soon nothing but retries runs: ten
 attempts for each job, at the worst time. A budget bounds that for the queue as a whole, whatever each job may do on
-its own: each start gives a part of a retry, ``share``, and each retry costs one. What is saved so is at most that of
-``SAVED`` starts. Where nothing is saved one retry may start every ``TRICKLE`` seconds all the same, so none waits for
-ever.
+its own: each start gives a part of a retry, ``share``, once it has come about, and each retry costs one, as soon as
+it is decided. What is saved so is at most that of ``SAVED`` starts. Where nothing is saved one retry may start every
+``TRICKLE`` seconds all the same, so none waits for ever.
 
 So of N starts within any T seconds at most ``share * (N + SAVED) + T / TRICKLE + 2`` are retries. It acts when a
 retry is to start, never in the verdict: a job that may be tried again is, and waits for its turn. Times are
@@ -40,22 +40,23 @@ class Savings:
             return self.saved // _ONE + 1, None
         return self.saved // _ONE, again
 
-    def started(self, share: float, now: int, *, retry: bool) -> Savings:
+    def decided(self, now: int, *, retry: bool) -> Savings:
         """A start is decided."""
-        after = self
-        if retry and self.saved >= _ONE:
-            after = replace(self, saved=self.saved - _ONE)
-        elif retry:
-            after = replace(self, trickled=now)
-        return after._save(int(share * _ONE), share)
+        if not retry:
+            return self
+        return replace(self, saved=self.saved - _ONE) if self.saved >= _ONE else replace(self, trickled=now)
+
+    def told(self, share: float) -> Savings:
+        """One that was decided comes about, and gives its part."""
+        return self._save(int(share * _ONE), share)
 
     def refused(self, share: float, *, retry: bool) -> Savings:
-        """A start that was decided does not come about."""
-        return self._save(_ONE * retry - int(share * _ONE), share)
+        """One that was decided does not come about."""
+        return self._save(_ONE, share) if retry else self
 
     def _save(self, parts: int, share: float) -> Savings:
         most = max(_ONE, int(share * SAVED * _ONE))
-        return replace(self, saved=max(0, min(most, self.saved + parts)))
+        return replace(self, saved=min(most, self.saved + parts))
 
 
 def unknown(now: int) -> Savings:

@@ -34,7 +34,10 @@ class Budgets(Book[float, Savings]):
         return budget.unknown(self.uptime())
 
     def starting(self, job: Job, settings: float, page: Savings) -> Savings:
-        return page.started(settings, self.uptime(), retry=job.failed_before)
+        return page.decided(self.uptime(), retry=job.failed_before)
+
+    def started(self, job: Job, settings: float, page: Savings) -> Savings:
+        return page.told(settings)
 
     def refused(self, job: Job, settings: float, page: Savings) -> Savings:
         return page.refused(settings, retry=job.failed_before)
