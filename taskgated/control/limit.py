@@ -29,7 +29,7 @@ class Limit:
         def there(answer: Answer[Mapping[str, Mapping[State, int]]]) -> None:
             if queue is not None:
                 known([queue], self._configuration(), answer.get())
-            self._hand.limit(queue, limit, call.uid, call.then(tell))
+            self._hand.limit(queue, limit, call.by, call.then(tell))
 
         def tell(answer: Answer[None]) -> None:
             answer.get()

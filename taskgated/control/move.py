@@ -27,7 +27,7 @@ class Move:
         def there(answer: Answer[Mapping[str, Mapping[State, int]]]) -> None:
             known([queue], self._configuration(), answer.get())
             self._change(
-                call, job, lambda job, done: self._by_hand.move(job, queue, call.uid, done, anyhow=call.privileged)
+                call, job, lambda job, done: self._by_hand.move(job, queue, call.by, done, anyhow=call.privileged)
             )
 
         # A client that says it and leaves has said it.

@@ -9,6 +9,7 @@ from typing import Protocol
 from taskgated.core.job import Job
 from taskgated.core.kinds import Kind
 from taskgated.core.order import Lane
+from taskgated.core.owner import Owner
 from taskgated.core.reasons import Reason
 from taskgated.language.config import Config
 from taskgated.store.answer import Answer
@@ -112,31 +113,31 @@ class Work(Protocol):
 class ByHand:
     """What an operator has set. ``kind``: pause, ...; ``of``: the queue, or whatever it is about, None: all;
     ``value``: what it is set to, None where its being set says all; ``at``: since when (microseconds since the
-    epoch); ``by``: whom (uid); ``text``: what is set, in words."""
+    epoch); ``by``: whom; ``text``: what is set, in words."""
 
     kind: str
     of: str | None
     value: int | None
     at: int
-    by: int
+    by: Owner
     text: str
 
 
 class Hand(Protocol):
     """What operators set by hand. ``done`` is called with the answer of the store; None named: all queues."""
 
-    def pause(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None: ...
+    def pause(self, queues: Sequence[str], by: Owner, done: Callable[[Answer[None]], None]) -> None: ...
 
-    def resume(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> Sequence[str]:
+    def resume(self, queues: Sequence[str], by: Owner, done: Callable[[Answer[None]], None]) -> Sequence[str]:
         """Returns those of the named that were closed as their jobs failed; they are open now."""
 
     def paused(self) -> Sequence[str | None]:
         """Which are; None among them: all are."""
 
-    def limit(self, queue: str | None, limit: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
+    def limit(self, queue: str | None, limit: int | None, by: Owner, done: Callable[[Answer[None]], None]) -> None:
         """Of a queue, None: of all together; None: as configured again."""
 
-    def tokens(self, token: str, total: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
+    def tokens(self, token: str, total: int | None, by: Owner, done: Callable[[Answer[None]], None]) -> None:
         """How many there are of a kind; None: as configured again."""
 
     def all(self) -> Sequence[ByHand]: ...
@@ -169,19 +170,19 @@ Done = Callable[[Answer[None]], None]
 
 
 class JobsByHand(Protocol):
-    """What people do with single jobs. ``by``: whoever does it (uid); ``done`` is called when it is so, or with what
+    """What people do with single jobs. ``by``: whoever does it; ``done`` is called when it is so, or with what
     the store said against it."""
 
-    def hold(self, job: Record, by: int, done: Done) -> None: ...
+    def hold(self, job: Record, by: Owner, done: Done) -> None: ...
 
-    def release(self, job: Record, by: int, done: Done) -> None: ...
+    def release(self, job: Record, by: Owner, done: Done) -> None: ...
 
-    def retry(self, job: Record, by: int, done: Done) -> None: ...
+    def retry(self, job: Record, by: Owner, done: Done) -> None: ...
 
-    def move(self, job: Record, queue: str, by: int, done: Done, *, anyhow: bool) -> None:
+    def move(self, job: Record, queue: str, by: Owner, done: Done, *, anyhow: bool) -> None:
         """``anyhow``: also if the owner of the job may not use that queue."""
 
-    def prioritize(self, job: Record, priority: int, by: int, done: Done) -> None: ...
+    def prioritize(self, job: Record, priority: int, by: Owner, done: Done) -> None: ...
 
 
 Configuration = Callable[[], Config]

@@ -27,7 +27,7 @@ class Pause:
 
         def there(answer: Answer[Mapping[str, Mapping[State, int]]]) -> None:
             known(queues, self._configuration(), answer.get())
-            self._hand.pause(queues, call.uid, call.then(tell))
+            self._hand.pause(queues, call.by, call.then(tell))
 
         def tell(answer: Answer[None]) -> None:
             answer.get()

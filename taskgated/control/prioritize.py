@@ -19,5 +19,5 @@ class Prioritize:
         if priority > HIGHEST_PRIORITY:
             raise invalid("priority")
         self._change(
-            call, call.integer("id"), lambda job, done: self._by_hand.prioritize(job, priority, call.uid, done)
+            call, call.integer("id"), lambda job, done: self._by_hand.prioritize(job, priority, call.by, done)
         )

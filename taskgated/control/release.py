@@ -14,4 +14,4 @@ class Release:
 
     def __call__(self, call: Call) -> None:
         call.allow("id")
-        self._change(call, call.integer("id"), lambda job, done: self._by_hand.release(job, call.uid, done))
+        self._change(call, call.integer("id"), lambda job, done: self._by_hand.release(job, call.by, done))

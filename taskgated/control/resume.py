@@ -27,7 +27,7 @@ class Resume:
         def there(answer: Answer[Counts]) -> None:
             # One that is paused goes on also if nothing else is known of it any more.
             known(queues, self._configuration(), answer.get(), self._hand.paused())
-            opened.extend(self._hand.resume(queues, call.uid, call.then(tell)))
+            opened.extend(self._hand.resume(queues, call.by, call.then(tell)))
 
         def tell(answer: Answer[None]) -> None:
             answer.get()

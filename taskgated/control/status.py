@@ -110,7 +110,8 @@ def _override(one: ByHand) -> ShownOverride:
         "of": one.of,
         "value": one.value,
         "at": rfc3339(one.at),
-        "by": one.by,
+        "by": one.by.uid,
+        "user": one.by.name,
         "text": one.text,
     }
 

@@ -27,4 +27,4 @@ class Tokens:
             by_hand = next((one.value for one in self._hand.all() if (one.kind, one.of) == ("tokens", token)), None)
             call.reply(TokensReply(total=configured if by_hand is None else by_hand, configured=configured))
 
-        self._hand.tokens(token, None if total < 0 else total, call.uid, call.then(tell))
+        self._hand.tokens(token, None if total < 0 else total, call.by, call.then(tell))

@@ -20,10 +20,16 @@ make names of a user and a domain."""
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Of a file: by name, and the number as the host had it when the file was looked at."""
+    """Of a file, or whoever calls: by name, and the number as the host had it then."""
 
     name: str
     uid: int
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        uid = f"uid {self.uid}"
+        return uid if self.name == str(self.uid) else f"{self.name} ({uid})"
 
 
 def owner_of(uid: int, name: str | None) -> str:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Protocol
 
+from taskgated.core.owner import Owner
 from taskgated.ctl.array import Named, id_of, named_job
 from taskgated.ctl.client import Client
 from taskgated.ctl.columns import exit_of, moment, output_removed, seconds, table
@@ -155,7 +156,5 @@ VERB = Verb("all about one job, and everything it waits for", arguments, run)
 
 
 def _whose(job: ShownJob) -> str:
-    """An earlier daemon says no name; a name that is the number is none."""
-    uid = f"uid {job['owner']}"
-    user = job.get("user")
-    return uid if user in (None, str(job["owner"])) else f"{user} ({uid})"
+    """An earlier daemon says no name."""
+    return Owner(job.get("user") or str(job["owner"]), job["owner"]).words

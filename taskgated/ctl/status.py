@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from taskgated.core.owner import Owner
 from taskgated.ctl.client import Client
 from taskgated.ctl.columns import moment, table
 from taskgated.ctl.terminal import answer
 from taskgated.ctl.verb import Exit, Verb, no_arguments
 from taskgated.host.identity import user_name
-from taskgated.protocol.replies import STATUS, ShownFiles, ShownNever, ShownProbe, ShownQueue, StatusReply
+from taskgated.protocol.replies import (
+    STATUS,
+    ShownFiles,
+    ShownNever,
+    ShownOverride,
+    ShownProbe,
+    ShownQueue,
+    StatusReply,
+)
 
 
 class Options(Protocol):
@@ -36,8 +45,7 @@ def _lines(reply: StatusReply) -> list[str]:
     lines += [f"  note: {note}" for note in reply.get("notes") or ()]  # an older daemon has none
     lines += [f"  note: {note}" for files in reply.get("files") or () for note in _staying(files)]
     lines += [
-        f"  by hand: {one['text']}, since {moment(one['at'])}, by {user_name(one['by'])}"
-        for one in reply.get("overrides") or ()
+        f"  by hand: {one['text']}, since {moment(one['at'])}, by {_who(one)}" for one in reply.get("overrides") or ()
     ]
     by_hand = {(one["kind"], one["of"]) for one in reply.get("overrides") or ()}
     lines += [
@@ -57,6 +65,12 @@ def _lines(reply: StatusReply) -> list[str]:
     if probes := reply.get("probes"):
         lines += ["", *table(("PROBE", "STATE", "ASKED", "SAID"), [_probe(probe) for probe in probes])]
     return lines
+
+
+def _who(one: ShownOverride) -> str:
+    """An earlier daemon says no name, and kept none."""
+    user, uid = one.get("user"), one["by"]
+    return Owner(user_name(uid) if user in (None, str(uid)) else user, uid).words
 
 
 def _name(queue: ShownQueue) -> str:

@@ -11,6 +11,7 @@ from taskgated.core.breaker import Breaker, Circuit
 from taskgated.core.doors import MANY, Allowance, Shut
 from taskgated.core.job import Job
 from taskgated.core.kinds import Kind
+from taskgated.core.owner import Owner
 from taskgated.core.reasons import BreakerOpen, CanaryFirst
 from taskgated.daemon.doorkeeper import Look, Moment
 from taskgated.daemon.ledger import Book
@@ -64,11 +65,11 @@ class Breakers(Book[Breaker, Circuit]):
             self._journal.event(Event.QUEUE_OPENED, text, Priority.NOTICE, queue=job.queue)
         return after
 
-    def resumed(self, queue: str, by: int, settings: Breaker, page: Circuit) -> Circuit | None:
+    def resumed(self, queue: str, by: Owner, settings: Breaker, page: Circuit) -> Circuit | None:
         if page.until is None:
             return None
         self._journal.event(
-            Event.QUEUE_OPENED, f"queue {queue} is open again: resumed by uid {by}", Priority.NOTICE, queue=queue
+            Event.QUEUE_OPENED, f"queue {queue} is open again: resumed by {by.words}", Priority.NOTICE, queue=queue
         )
         return Circuit()
 

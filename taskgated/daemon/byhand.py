@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from taskgated.core.gate import Gate
+from taskgated.core.owner import Owner
 from taskgated.daemon.conductor import Conductor
 from taskgated.errors import NotTheirs, TaskgateError, Trouble
 from taskgated.events import Event
@@ -26,7 +27,7 @@ Done = Callable[[Answer[None]], None]
 
 
 class JobsByHand:
-    """``by``: whoever does it (uid). ``done`` is called when it is so, or with what is against it."""
+    """``by``: whoever does it. ``done`` is called when it is so, or with what is against it."""
 
     def __init__(
         self,
@@ -44,24 +45,24 @@ class JobsByHand:
         self._journal = journal
         self._helper = helper
 
-    def hold(self, job: Record, by: int, done: Done) -> None:
-        self._do(lambda store: store.hold(job.id), Event.JOB_HELD, job, f"held by uid {by}", done)
+    def hold(self, job: Record, by: Owner, done: Done) -> None:
+        self._do(lambda store: store.hold(job.id), Event.JOB_HELD, job, f"held by {by.words}", done)
 
-    def release(self, job: Record, by: int, done: Done) -> None:
-        self._do(lambda store: store.release(job.id), Event.JOB_RELEASED, job, f"released by uid {by}", done)
+    def release(self, job: Record, by: Owner, done: Done) -> None:
+        self._do(lambda store: store.release(job.id), Event.JOB_RELEASED, job, f"released by {by.words}", done)
 
-    def retry(self, job: Record, by: int, done: Done) -> None:
-        text = f"to run again, by uid {by}"
+    def retry(self, job: Record, by: Owner, done: Done) -> None:
+        text = f"to run again, by {by.words}"
         self._do(lambda store: store.retry(job.id), Event.JOB_RETRIED, job, text, done)
 
-    def prioritize(self, job: Record, priority: int, by: int, done: Done) -> None:
-        text = f"priority {priority}, before {job.priority}, by uid {by}"
+    def prioritize(self, job: Record, priority: int, by: Owner, done: Done) -> None:
+        text = f"priority {priority}, before {job.priority}, by {by.words}"
         self._do(lambda store: store.prioritize(job.id, priority), Event.JOB_PRIORITIZED, job, text, done)
 
-    def move(self, job: Record, queue: str, by: int, done: Done, *, anyhow: bool) -> None:
+    def move(self, job: Record, queue: str, by: Owner, done: Done, *, anyhow: bool) -> None:
         """``anyhow``: also if the owner of the job may not use that queue."""
         spool = self._spool
-        text = f"moved from queue {job.queue} to {queue} by uid {by}"
+        text = f"moved from queue {job.queue} to {queue} by {by.words}"
 
         def looked(against: TaskgateError | None) -> None:
             if against is None:

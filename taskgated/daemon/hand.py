@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from taskgated.control.needs import ByHand
+from taskgated.core.owner import Owner
 from taskgated.daemon.ledger import Ledger
 from taskgated.daemon.limits import Limits
 from taskgated.daemon.overrides import LIMIT, PAUSE, TOKENS, Override, Overrides
@@ -22,10 +23,10 @@ class Hand:
         self._limits = limits
         self._ledger = ledger
 
-    def pause(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None:
+    def pause(self, queues: Sequence[str], by: Owner, done: Callable[[Answer[None]], None]) -> None:
         self._pauses.pause(queues, by, done)
 
-    def resume(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> Sequence[str]:
+    def resume(self, queues: Sequence[str], by: Owner, done: Callable[[Answer[None]], None]) -> Sequence[str]:
         opened = [queue for queue in dict.fromkeys(queues) if self._ledger.resumed(queue, by)]
         self._pauses.resume(queues, by, done)
         return opened
@@ -33,10 +34,10 @@ class Hand:
     def paused(self) -> Sequence[str | None]:
         return self._pauses.paused()
 
-    def limit(self, queue: str | None, limit: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
+    def limit(self, queue: str | None, limit: int | None, by: Owner, done: Callable[[Answer[None]], None]) -> None:
         self._limits.set(LIMIT, queue, limit, by, done)
 
-    def tokens(self, token: str, total: int | None, by: int, done: Callable[[Answer[None]], None]) -> None:
+    def tokens(self, token: str, total: int | None, by: Owner, done: Callable[[Answer[None]], None]) -> None:
         self._limits.set(TOKENS, token, total, by, done)
 
     def all(self) -> Sequence[ByHand]:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from taskgated.core import plain
 from taskgated.core.attempts import Finish
 from taskgated.core.job import Job
+from taskgated.core.owner import Owner
 from taskgated.events import Event
 from taskgated.host.journal import Journal, Priority
 from taskgated.host.listeners import Listeners
@@ -89,8 +90,8 @@ class Book(ABC, Generic[S, P]):
         """An attempt is over."""
         return None
 
-    def resumed(self, queue: str, by: int, settings: S, page: P) -> P | None:
-        """Somebody (uid) has the queue go on."""
+    def resumed(self, queue: str, by: Owner, settings: S, page: P) -> P | None:
+        """Somebody has the queue go on."""
         return None
 
     # -- pages -----------------------------------------------------------------------------------
@@ -182,8 +183,8 @@ class Ledger:
         """An attempt is over; what is returned is written with that."""
         return self._turned(finish.job.queue, lambda book, settings, page: book.ended(finish, settings, page))
 
-    def resumed(self, queue: str, by: int) -> bool:
-        """Somebody (uid) has a queue go on. Whether something of it was closed for what is remembered here."""
+    def resumed(self, queue: str, by: Owner) -> bool:
+        """Somebody has a queue go on. Whether something of it was closed for what is remembered here."""
         turned = self._turned(queue, lambda book, settings, page: book.resumed(queue, by, settings, page))
         if turned.values:
             self._write(turned.values)

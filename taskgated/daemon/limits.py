@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from taskgated.core.capacity import Policy
+from taskgated.core.owner import Owner
 from taskgated.daemon.members import Members
 from taskgated.daemon.overrides import LIMIT, TOKENS, Override, Overrides
 from taskgated.host.listeners import Listeners
@@ -49,16 +50,16 @@ class Limits:
         return replace(config, tokens={name: max(n, by_hand.get(name, 0)) for name, n in config.tokens.items()})
 
     def set(
-        self, kind: str, of: str | None, value: int | None, by: int, done: Callable[[Answer[None]], None]
+        self, kind: str, of: str | None, value: int | None, by: Owner, done: Callable[[Answer[None]], None]
     ) -> None:
         """None: what is configured holds again; so it does where that is the same."""
         before = self._overrides.get(kind, of)
         if value is None or value == _configured(self._config, kind, of):
             gone = [] if before is None else [before]
-            self._overrides.set([], gone, f"{_named(kind, of)}: as configured again, by uid {by}", done)
+            self._overrides.set([], gone, f"{_named(kind, of)}: as configured again, by {by.words}", done)
         else:
             new = Override.now(kind, of, by, value)
-            self._overrides.set([new], [], f"{_named(kind, of)}: {value}, by uid {by}", done)
+            self._overrides.set([new], [], f"{_named(kind, of)}: {value}, by {by.words}", done)
 
     def _known_better(self, policy: Policy) -> None:
         self._configured = policy

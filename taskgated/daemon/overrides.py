@@ -1,8 +1,8 @@
 """What operators have set by hand while the gate runs. It holds until it is taken back, also over restarts.
 
 An override has a name, ``KIND`` or ``KIND:OF`` (``pause``, ``pause:etl``), and the store keeps with it a JSON object
-that says when it was set (``at``, microseconds of the wall clock), ``by`` whom (uid), and to which ``value``, if its
-being there does not say all. It is in force once the store has it.
+that says when it was set (``at``, microseconds of the wall clock), ``by`` whom (uid; ``user``: the name, if there is
+one), and to which ``value``, if its being there does not say all. It is in force once the store has it.
 
 Of what cannot be read it is known at least that somebody has set something. The least that this can be holds then,
 for the gate's own user, until it is set again or taken back.
@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from taskgated.core.owner import Owner, owner_of
 from taskgated.events import Event
 from taskgated.host.clock import wall
 from taskgated.host.journal import Journal, Priority
@@ -37,12 +38,12 @@ class Override:
     kind: str
     of: str | None
     at: int
-    by: int
+    by: Owner
     value: int | None = None
     lost: bool = False
 
     @classmethod
-    def now(cls, kind: str, of: str | None, by: int, value: int | None = None) -> Override:
+    def now(cls, kind: str, of: str | None, by: Owner, value: int | None = None) -> Override:
         """One that is to be ``Overrides.set``."""
         return cls(kind, of, wall(), by, value)
 
@@ -51,7 +52,9 @@ class Override:
         return self.kind if self.of is None else f"{self.kind}:{self.of}"
 
     def text(self) -> str:
-        return json.dumps({"at": self.at, "by": self.by} | ({} if self.value is None else {"value": self.value}))
+        user = {} if self.by.name == str(self.by.uid) else {"user": self.by.name}
+        value = {} if self.value is None else {"value": self.value}
+        return json.dumps({"at": self.at, "by": self.by.uid} | user | value)
 
     @classmethod
     def read(cls, name: str, text: str) -> Override | None:
@@ -65,11 +68,13 @@ class Override:
             known = None
         least = LEAST.get(kind)
         match known:
-            case {"at": int(at), "by": int(by)}:
-                value = known.get("value")
+            case {"at": int(at), "by": int(uid)}:
+                value, user = known.get("value"), known.get("user")
+                by = Owner(owner_of(uid, user if isinstance(user, str) else None), uid)
                 if least is None or (isinstance(value, int) and value >= least):
                     return cls(kind, of, at, by, value if isinstance(value, int) else None)
-        return cls(kind, of, wall(), os.geteuid(), least, lost=True) if kind in LEAST else None
+        uid = os.geteuid()
+        return cls(kind, of, wall(), Owner(str(uid), uid), least, lost=True) if kind in LEAST else None
 
 
 class Overrides:

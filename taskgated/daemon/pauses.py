@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from taskgated.core.doors import EVERY, Shut
 from taskgated.core.kinds import Kind
+from taskgated.core.owner import Owner
 from taskgated.core.reasons import AllPaused, Paused
 from taskgated.daemon.doorkeeper import Look, Moment
 from taskgated.daemon.overrides import PAUSE, Override, Overrides
@@ -32,16 +33,16 @@ class Pauses:
             return Look(None)
         return Look(Shut(AllPaused() if queue is EVERY else Paused(queue)))
 
-    def pause(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None:
+    def pause(self, queues: Sequence[str], by: Owner, done: Callable[[Answer[None]], None]) -> None:
         """None named: all. Those that are paused stay so, since when they were. ``done`` is called when it is so."""
         before = {queue: self._overrides.get(PAUSE, queue) for queue in _each(queues)}
         new = [Override.now(PAUSE, queue, by) for queue, known in before.items() if known is None or known.lost]
-        self._overrides.set(new, [], f"paused by uid {by}: {_named(new)}", done)
+        self._overrides.set(new, [], f"paused by {by.words}: {_named(new)}", done)
 
-    def resume(self, queues: Sequence[str], by: int, done: Callable[[Answer[None]], None]) -> None:
+    def resume(self, queues: Sequence[str], by: Owner, done: Callable[[Answer[None]], None]) -> None:
         """None named: all are no longer paused as a whole."""
         gone = [override for queue in _each(queues) if (override := self._overrides.get(PAUSE, queue)) is not None]
-        self._overrides.set([], gone, f"resumed by uid {by}: {_named(gone)}", done)
+        self._overrides.set([], gone, f"resumed by {by.words}: {_named(gone)}", done)
 
     def paused(self) -> Sequence[str | None]:
         """Which are; None among them: all."""

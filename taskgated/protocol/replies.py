@@ -156,6 +156,7 @@ class ShownOverride(TypedDict):
     value: int | None
     at: str
     by: int
+    user: NotRequired[str | None]
     text: str
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from taskgated import __version__
+from taskgated.core.owner import Owner
 from taskgated.errors import ProtocolError, TaskgateError
 from taskgated.host.loop import Loop
 from taskgated.protocol.channel import Channel, Message, encode_unicode
@@ -74,6 +75,11 @@ class Call:
         self._client = client
         self._oneway = message.get("oneway") is True
         self.answered = False
+
+    @property
+    def by(self) -> Owner:
+        """Who calls, as far as it is known."""
+        return Owner(str(self.uid) if self.name is None else self.name, self.uid)
 
     @property
     def privileged(self) -> bool:

@@ -65,6 +65,7 @@ LATER = {
     "Logs": {"last", "state", "output_removed", "stdout", "stderr"},
     "Reload": {"notes"},
     "Queue": {"configured", "blocked"},
+    "Override": {"user"},
     "Job": {"source_bytes", "user", "array", "after"},
 }
 """What a daemon of the first version does not say."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskgated.core.named import Key, named
-from taskgated.core.owner import LONGEST, number_of, owner_of, shown
+from taskgated.core.owner import LONGEST, Owner, number_of, owner_of, shown
 
 UIDS = st.integers(0, 2**32 - 2)
 NAMES = st.text(max_size=LONGEST + 2)
@@ -20,6 +20,7 @@ NAMES = st.text(max_size=LONGEST + 2)
 )
 def test_a_name_is_the_owner(name: str) -> None:
     assert (owner_of(1000, name), number_of(name), shown(name)) == (name, None, name)
+    assert Owner(name, 1000).words == f"{name} (uid 1000)"
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,7 @@ def test_a_name_is_the_owner(name: str) -> None:
 def test_a_uid_without_a_name_that_will_do_is_a_number(name: str | None) -> None:
     assert owner_of(1000, name) == "1000"
     assert (number_of("1000"), shown("1000")) == (1000, "uid 1000")
+    assert Owner("1000", 1000).words == "uid 1000"
 
 
 @given(UIDS, UIDS, NAMES)

@@ -10,7 +10,7 @@ import pytest
 
 from taskgated.control.reasons import ADVICE
 from taskgated.core.kinds import Kind
-from tests.env.gate import GateEnv
+from tests.env.gate import ME, GateEnv
 from tests.env.until import until
 
 JOB = "echo x >> {scratch}/ran; test -e {scratch}/mended\n"
@@ -79,7 +79,7 @@ def test_it_is_opened_by_hand_once_the_cause_is_mended(make_gate: Callable[..., 
     said = gate.ctl("resume", "etl").stdout.decode().splitlines()
     assert said == ["queue etl is open again: its breaker had closed it", "nothing is paused"]
     gate.until_over(6)
-    assert gate.log().count("queue etl is open again: resumed by uid") == 1
+    assert gate.log().count(f"queue etl is open again: resumed by {ME}") == 1
     assert gate.call("Resume", queues=["etl"]) == {"paused": [], "all": False, "opened": []}
     gate.kill()
     gate.start()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from taskgated.ctl.client import CallError
-from tests.env.gate import GateEnv
+from tests.env.gate import ME, GateEnv
 from tests.env.until import until
 
 MakeGate = Callable[..., GateEnv]
@@ -56,7 +56,7 @@ class TestHold:
         gate.until_over(4)
         assert gate.lines("ran") == ["three", "two", "one"]
         log = gate.log()
-        assert "job 2 (one): held by uid" in log and "job 2 (one): released by uid" in log
+        assert f"job 2 (one): held by {ME}" in log and f"job 2 (one): released by {ME}" in log
 
     def test_it_is_so_after_a_crash(self, make_gate: MakeGate) -> None:
         gate = busy(make_gate, "on_stop: requeue\n")
@@ -119,7 +119,7 @@ class TestRetry:
         again = gate.ctl("retry", "1")
         text = b"taskgatectl: job 1: cannot retry by hand a job that is succeeded\n"
         assert (again.returncode, again.stderr) == (1, text)
-        assert "job 1 (a): to run again, by uid" in gate.log()
+        assert f"job 1 (a): to run again, by {ME}" in gate.log()
 
     def test_it_may_fail_as_often_as_before(self, gate: GateEnv) -> None:
         gate.drop("a.yaml", "name: a\ncommand: exit 3\nretry: {attempts: 2, delay: 10ms}\n")
@@ -165,7 +165,7 @@ class TestMove:
         assert nowhere.returncode == 1 and b"no queue nowhere" in nowhere.stderr
         running = gate.ctl("move", "1", "other")
         assert running.stderr == b"taskgatectl: job 1: cannot move a job that is running\n"
-        assert "job 2 (a): moved from queue etl to other by uid" in gate.log()
+        assert f"job 2 (a): moved from queue etl to other by {ME}" in gate.log()
 
     def test_it_is_there_after_a_crash(self, make_gate: MakeGate) -> None:
         gate = busy(make_gate, "on_stop: requeue\nqueues: {etl: {limit: 1}}\n")
@@ -189,7 +189,7 @@ class TestPrioritize:
         gate.ctl("cancel", "1")
         gate.until_over(4)
         assert gate.lines("ran") == ["three", "two", "one"]
-        assert "job 4 (three): priority 90, before 50, by uid" in gate.log()
+        assert f"job 4 (three): priority 90, before 50, by {ME}" in gate.log()
 
     def test_there_is_no_higher_one_than_the_highest(self, make_gate: MakeGate) -> None:
         gate = busy(make_gate)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.env.gate import GateEnv
+from tests.env.gate import ME, GateEnv
 from tests.env.until import until
 
 MakeGate = Callable[..., GateEnv]
@@ -48,7 +48,7 @@ def test_it_holds_at_once_and_until_it_is_reset(make_gate: MakeGate) -> None:
     assert (gate.status()["overrides"], limit_of(gate, "etl")) == ([], 2)
     assert running(gate) == 3, "what runs is left alone"
     log = gate.log()
-    assert "limit of queue etl: 1, by uid" in log and "limit of queue etl: as configured again, by uid" in log
+    assert f"limit of queue etl: 1, by {ME}" in log and f"limit of queue etl: as configured again, by {ME}" in log
     (gate.scratch / "go").touch()
     gate.until_over(4)
 

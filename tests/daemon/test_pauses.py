@@ -11,9 +11,10 @@ from contextlib import closing
 
 import pytest
 
+from taskgated.core.owner import Owner
 from taskgated.daemon.overrides import Override
 from taskgated.host.identity import user_name
-from tests.env.gate import GateEnv
+from tests.env.gate import ME, GateEnv
 from tests.env.until import until
 
 
@@ -35,10 +36,11 @@ def test_a_paused_queue_starts_nothing_until_it_goes_on(make_gate: Callable[...,
     assert (gate.job("before") or {})["state"] == "running", "what runs is left alone"
     (override,) = gate.status()["overrides"]
     assert (override["kind"], override["of"], override["by"]) == ("pause", "etl", os.getuid())
+    assert override["user"] == user_name(os.getuid())
     assert gate.status()["closed"] == [{"queue": "etl", "kind": "paused", "text": "queue etl is paused"}]
     shown = gate.ctl("status").stdout.decode()
     assert "by hand: queue etl is paused, since " in shown
-    assert f", by {user_name(os.getuid())}\n" in shown
+    assert f", by {ME}\n" in shown and f"paused by {ME}: queue etl" in gate.log()
     assert shown.count("queue etl is paused") == 1, "it is set by hand, and closed, and that is said once"
     assert gate.ctl("resume", "etl").stdout == b"nothing is paused\n"
     until(lambda: (gate.job("a") or {}).get("state") == "succeeded", "it goes on")
@@ -162,8 +164,10 @@ def test_a_limit_and_tokens_that_cannot_be_read_are_the_lowest(make_gate: Callab
 
 
 def test_an_override_reads_as_it_was_written() -> None:
-    for override in (Override("pause", None, 5, 0), Override("limit", "a:b", 5, 1000, 4)):
+    for override in (Override("pause", None, 5, Owner("0", 0)), Override("limit", "a:b", 5, Owner("alice", 1000), 4)):
         assert Override.read(override.name, override.text()) == override
+    unnamed = Override.read("pause", '{"at": 5, "by": 1000}')
+    assert unnamed is not None and unnamed.by == Owner("1000", 1000), "as an earlier version wrote it"
     for text in ("", "[]", "{}", '{"at": "1", "by": 0}', "[" * 100_000):
         for name, least in (("pause", None), ("limit:etl", 1), ("tokens:yarn", 0)):
             lost = Override.read(name, text)

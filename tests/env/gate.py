@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from taskgated.core.owner import Owner
 from taskgated.ctl.client import Client, Unreachable
+from taskgated.host.identity import user_name
 from taskgated.host.paths import Layout
 from tests import REPOSITORY
 from tests.env.until import until
@@ -22,6 +24,8 @@ ANSWER = 30.0
 """Seconds for an answer of the daemon; it takes some milliseconds, more on a busy machine."""
 AS_USER = 4 * ANSWER
 """Seconds for what is done as another user, which may be to ask the daemon several things."""
+ME = Owner(user_name(os.getuid()), os.getuid()).words
+"""Who runs the tests, as people read it."""
 T = TypeVar("T")
 
 
