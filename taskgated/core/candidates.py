@@ -78,7 +78,7 @@ class Candidates:
             self._left(job)
             self.unseen.note(job.lane, job.rank)
         self._kept.forget()
-        self.unseen.reopen()
+        self.unseen.doubt_all()
         self.unseen.stand_anew()
 
     def comes_first(self, job: Job) -> bool:
@@ -89,12 +89,12 @@ class Candidates:
 
     def admit(self, job: Job) -> None:
         """Into the ready queue. What must leave that for it stays queued in the store, and is asked for later."""
+        self.goes(job.id)
         if strict.kept_before(self._capacities.policy, self.unseen, self._kept, job.queue, job.rank):
             self._left(job)
             self.unseen.note(job.lane, job.rank)
             return
         self.ready.put(job)
-        self.goes(job.id)
         for capacity in self._capacities.scarce(job.lane):
             self._cut(capacity)
         self.stand(job.lane)
@@ -114,18 +114,25 @@ class Candidates:
         """A job of that rank waits for something by name, or behind its line. In a strict queue nothing that comes
         after it is ready."""
         if queue in self._capacities.policy.strict:
+            self.goes(rank[1])
             self._kept.keeps(queue, rank)
             for job in strict.behind(self._capacities.policy, self.ready, queue, rank):
                 self._put_back(job)
 
     def goes(self, job: int) -> None:
-        """That job waits so no more: it is ready, has started, or will not."""
+        """That job waits so no more, nor unseen: it is ready, has started, or will not."""
+        self.unseen.doubt(job)
         if (queue := self._kept.goes(job)) is not None:
             self.unseen.queue_changed(queue)
 
-    def known(self) -> dict[int, str]:
-        """The jobs that are ready, or keep others, each with its queue."""
-        return {job.id: job.queue for job in self.ready} | self._kept.all()
+    def known(self) -> dict[int, tuple[str, Rank]]:
+        """The jobs that are ready, or keep others, each with its queue and its rank."""
+        keep = [(queue, self.unseen.kept(queue)) for queue in self._capacities.policy.strict]
+        return (
+            {job.id: (job.queue, job.rank) for job in self.ready}
+            | {rank[1]: (queue, rank) for queue, rank in keep if rank is not None}
+            | self._kept.all()
+        )
 
     def trim(self) -> None:
         """Out of the ready queue what a door does not let start before the next look."""
@@ -172,7 +179,10 @@ class Candidates:
             most = most or min(MOST, self.ready.capacity if better else self.ready.room)
             if len(wanted) >= most:
                 break
-            if (room := self._allowed(lane, head)) > 0:
+            if (room := self._allowed(lane, head)) is None:
+                wanted[lane] = 0
+                self.unseen.ask(lane)
+            elif room > 0:
                 wanted[lane] = min(room, self._share(lane.queue, most))
                 if self.unseen.ask(lane):
                     led[lane.owner] += head != FIRST
@@ -212,9 +222,10 @@ class Candidates:
         assert head is not None
         return head
 
-    def _allowed(self, lane: Lane, head: Rank) -> int:
+    def _allowed(self, lane: Lane, head: Rank) -> int | None:
         """How many jobs of a lane, the first of that rank, may become ready, if need be in place of worse ones: what
-        could not start soon would be in the way. A lane, or queue, that has none is closed until that may change."""
+        could not start soon would be in the way. A lane, or queue, that has none is closed until that may change.
+        None: before it keeps others so in a strict queue, it is to be asked how early its first job is."""
         most = self.ready.capacity
         if strict.kept_before(self._capacities.policy, self.unseen, self._kept, lane.queue, head):
             self.unseen.close_queue(lane.queue)
@@ -227,6 +238,8 @@ class Candidates:
             if room <= 0 or (full and not self._goes_before(lane, head, self._last(capacity))):
                 if isinstance(capacity, QueuePlaces):
                     self.unseen.close_queue(lane.queue)
+                elif lane.queue in self._capacities.policy.strict and not self.unseen.sure(lane):
+                    return None
                 else:
                     self.unseen.close(lane, alone=isinstance(capacity, LanePlaces))
                     for job in strict.behind(self._capacities.policy, self.ready, lane.queue, head):

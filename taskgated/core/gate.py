@@ -128,6 +128,9 @@ class Gate:
             return []  # it was answered before, or given up
         self._fetching = None
         self._unseen.answered(rest)
+        for _, first in rest.values():
+            if first in self.attempts:
+                self._unseen.doubt(first)  # it has started since it was found
         for job in jobs:
             self._admit(job)
         return self._pump(answered=True)
@@ -152,8 +155,8 @@ class Gate:
         return self._pump(answered=True)
 
     @property
-    def known(self) -> dict[int, str]:
-        """The queued jobs that it knows, each with its queue."""
+    def known(self) -> dict[int, tuple[str, Rank]]:
+        """The queued jobs that it knows, each with its queue and its rank."""
         return self._candidates.known()
 
     @property
@@ -169,7 +172,7 @@ class Gate:
     def seen(self, lanes: Mapping[Lane, Rank], gone: Collection[int]) -> list[Action]:
         """A piece of what there is in the store, or was a moment ago. ``lanes``: some that have jobs which may run
         and were not ready then, each with the rank of the first. ``gone``: jobs that were ``known``, and are not
-        queued there any more. To say it again is always right."""
+        queued there any more, or have another rank. To say it again is always right."""
         news = bool(gone)
         for job in gone:
             self.forget(job)

@@ -8,13 +8,16 @@ however many there are.
 A user who has no room may have lanes in many queues. What keeps one of them keeps all whose jobs are later. So when
 there may be room, only the first of them is open again, and *leads*: the next one is when that has been asked for, or
 is kept by something of its own. In queues that are shared fairly the earliest is not the next, and all are looked at.
+
+Where order is strict, a lane that is closed keeps all that come after its first job. So that this is not one that is
+gone, the store is asked which it is before the lane is closed, and once more when it goes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from taskgated.core.order import Lane, Rank
+from taskgated.core.order import FIRST, Lane, Rank
 from taskgated.core.ranked import Ranked
 
 
@@ -32,6 +35,7 @@ class Unseen:
         self._standing = standing
         self._fair = fair
         self._heads: dict[Lane, Rank] = {}
+        self._sure: dict[int, Lane] = {}  # by their first job: lanes of which the store has said that it is
         self._lanes: dict[str, Ranked[Lane]] = {}  # the open ones of each queue
         self._queues = Ranked[str]()  # those that are open, by the earliest of their open lanes
         self._closed: set[str] = set()  # queues
@@ -89,16 +93,41 @@ class Unseen:
         if known is not None and rank >= known:
             return False
         self._heads[lane] = rank
+        self._unsure(lane, known)
+        self._look_again(lane)
+        return True
+
+    def sure(self, lane: Lane) -> bool:
+        """Whether its first job is surely there, so that it keeps those behind it where order is strict."""
+        return self._sure.get(self._heads[lane][1]) == lane
+
+    def doubt(self, job: int) -> None:
+        """That job is not unseen any more: it may have been the first of its lane."""
+        if (lane := self._sure.pop(job, None)) is not None:
+            self._look_again(lane)
+
+    def doubt_all(self) -> None:
+        """The order of all may be another."""
+        self._sure = {}
+        self.reopen()
+
+    def _unsure(self, lane: Lane, head: Rank | None) -> None:
+        """That was its first, and may be so no more."""
+        if head is not None and self._sure.get(head[1]) == lane:
+            del self._sure[head[1]]
+
+    def _look_again(self, lane: Lane) -> None:
+        """It is open, whatever had it closed."""
         self._alone.discard(lane)
         if lane.owner in self._shut:
             self._shut[lane.owner].drop(lane)
         self._apart.get(lane.owner, set()).discard(lane)
         self._let_in(lane)
-        return True
 
     def ask(self, lane: Lane) -> bool:
         """That lane is under question from now on, and not among the open ones. Returns whether it has led."""
         self._asking[lane] = self._heads.pop(lane)
+        self._unsure(lane, self._asking[lane])
         self._asked[lane] = None
         self._leave(lane)
         return self._led(lane)
@@ -110,11 +139,16 @@ class Unseen:
             self.changed(lane.queue, lane.owner)
             ranks = [rank for rank in (rest.get(lane), since) if rank is not None]
             if ranks:
-                self.note(lane, min(ranks))
+                self.note(lane, first := min(ranks))
+                if first == rest.get(lane) != FIRST:
+                    self.doubt(first[1])  # it may have been in another lane
+                    self._sure[first[1]] = lane
 
     def unanswered(self) -> None:
         """There is no answer about them."""
-        self.answered(dict(self._asking))
+        for lane, rank in self._asking.items():
+            self._asked[lane] = rank
+        self.answered({})
 
     def stand(self, lane: Lane) -> None:
         """Its standing may be another now."""
@@ -232,6 +266,7 @@ class Unseen:
         opened = {lane for lanes in self._lanes.values() for lane in lanes}
         assert not shut & opened and shut | opened == self._heads.keys(), "a lane is neither open nor closed"
         assert {lane for lanes in self._kept.values() for lane in lanes} == shut
+        assert all(self._heads[lane][1] == job for job, lane in self._sure.items())
         assert not self._heads.keys() & self._asked.keys() and self._asked.keys() == self._asking.keys()
         led = {lane.owner for lanes in (*self._leads.values(), self._asked) for lane in lanes}
         for owner, lanes in self._shut.items():

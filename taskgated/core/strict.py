@@ -34,9 +34,9 @@ class Kept:
             del self._first[queue]
         return queue
 
-    def all(self) -> dict[int, str]:
-        """The jobs, each with its queue."""
-        return {rank[1]: queue for queue, rank in self._first.items()}
+    def all(self) -> dict[int, tuple[str, Rank]]:
+        """The jobs, each with its queue and its rank."""
+        return {rank[1]: (queue, rank) for queue, rank in self._first.items()}
 
     def forget(self) -> None:
         """All may be otherwise."""

@@ -22,7 +22,6 @@ from typing import TypeVar
 from taskgated.core.gate import Gate
 from taskgated.core.inventory import Inventory
 from taskgated.core.order import Lane, Rank
-from taskgated.core.state import State
 from taskgated.daemon.alarm import Alarm
 from taskgated.daemon.cancelling import Cancelling
 from taskgated.daemon.conductor import Conductor
@@ -77,14 +76,17 @@ class Stock:
 
 
 def look(
-    store: Questions, after: Lane | None, ready: Mapping[Lane, Collection[int]], known: Mapping[int, str]
+    store: Questions,
+    after: Lane | None,
+    ready: Mapping[Lane, Collection[int]],
+    known: Mapping[int, tuple[str, Rank]],
 ) -> Piece:
     """At the lanes behind that one (None: at none), and at these jobs. ``ready`` and ``known``: by what the gate has
     been told."""
     began = time.thread_time()
     page = Lanes({}, None) if after is None else store.lanes(after)
-    there = {one.id: one.queue for one in store.records(list(known)) if one.state is State.QUEUED}
-    gone = [job for job, queue in known.items() if there.get(job) != queue]
+    there = store.ranks(known)
+    gone = [job for job, place in known.items() if there.get(job) != place]
     return Piece(_unknown(store, page.first, ready), page.last, gone, time.thread_time() - began)
 
 

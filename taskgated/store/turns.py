@@ -47,6 +47,9 @@ class Next(Protocol):
         each lane at most as many as wanted, and of all together the first ``most``. Those that are ``unreadable`` are
         for ``condemn``."""
 
+    def ranks(self, jobs: Collection[int]) -> Mapping[int, tuple[str, Rank]]:
+        """Those of these jobs that are queued, each with its queue and its rank."""
+
     def lanes(self, after: Lane = START) -> Lanes:
         """The next ``LANES`` lanes behind that one; costs some steps for each lane, at any number of jobs."""
 

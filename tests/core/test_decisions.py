@@ -374,8 +374,8 @@ class FakeStore:
                 lanes.setdefault(one.lane, one.rank)
         gone = [
             id_
-            for id_, queue in gate.known.items()
-            if (self.jobs[id_].state, self.jobs[id_].queue) != (State.QUEUED, queue)
+            for id_, place in gate.known.items()
+            if (self.jobs[id_].state, (self.jobs[id_].queue, self.jobs[id_].rank)) != (State.QUEUED, place)
         ]
         return lanes, gone
 
@@ -490,9 +490,16 @@ class Harness:
         """When all is answered: what waits does so for a worker, a place, or its time."""
         assert not self.pending and not self.offers and not self.changes
         for waiting in self.store.jobs.values():
-            if waiting.state is State.QUEUED and waiting.due is None:
-                kept = reasons(waiting, self.gate.situation()) or self.gate.in_front(waiting) is not None
-                assert self.gate.draining or kept, f"nothing keeps {waiting}"
+            if waiting.state is State.QUEUED and waiting.due is None and not self.gate.draining:
+                kept = reasons(waiting, self.gate.situation()) or self.comes_before(waiting)
+                assert kept, f"nothing keeps {waiting}"
+
+    def comes_before(self, job: Job) -> bool:
+        """Whether the one of which the gate says that it has to start before that one has to."""
+        first = self.store.jobs.get(self.gate.in_front(job) or 0)
+        if first is None or first.state is not State.QUEUED or first.due is not None:
+            return False
+        return first.queue == job.queue and first.rank < job.rank
 
     def settle_one(self) -> None:
         """The store and the workers answer the oldest request."""
@@ -754,13 +761,17 @@ class TestGate:
         assert all(one.state is State.SUCCEEDED for one in h.store.jobs.values())
 
     @pytest.mark.parametrize("how", [Verb.HOLD, Verb.MOVE, Verb.PRIORITIZE, "cancel"])
-    def test_those_behind_go_on_when_it_does_not_wait_there_any_more(self, how: Verb | str) -> None:
-        h = Harness(3, {}, 2, strict=("x",))
+    @pytest.mark.parametrize("needs", [{"locks": Locks(("a",))}, {}])
+    def test_those_behind_go_on_when_it_does_not_wait_there_any_more(
+        self, how: Verb | str, needs: dict[str, Any]
+    ) -> None:
+        """Whether it waits for something by name or, with no such ``needs``, for its user's only place."""
+        h = Harness(3, {}, 2, users={"1": 2 if needs else 1}, strict=("x",))
         for worker in "abc":
             h.do(h.gate.worker_idle(worker))
-        h.add("default", 50, locks=Locks(("a",)))
+        h.add("default", 50, owner=1, **needs)
         h.settle()
-        kept, free = h.add("x", 60, locks=Locks(("a",))), h.add("x", 40)
+        kept, free = h.add("x", 60, owner=1, **needs), h.add("x", 40)
         h.settle()
         assert h.store.jobs[free.id].state is State.QUEUED and h.gate.in_front(free) == kept.id
         if isinstance(how, Verb):
@@ -1161,15 +1172,23 @@ class GateMachine(RuleBasedStateMachine):
         tokens=st.dictionaries(st.sampled_from(["yarn", "db"]), st.integers(1, 3), max_size=2),
         locks=st.dictionaries(st.sampled_from(["a", "b", "c"]), st.booleans(), max_size=3),
         key=st.sampled_from(["", "", "k"]),
+        owner=st.sampled_from([0, 0, 1]),
         offer=st.booleans(),
     )
     def add_needy(
-        self, queue: str, priority: int, tokens: dict[str, int], locks: dict[str, bool], key: str, offer: bool
+        self,
+        queue: str,
+        priority: int,
+        tokens: dict[str, int],
+        locks: dict[str, bool],
+        key: str,
+        owner: int,
+        offer: bool,
     ) -> None:
         self.h.by_offer = offer
         tokens = {token: min(amount, TOKENS[token]) for token, amount in tokens.items()}
         alone, shared = ([lock for lock, shares in locks.items() if shares is kind] for kind in (False, True))
-        self.h.add(queue, priority, tokens=tokens, locks=Locks(tuple(alone), tuple(shared)), key=key)
+        self.h.add(queue, priority, owner, tokens=tokens, locks=Locks(tuple(alone), tuple(shared)), key=key)
 
     @rule()
     def come_due(self) -> None:

@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
 from taskgated.core.fetch import Fetch
-from taskgated.core.job import Job
+from taskgated.core.job import Job, Locks
+from taskgated.core.lifecycle import Verb
 from taskgated.core.order import Lane, Rank
 from taskgated.core.parking import Park, Recall
+from taskgated.core.state import State
 from tests.core.test_decisions import LIMITS, GateMachine, Harness
 
 
@@ -99,3 +102,20 @@ class LossyMachine(GateMachine):
 
 TestLossyMachine = LossyMachine.TestCase
 TestLossyMachine.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+
+
+@pytest.mark.parametrize("verb", [Verb.PRIORITIZE, Verb.MOVE, Verb.HOLD])
+@pytest.mark.parametrize("needs", [{"locks": Locks(("a",))}, {}])
+def test_an_inventory_finds_what_keeps_those_behind_it_no_more(needs: dict[str, Any], verb: Verb) -> None:
+    """In a strict queue, whether it waits for something by name or for its user's only place."""
+    h = Harness(3, {}, 2, users={"1": 2 if needs else 1}, strict=("x",))
+    for worker in "abc":
+        h.do(h.gate.worker_idle(worker))
+    h.add("default", 50, owner=1, **needs)
+    h.settle()
+    kept, free = h.add("x", 60, owner=1, **needs), h.add("x", 40)
+    h.settle()
+    h.store.by_hand(kept.id, verb, "default", 10**18)  # and nobody is told
+    h.take()
+    h.settle()
+    assert h.store.jobs[free.id].state is State.RUNNING

@@ -9,7 +9,7 @@ from sqlite3 import Connection
 
 from taskgated.core.after import Waited
 from taskgated.core.job import Claim, Clock
-from taskgated.core.order import Lane
+from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
 from taskgated.errors import NoSuchArray, NoSuchJob, StoreError
 from taskgated.host.clock import MICROSECONDS, boot_id, wall
@@ -34,9 +34,11 @@ from taskgated.store.sqlite.rows import (
     attempt_of,
     earliest,
     job_or_part,
+    lane_of,
     moment,
     per_queue,
     placement_of,
+    rank_of,
     record_of,
     waited,
 )
@@ -71,6 +73,11 @@ class SqliteQuestions:
 
     def fetch(self, wanted: Mapping[Lane, int], known: Collection[int] = (), most: int = 1000) -> Found:
         return fetch(self._sql, self.clock.now(), wanted, known, most)
+
+    def ranks(self, jobs: Collection[int]) -> dict[int, tuple[str, Rank]]:
+        rows = [row for job in jobs for row in self._sql.rows("queued_rank", id=job)]
+        lanes = ((rank_of(row), lane_of(row)) for row in rows)
+        return {rank[1]: (lane.queue, rank) for rank, lane in lanes if lane is not None}
 
     def lanes(self, after: Lane = turns.START) -> Lanes:
         rows = self._sql.rows("lanes", queue=after.queue, owner=after.owner, steps=turns.LANES + 1)

@@ -13,6 +13,7 @@ from taskgated.store import turns
 from taskgated.store.contract import Store
 from taskgated.store.placement import here
 from taskgated.store.turns import all_lanes
+from taskgated.store.waiting import Parking
 from tests.store.jobs import OWNER, add, addition, fetch, passes, spec
 
 
@@ -89,6 +90,20 @@ def test_lanes_are_those_with_jobs_that_may_run(store: Store) -> None:
     store.hold(mine)
     store.start(other, 1, here("{}"))
     assert list(all_lanes(store)) == [Lane("default", "bob")]
+
+
+def test_where_jobs_stand_can_be_asked_while_they_are_queued(store: Store) -> None:
+    plain, parked, delayed, *others = add(store, *[spec()] * 2, spec(delay=1000.0), *[spec()] * 3)
+    held, started, moved = others
+    store.park([Parking(parked, "token:x", 1)])
+    store.hold(held)
+    store.start(started, 1, here("{}"))
+    store.move(moved, "q")
+    store.prioritize(plain, 99)
+    queued = {plain: "default", parked: "default", delayed: "default", moved: "q"}
+    found = store.ranks([plain, parked, delayed, *others, 10**6])
+    assert found == {job: (queue, store.show(job).job.rank) for job, queue in queued.items()}
+    assert found[plain][1] < found[parked][1]
 
 
 def test_lanes_come_in_pieces(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

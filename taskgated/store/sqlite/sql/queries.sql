@@ -421,6 +421,10 @@ UPDATE attempts SET finished = :finished, result = :result, message = :reason WH
 -- Where a queued job stands in line.
 SELECT {rank} FROM jobs WHERE id = :id;
 
+-- name: queued_rank
+-- The same of one that is queued.
+SELECT {rank} FROM jobs WHERE id = :id AND state = 'queued';
+
 -- name: mark_cancelled
 -- A running job is to be cancelled.
 UPDATE jobs SET ending = 'cancel' WHERE id = :id AND state = 'running';
