@@ -277,8 +277,9 @@ class Gate:
             self._candidates.goes(job.id)
             self._turn_away()
             self._trim()
-        actions += self.parking.actions()
-        if self._fetching is None and (fetch := self._candidates.question()) is not None:
+        fetch = self._candidates.question() if self._fetching is None else None
+        actions += self.parking.actions()  # what is put back for the question leaves something to others
+        if fetch is not None:
             self._fetching = self._numbers.next()
             actions.append(replace(fetch, number=self._fetching))
         return actions
