@@ -163,10 +163,11 @@ class Parking:
         self.left(job)
 
     def freed(self, job: Job) -> None:
-        """What it had is free."""
+        """What it had is free. What is promised to others of its queue or user may be so again."""
         for capacity, _ in needs_of(job):
             self._weigh(capacity)
             self.changed(capacity)
+        self._stirred = self._stirred or bool(self._promises.of_lane(job.queue, job.owner, self._loose))
 
     def changed(self, capacity: Named) -> None:
         """There may be more of it."""
