@@ -18,6 +18,7 @@ from taskgated.core.gate import Action, Gate
 from taskgated.core.job import Job, Outcome, Result, Spec
 from taskgated.core.order import Lane, Rank
 from taskgated.core.state import State
+from tests.core.test_decisions import Harness
 
 
 def job(id: int, owner: int, queue: str = "q") -> Job:
@@ -231,3 +232,37 @@ class TestUse:
         assert gone == [Lane("q", "2"), Lane("other", "1"), Lane("q", "3")]
         assert later.used(Lane("q", "1")) == pytest.approx(250.0)
         assert later.used(Lane("q", "4")) == pytest.approx(7 * 86400), "nothing can have been used for longer"
+
+
+def in_a_circle() -> Harness:
+    """Two may be ready, and there is no worker. User 1 has room for one more: the job in "x" comes before the one in
+    "fair", which has its turn there before those of user 0, as that one has used more; and these come before the job
+    in "x"."""
+    h = Harness(2, {}, 2, fair=("fair",), user_limit=2)
+    h.do(h.gate.worker_idle("w"))
+    h.add("fair", 99, owner=0)
+    h.settle()
+    h.finish("w", Result.SUCCEEDED)
+    h.add("x", 99, owner=1)
+    h.settle()
+    for queue, priority, owner in (("fair", 30, 0), ("fair", 40, 0), ("x", 20, 1), ("fair", 10, 1)):
+        h.add(queue, priority, owner)
+    return h
+
+
+def test_what_is_better_in_three_ways_is_not_asked_for_without_end() -> None:
+    h = in_a_circle()
+    h.settle()
+    while h.on_worker:
+        h.settle()
+        h.finish(next(iter(h.on_worker)), Result.SUCCEEDED)
+        h.settle()
+    assert all(one.state is State.SUCCEEDED for one in h.store.jobs.values())
+
+
+def test_an_inventory_that_tells_nothing_new_displaces_nothing() -> None:
+    h = in_a_circle()
+    h.settle()
+    ready, asked = list(h.gate.ready), h.gate.asked
+    h.take()
+    assert (list(h.gate.ready), h.gate.asked, h.pending) == (ready, asked, [])
