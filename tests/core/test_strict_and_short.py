@@ -1,9 +1,63 @@
-"""Strict queues whose users have limits and whose jobs are short of something."""
+"""Strict queues whose users have limits and whose jobs are short of something: by example, and at random."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule
+
 from taskgated.core.job import Locks, Outcome, Result
-from tests.core.test_decisions import Harness
+from tests.core.test_decisions import LIMITS, GateMachine, Harness
+
+NEEDS: list[dict[str, Any]] = [
+    {},
+    {"tokens": {"yarn": 1}},
+    {"tokens": {"yarn": 2}},
+    {"tokens": {"yarn": 3}},
+    {"tokens": {"db": 1}},
+    {"locks": Locks(("a",), ())},
+    {"locks": Locks((), ("a",))},
+    {"key": "k"},
+]
+
+
+class StrictAndShortMachine(GateMachine):
+    """Anything may happen where most jobs are short of something, and many come at once: one decision puts back
+    several of them, for several reasons."""
+
+    @initialize(
+        workers=st.integers(1, 4),
+        ready=st.sampled_from([2, 4, 20]),
+        more=LIMITS,
+        user_limit=st.integers(1, 4),
+        strict=st.sampled_from([("x",), ("x", "etl")]),
+    )
+    def begin(  # type: ignore[override]
+        self, workers: int, ready: int, more: dict[str, Any], user_limit: int, strict: tuple[str, ...]
+    ) -> None:
+        fair = tuple(queue for queue in more.get("fair", ()) if queue not in strict)  # no queue is both
+        super().begin(workers, 3, ready, {**more, "fair": fair, "user_limit": user_limit, "strict": strict})
+
+    @rule(
+        jobs=st.lists(
+            st.tuples(
+                st.sampled_from(["x", "x", "etl", "default"]), st.sampled_from(NEEDS), st.sampled_from([0, 0, 1])
+            ),
+            min_size=3,
+            max_size=8,
+        ),
+        offer=st.booleans(),
+    )
+    def add_file(self, jobs: list[tuple[str, dict[str, Any], int]], offer: bool) -> None:
+        self.h.by_offer = offer
+        for queue, needs, owner in jobs:
+            self.h.add(queue, 50, owner, **needs)
+
+
+TestStrictAndShortMachine = StrictAndShortMachine.TestCase
+TestStrictAndShortMachine.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 
 
 def test_what_came_back_and_is_put_back_leaves_what_it_needs_to_the_next() -> None:
