@@ -135,6 +135,7 @@ class Promises:
             return first.id
         if self._senior is not None:
             waiter, needs = self._senior
-            if waiter.id != job and waiter.rank < rank and needs.get(capacity, 0) > left and self.open(waiter.lane):
+            needed = needs.get(capacity, 0)
+            if waiter.id != job and waiter.rank < rank and needed > max(0, left) and self.open(waiter.lane):
                 return waiter.id
         return None

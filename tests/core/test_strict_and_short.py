@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from taskgated.core.job import Locks, Outcome, Result
+from taskgated.core.state import State
 from tests.core.test_decisions import LIMITS, GateMachine, Harness
 
 NEEDS: list[dict[str, Any]] = [
@@ -104,3 +105,25 @@ def test_what_is_promised_again_is_not_kept_ready_for_another() -> None:
     h.do(h.gate.ended(Outcome(over.id, 1, Result.SUCCEEDED), worker))
     h.settle()
     assert not h.gate.ready and h.store.jobs[other.id].waits == "lock:a"
+
+
+def test_who_needs_nothing_of_what_others_wait_for_is_not_before_them() -> None:
+    """It is the senior: what it needs of other things is promised to it."""
+    h = Harness(9, {}, 9, users={"1": 1})
+    for worker in "abcde":
+        h.do(h.gate.worker_idle(worker))
+    for lock in "yz":
+        h.add("default", 99, locks=Locks((lock,)))
+    h.settle()
+    h.add("default", 90, locks=Locks(("y", "z")))
+    h.settle()
+    held = {running.spec.locks.exclusive: worker for worker, running in h.on_worker.items()}
+    h.finish(held[("y",)], Result.SUCCEEDED)  # now it waits for the second
+    h.add("default", 80, locks=Locks((), ("a",)))
+    h.settle()
+    alone, shared = h.add("default", 70, owner=1, locks=Locks(("a",))), h.add("x", 60, locks=Locks((), ("a",)))
+    h.settle()
+    assert {h.store.jobs[one.id].waits for one in (alone, shared)} == {"lock:a"}
+    h.add("x", 99, owner=1)  # the user has no place for the one that comes first
+    h.settle()
+    assert h.store.jobs[shared.id].state is State.RUNNING
