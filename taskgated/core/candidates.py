@@ -43,7 +43,7 @@ class Candidates:
         self.ready = ReadyQueue(capacities.policy.ready_queue, capacities.scarce)
         self.unseen = Unseen(lanes, self._standing, fair.__contains__)
         self._kept = strict.Kept()
-        self._passed: set[Lane] = set()  # a job of each had to leave for a better one, and nothing has happened since
+        self._passed: set[Lane] = set()  # of fair queues: a job of each had to leave, and nothing has happened since
 
     # -- what is ready ---------------------------------------------------------------------------
 
@@ -55,8 +55,9 @@ class Candidates:
         return job
 
     def happened(self) -> None:
-        """More than an answer. Until then no job that has left for a better one takes the place of another: what is
-        better in a fair queue, of a user and of all may go in a circle, and be asked for without end."""
+        """More than an answer. Until then no job of a fair queue that has left for a better one takes the place of
+        another: what is better in a fair queue, of a user and of all may go in a circle, and be asked for without
+        end. (By rank alone nothing goes in a circle.)"""
         passed, self._passed = self._passed, set()
         for lane in passed:
             self.unseen.changed(lane.queue, lane.owner)
@@ -155,7 +156,8 @@ class Candidates:
     def _put_back(self, job: Job) -> None:
         """It leaves the ready queue, and is among the unseen."""
         self.ready.drop(job)
-        self._passed.add(job.lane)
+        if job.queue in self._fair:
+            self._passed.add(job.lane)
         self._left(job)
         self.changed(job)
         self.unseen.note(job.lane, job.rank)

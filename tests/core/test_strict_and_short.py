@@ -127,3 +127,21 @@ def test_who_needs_nothing_of_what_others_wait_for_is_not_before_them() -> None:
     h.add("x", 99, owner=1)  # the user has no place for the one that comes first
     h.settle()
     assert h.store.jobs[shared.id].state is State.RUNNING
+
+
+def test_one_that_lost_its_place_while_it_was_asked_for_keeps_no_other_queue() -> None:
+    h = Harness(9, {}, 2, users={"0": 1}, strict=("x",))
+    ready = h.add("default", 50, owner=0)
+    h.settle()
+    assert [one.id for one in h.gate.ready] == [ready.id]
+    h.by_offer = True
+    h.add("x", 90, owner=0)
+    h.add("x", 80, owner=1)
+    h.offers.clear()
+    h.do(h.gate.seen(*h.store.piece(h.gate)))  # both are asked for
+    h.by_offer = False
+    for worker in "ab":
+        h.do(h.gate.worker_idle(worker))  # and the only place of the first is taken
+    other = h.add("default", 10, owner=2)
+    h.settle()
+    assert h.store.jobs[ready.id].state is h.store.jobs[other.id].state is State.RUNNING
