@@ -41,6 +41,8 @@ TRIED = 16
 """Jobs of one name, the newest ones, one of which is given to who waits for it."""
 WALKED = 20_000
 """The same behind all those that are given at once to who waits for their names, about."""
+GIVEN = 2_000
+"""Conditions that are given a job of their name at once, at most."""
 
 
 class _Other(NamedTuple):
@@ -220,27 +222,28 @@ def by_name(sql: Statements, owner: str, names: Collection[str]) -> None:
 def _give(sql: Statements) -> bool:
     """Who waits for a job by its name is given the newest of it. A job is not given to one for which it waits itself:
     that one is given the one before, or goes on waiting for another. Returns whether all that came were given."""
-    left = WALKED
+    walks, gifts = WALKED, GIVEN
     while (row := sql.one("next_came")) is not None:
-        if left <= 0:
+        if walks <= 0:
             return False
         owner, name = row
-        sql.run("came_seen", owner=owner, name=name)
         before = LAST_ID
         for _ in range(TRIED):
             known = sql.one("newest_of_name", owner=owner, name=name, before=before)
             if known is None:
                 break
             other = _other(known)
-            left -= sql.only("number_behind", other=other.id, whole=int(other.whole), most=CIRCLE)[0]
-            given = sql.run(
-                "condition_name_came", owner=owner, name=name, other=other.id, whole=int(other.whole), most=CIRCLE
-            )
-            if given:
+            walks -= sql.only("number_behind", other=other.id, whole=int(other.whole), most=CIRCLE)[0]
+            to = {"owner": owner, "name": name, "other": other.id, "whole": int(other.whole)}
+            if given := sql.run("condition_name_came", **to, most=CIRCLE, limit=gifts):
                 look_at(sql, other)
+            gifts -= given
+            if gifts <= 0:
+                return False  # there may be more who wait for it
             if sql.one("condition_by_name", owner=owner, name=name) is None:
                 break
             before = other.id
+        sql.run("came_seen", owner=owner, name=name)
     return True
 
 

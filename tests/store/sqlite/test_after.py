@@ -55,6 +55,26 @@ def test_with_many_names_and_long_chains_they_are_given_in_pieces(
     store.close()
 
 
+def test_many_who_wait_for_one_name_are_given_it_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the piece ends with the last of them; who waits in time is not cancelled meanwhile."""
+    monkeypatch.setattr("taskgated.store.sqlite.after.GIVEN", 3)
+    store = SqliteStore(tmp_path / "db")
+    waiting = add(store, *[spec(after=(Condition("late"),), after_timeout=60.0)] * 9, claim="waiting")
+    (late,) = add(store, spec(name="late"), claim="late")
+
+    def given() -> list[int | None]:
+        return [waited.job for job in waiting for waited in store.waits_for(job)]
+
+    assert sorted(given(), key=str) == [*[late] * 3, *[None] * 6]
+    passes(100.0, monkeypatch)
+    pieces = 0
+    while store.unresolved():
+        assert not store.resolve().over
+        pieces += 1
+    assert given() == [late] * 9 and pieces == 3
+    store.close()
+
+
 def test_one_that_waits_for_nothing_known_is_told_of(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "db")
     _, second = add(store, spec(), spec(after=(Condition("x", part=0),)))

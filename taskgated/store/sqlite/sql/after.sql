@@ -83,13 +83,16 @@ WITH RECURSIVE {behind}
 SELECT count(*) FROM behind;
 
 -- name: condition_name_came
--- A job of that name came; those that wait for it are not those that it waits for, however far around, nor of an array that
--- it waits for.
-WITH RECURSIVE {behind}
+-- A job of that name came, and so many of those that wait for it are given it. They are not those that it waits for, however
+-- far around, nor of an array that it waits for.
 UPDATE conditions SET other = :other, whole = :whole, owner = NULL, name = NULL, patience = NULL
-WHERE owner = :owner AND name = :name
-  AND job NOT IN (SELECT id FROM behind)
-  AND coalesce((SELECT array FROM jobs WHERE jobs.id = conditions.job), 0) NOT IN (SELECT id FROM behind WHERE whole);
+WHERE (job, place) IN (
+    WITH RECURSIVE {behind}
+    SELECT job, place FROM conditions c INDEXED BY conditions_name
+    WHERE c.owner = :owner AND c.name = :name AND job NOT IN (SELECT id FROM behind)
+      AND coalesce((SELECT array FROM jobs WHERE jobs.id = c.job), 0) NOT IN (SELECT id FROM behind WHERE whole)
+    LIMIT :limit
+);
 
 -- name: condition_word
 -- How a job names another one that it waits for, and how long it waits for one to come.
