@@ -58,7 +58,7 @@ class StrictAndShortMachine(GateMachine):
 
 
 TestStrictAndShortMachine = StrictAndShortMachine.TestCase
-TestStrictAndShortMachine.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestStrictAndShortMachine.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)
 
 
 def test_what_came_back_and_is_put_back_leaves_what_it_needs_to_the_next() -> None:
