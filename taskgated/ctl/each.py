@@ -34,10 +34,13 @@ def each(
     operation: Operation[JobReply],
     states: Sequence[State],
     told: Callable[[ShownJob], str],
+    *,
+    pausing: bool = False,
     **parameters: object,
 ) -> int:
     """``operation`` is asked for with the id of each job and ``parameters``; ``told`` says what such a job now is. Of
-    an array it is for those that are in one of ``states``."""
+    an array it is for those that are in one of ``states``, and if ``pausing``, in the pause before their next attempt
+    as well."""
     if (options.array is not None) == bool(options.id):
         warn("which jobs? Give ids, or --array ID")
         return Exit.USAGE
@@ -46,7 +49,7 @@ def each(
         return gate.ask(operation, id=job, **parameters)["job"]
 
     if options.array is not None:
-        return _of_array(gate, options.array, states, change, told, json=options.json)
+        return _of_array(gate, options.array, states, change, told, pausing=pausing, json=options.json)
     return named(gate, options.id, change, told, json=options.json)
 
 
@@ -91,15 +94,19 @@ def _of_array(
     change: Callable[[int], ShownJob],
     told: Callable[[ShownJob], str],
     *,
+    pausing: bool,
     json: bool,
 ) -> int:
     coming = 0
+    listed = [*states, State.QUEUED] if pausing else states
 
     def changed() -> Iterator[ShownJob]:
         nonlocal coming
-        for page in pages_of(gate, array, states=states):
+        for page in pages_of(gate, array, states=listed):
             coming = page.get("coming") or 0
             for job in page["jobs"]:
+                if pausing and job["state"] == State.QUEUED and not (job["failures"] and job["due"]):
+                    continue
                 try:
                     yield change(job["id"])
                 except CallError as error:
@@ -111,7 +118,7 @@ def _of_array(
     if json:
         say(unicode_json(done))
     elif not done:
-        warn(f"array {array}: no job of it is {' or '.join(states)}")
+        warn(f"array {array}: no job of it is {' or '.join(states)}{', or in a pause' * pausing}")
     if coming:
         warn(f"array {array}: {still_to_come(coming)}, and left as they are")
     return Exit.OK if done else Exit.NOT_SO

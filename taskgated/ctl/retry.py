@@ -10,7 +10,8 @@ from taskgated.protocol.replies import RETRY
 
 
 def run(gate: Client, options: Options) -> int:
-    return each(gate, options, RETRY, [State.FAILED, State.CANCELLED], lambda job: "is to run again")
+    over = [State.FAILED, State.CANCELLED]
+    return each(gate, options, RETRY, over, lambda job: "is to run again", pausing=True)
 
 
 VERB = Verb(

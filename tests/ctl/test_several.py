@@ -66,6 +66,22 @@ def test_what_cannot_be_done_with_one_of_several_is_said_with_its_id(gate: GateE
     ]
 
 
+def test_of_an_array_those_that_wait_for_their_next_attempt_are_retried_as_well(gate: GateEnv) -> None:
+    go = f"test -e {gate.scratch}/go || test {{index}} = 3"
+    array = {"command": go, "array": {"to": 3}, "retry": {"attempts": 2, "delay": "1h"}}
+    later = {"command": "true", "array": {"to": 2}, "delay": "1h"}
+    gate.drop("a.json", json.dumps([array, later]))
+    until(lambda: [job["failures"] for job in gate.jobs()] == [1, 1, 0, 0, 0], "two of them have failed once")
+    gate.until_over(1)
+    (gate.scratch / "go").touch()
+    assert gate.ctl("retry", "--array", "1").stdout == b"job 1 is to run again\njob 2 is to run again\n"
+    gate.until_over(3)
+    none = gate.ctl("retry", "--array", "4")
+    assert (none.returncode, none.stdout) == (1, b"")
+    assert none.stderr == b"taskgatectl: array 4: no job of it is failed or cancelled, or in a pause\n"
+    assert [job["state"] for job in gate.jobs()] == ["succeeded"] * 3 + ["queued"] * 2
+
+
 @pytest.mark.parametrize(
     ("coming", "text"),
     [
