@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from taskgated.core.after import Condition, When
 from taskgated.core.job import Element, Job, Locks, OnConflict, Requires, Result, Retry, Spec
 from taskgated.core.kinds import Kind
+from taskgated.core.owner import Owner
 from taskgated.core.reasons import NotItsTurn
 from taskgated.core.state import State
 from taskgated.daemon.overrides import TOKENS
@@ -29,6 +30,7 @@ from tests.env.simulation import Simulation
 MIXES = os.environ.get("TASKGATED_MIXES", "")
 """So many, others each time; unless that is said, some few that are always the same."""
 QUEUES = ["default", "etl", "own"]
+ROOT = Owner("root", 0)
 USERS = ["4000001", "4000002"]
 """Numbers that are nobody's name."""
 
@@ -235,7 +237,7 @@ class AnyMix(RuleBasedStateMachine):
     def pause_or_resume(self, queue: str | None) -> None:
         self.known = {}
         pauses, names = self.sim.doorway.pauses, [] if queue is None else [queue]
-        (pauses.resume if queue in self.paused else pauses.pause)(names, 0, lambda answer: None)
+        (pauses.resume if queue in self.paused else pauses.pause)(names, ROOT, lambda answer: None)
         self.sim.settle()
         self.paused ^= {queue}
 
@@ -267,13 +269,13 @@ class AnyMix(RuleBasedStateMachine):
 
         match verb:
             case "move":
-                hand.move(record, queue, 0, done, anyhow=True)
+                hand.move(record, queue, ROOT, done, anyhow=True)
             case "prioritize":
-                hand.prioritize(record, priority, 0, done)
+                hand.prioritize(record, priority, ROOT, done)
             case "cancel":
                 self.sim.conductor.cancel(record.id, cast(Any, done))
             case _:
-                getattr(hand, verb)(record, 0, done)
+                getattr(hand, verb)(record, ROOT, done)
         self.sim.turn()
 
     @rule(tokens=st.integers(1, 3) | st.none())
@@ -281,7 +283,7 @@ class AnyMix(RuleBasedStateMachine):
         self.known = {}
         self.sim.settle()
         if not self.sim.busy:
-            self.sim.limits.set(TOKENS, "yarn", tokens, 0, lambda answer: None)
+            self.sim.limits.set(TOKENS, "yarn", tokens, ROOT, lambda answer: None)
             self.rest()
 
     # -- the end -------------------------------------------------------------------------------------
@@ -308,14 +310,14 @@ class AnyMix(RuleBasedStateMachine):
         sim = self.sim
         self.known, self.waited = {}, None
         for queue in self.paused:
-            sim.doorway.pauses.resume([] if queue is None else [queue], 0, lambda answer: None)
-        sim.limits.set(TOKENS, "yarn", None, 0, lambda answer: None)
+            sim.doorway.pauses.resume([] if queue is None else [queue], ROOT, lambda answer: None)
+        sim.limits.set(TOKENS, "yarn", None, ROOT, lambda answer: None)
         sim.settle()
         self.paused, sim.world.load = set(), 0.0
         sim.sleep(6)  # until the machine has been looked at
         for one in sim.jobs():
             if one.record.state is State.HELD:
-                sim.by_hand.release(one.record, 0, lambda answer: None)
+                sim.by_hand.release(one.record, ROOT, lambda answer: None)
         while len(sim.world.workers) < 4:
             sim.worker(f"w{next(self.names)}")
         for turn in range(150):
@@ -369,7 +371,7 @@ def test_who_needed_more_tokens_than_there_were_starts_when_there_are_more(
     simulation: Callable[[str], Simulation],
 ) -> None:
     sim = simulation("workers: 1\ntokens: {yarn: 3}\n")
-    sim.limits.set(TOKENS, "yarn", 1, 0, lambda answer: None)
+    sim.limits.set(TOKENS, "yarn", 1, ROOT, lambda answer: None)
     sim.settle()
     sim.worker("w")
     sim.add([job(tokens={"yarn": 2})], USERS[0])
@@ -377,7 +379,7 @@ def test_who_needed_more_tokens_than_there_were_starts_when_there_are_more(
     sim.crash()
     sim.settle()
     assert not sim.busy
-    sim.limits.set(TOKENS, "yarn", None, 0, lambda answer: None)
+    sim.limits.set(TOKENS, "yarn", None, ROOT, lambda answer: None)
     sim.settle()
     assert sim.busy
 
