@@ -1,10 +1,10 @@
 """What a store says of jobs that wait for something by name: a token, a lock, a key, a place in an array.
 
-Jobs that need the same by name, of one queue and user, are a *line*. Of a line as many are *out* as could run at
-once, the best of them; the others are parked behind it, and one comes out when another is over. One that comes, or
-comes again, and has its turn before any that is out, is out as well. One that is out may be short of something: it is
-parked for that, by its name, until ``recall`` is told that there is some again. So what is ready holds no more of a
-line than could run, but for such as came late, and a job that can go is found at once, whatever waits before it.
+Jobs that need the same by name, of one queue and user, are a *line*. Of a line twice as many are *out* as could run
+at once (``TIMES``), the best; the others are parked behind it, and one comes out when another is over. One
+that comes, or comes again, before any that is out is out as well. One that is out may be short of something: it is
+parked for that, by its name, until ``recall`` is told that there is some again. So what is ready holds few of a line,
+but for such as came late, and a job that can go is found at once, whatever waits before it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import Protocol
 from taskgated.core.job import Job
 from taskgated.core.order import Lane
 
+TIMES = 2
+"""Of a line so many times as many are out as could run at once. The next ones wait for what they lack when one that
+runs ends: were they not known by then, a job that comes after them would be taken for the first that waits."""
 RECALLED = 200
 """Jobs that come back for one capacity at once, at most."""
 FIRSTS = 500

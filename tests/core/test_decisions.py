@@ -44,6 +44,7 @@ from taskgated.core.retry import backoff
 from taskgated.core.shortages import TokensPromised
 from taskgated.core.state import FINAL, State
 from taskgated.errors import IllegalTransition
+from taskgated.store.waiting import TIMES
 
 TOKENS = {"yarn": 3, "db": 1}
 
@@ -327,7 +328,7 @@ class FakeStore:
         return sorted((j for j in alive if line is not None and self.line(j) == line), key=lambda j: j.rank)
 
     def most(self, job: Job) -> int:
-        return at_once(needs_of(job), self.policy, self.policy.workers)
+        return TIMES * at_once(needs_of(job), self.policy, self.policy.workers)
 
     def out(self, job: Job) -> int:
         return sum(not j.parked or j.waits is not None for j in self.of_line(job))

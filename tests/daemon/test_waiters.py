@@ -54,7 +54,7 @@ def client(store: Counting) -> Iterator[StoreClient]:
 
 @pytest.fixture
 def waiters(client: StoreClient, store: Counting, monkeypatch: pytest.MonkeyPatch) -> Iterator[Waiters]:
-    """One line after the other is gone through; of each a job is out and one behind it."""
+    """One line after the other is gone through; of each some jobs are out and one is behind them."""
     monkeypatch.setattr(waiting, "REFITTED", 1)
     gate = Gate(Policy(9, 9), {}, lambda: 0.5)
     journal: Any = SimpleNamespace(event=lambda event, text, *args: EVENTS.append(text))
@@ -63,7 +63,7 @@ def waiters(client: StoreClient, store: Counting, monkeypatch: pytest.MonkeyPatc
     waiters.policy(Policy(9, 9, tokens={"yarn": 2}))
     settle(client, store, 1)
     lines = [spec(tokens={"yarn": 2}, env={"N": str(n)}, key=f"{n}") for n in range(LINES)]
-    client.call(lambda store: store.add([addition("c", *lines, *lines)]))
+    client.call(lambda store: store.add([addition("c", *lines * (waiting.TIMES + 1))]))
     store.told.clear()
     yield waiters
 

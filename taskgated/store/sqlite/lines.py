@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from taskgated.core.job import Job
-from taskgated.core.named import at_once, line_of, needs_of
+from taskgated.core.named import Needs, at_once, line_of, needs_of
 from taskgated.core.state import State
 from taskgated.errors import UnreadableRow
 from taskgated.store import waiting
@@ -30,7 +30,7 @@ class Lines:
             return line, False
         if job.spec.array.at_most is not None and job.array is None:
             return line, False  # the first of an array that is a line of its own, as soon as it has a number
-        most = at_once(needs, self.totals, self.totals.limit)
+        most = self._most(needs)
         number, later = self._sql.only("line_out", line=line, turn=job.turn, most=most)
         if number < most or later is not None:
             return line, False
@@ -52,10 +52,10 @@ class Lines:
 
     def come_due(self, rows: Sequence[Row]) -> list[Row]:
         """The time of these has come, each with its line behind; which of them, and of others, are out now."""
-        out = [row[:-1] for row in rows if row[-1] is None]
+        come = [row[:-1] for row in rows if row[-1] is None]
         for line in {row[-1] for row in rows if row[-1] is not None}:
-            out += self.joined(line)
-        return out
+            come += self.joined(line)
+        return come
 
     def left(self, lines: Collection[int]) -> list[Row]:
         """Many of these are out no more; who comes out."""
@@ -74,14 +74,18 @@ class Lines:
             except UnreadableRow:
                 continue
             if needs:
-                self._sql.run("line_put", line=line, most=at_once(needs, self.totals, self.totals.limit))
+                self._sql.run("line_put", line=line, most=self._most(needs))
                 return
 
+    def _most(self, needs: Needs) -> int:
+        """How many of a line may be out."""
+        return waiting.TIMES * at_once(needs, self.totals, self.totals.limit)
+
     def _fill(self, line: int) -> list[Row]:
-        out: list[Row] = []
+        come: list[Row] = []
         while rows := self.next(line):
-            out += rows
-        return out
+            come += rows
+        return come
 
     def park(self, jobs: Sequence[Parking]) -> None:
         for job in jobs:

@@ -402,6 +402,7 @@ def test_a_long_array_is_looked_through_piece_by_piece(store: Store, monkeypatch
     assert ready(store) == [last]
 
 
+@pytest.mark.usefixtures("as_could_run")
 def test_jobs_of_an_array_each_wait_and_take_its_places_then(store: Store) -> None:
     first, *array = store.add(
         [in_file(spec(), *(Array(range(3), 1).spec(waiting(part(0)), n) for n in range(3)))]
@@ -518,6 +519,7 @@ def test_time_and_holding_go_on_beside_it(store: Store, monkeypatch: pytest.Monk
     assert states(store, [expiring]) == [State.CANCELLED]
 
 
+@pytest.mark.usefixtures("as_could_run")
 def test_while_it_waits_it_keeps_nothing_from_those_that_need_the_same(store: Store) -> None:
     """Neither the key, nor a place of its line; when it waits no more it is one of them."""
     first, late, other, third = store.add(

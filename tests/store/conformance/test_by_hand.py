@@ -105,6 +105,7 @@ class TestRetry:
         assert store.over(FIRST_OVER, 9).jobs == []
         assert list(store.prunable(0, 0, 9)) == []
 
+    @pytest.mark.usefixtures("as_could_run")
     def test_one_of_an_array_waits_for_a_place_in_it(self, store: Store) -> None:
         one, second, third = add(store, *[spec(array=Element(n, n, 3, 1)) for n in range(3)])
         run(store, one, verdict=FAIL, result=Result.FAILED)

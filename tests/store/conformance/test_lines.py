@@ -23,6 +23,9 @@ ALONE = {"locks": Locks(("a",))}
 RETRY = Verdict(Verb.RETRY, 60.0, 1, 0)
 
 
+pytestmark = pytest.mark.usefixtures("as_could_run")
+
+
 @pytest.fixture(autouse=True)
 def totals(store: Store) -> None:
     assert store.refit(Totals(16, {"yarn": 4, "db": 1}), -(2**63)) is None
@@ -39,6 +42,20 @@ def test_of_a_line_as_many_are_out_as_could_run(store: Store) -> None:
     assert ready(store) == ids[1:3]
     with pytest.raises(IllegalTransition, match="parked"):
         store.start(ids[4], 1, here("{}"))
+
+
+def test_the_next_of_a_line_are_out_before_one_is_over(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that they wait for what they lack when it comes free, and are found to be before those that came later."""
+    monkeypatch.undo()
+    others = [add(store, spec(**ALONE), claim=str(n))[0] for n in range(4)]
+    ids = add(store, *[spec(queue="q", **ALONE)] * 4)
+    store.start(ids[0], 1, here("{}"))
+    assert [job.id for job in fetch(store, {"q": 9})] == ids[1:2]
+    assert ready(store) == others[:2]
+    store.park([Parking(job, LOCK, 1_000_000) for job in (ids[1], *others[:2])])
+    ended = store.finish(Outcome(ids[0], 1, Result.SUCCEEDED), SUCCEED)
+    assert dict([ended.came]) == first_came(store, ids[2])
+    assert [job.id for job in store.recall({LOCK: Room(1_000_000, 1_000_000)}).jobs] == [others[0]]
 
 
 def test_lines_are_not_in_each_others_way(store: Store) -> None:
@@ -319,7 +336,11 @@ def test_the_file_of_one_that_is_not_taken_is_let_go(store: Store) -> None:
     assert list(added.let_go) == [claimed("b")]
 
 
-def test_at_random_no_line_has_too_many_out_and_none_stands_still(store: Store) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_at_random_no_line_has_too_many_out_and_none_stands_still(
+    store: Store, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    monkeypatch.setattr(waiting, "TIMES", times)
     random.seed(7)
     kinds = [{"tokens": {"yarn": 2}}, {"tokens": {"yarn": 1, "db": 1}}, ALONE, {"key": "k"}, {}]
     most = [2, 1, 1, 1, 10**6]
@@ -339,4 +360,4 @@ def test_at_random_no_line_has_too_many_out_and_none_stands_still(store: Store) 
         assert set(out) <= open_
         for kind, number in enumerate(most):
             waiting_ = [job for job in open_ if of[job] == kind]
-            assert len([job for job in out if of[job] == kind]) == min(number, len(waiting_))
+            assert len([job for job in out if of[job] == kind]) == min(times * number, len(waiting_))

@@ -21,6 +21,7 @@ def test_the_better_ones_of_its_queue_come_before_it(store: Store) -> None:
     assert [store.before_it(job) for job in (high, first, second, low, other)] == [0, 1, 2, 3, 0]
 
 
+@pytest.mark.usefixtures("as_could_run")
 def test_what_something_else_keeps_does_not_count(store: Store) -> None:
     held, _, running, _, _, last = add(
         store,
@@ -80,6 +81,7 @@ def test_those_of_its_line_come_before_it_as_long_as_they_wait(store: Store) -> 
     assert [store.line_before(job) for job in (second, third)] == [False, True]
 
 
+@pytest.mark.usefixtures("as_could_run")
 @pytest.mark.parametrize("parked", [False, True])
 def test_where_it_is_strict_none_starts_before_one_that_is_parked(store: Store, *, parked: bool) -> None:
     runs, short, last, other = add(

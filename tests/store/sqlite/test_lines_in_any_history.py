@@ -15,7 +15,7 @@ from taskgated.core.named import at_once, needs_of
 from taskgated.errors import TaskgateError
 from taskgated.store.placement import here
 from taskgated.store.sqlite.store import SqliteStore
-from taskgated.store.waiting import Parking, Room, Totals
+from taskgated.store.waiting import TIMES, Parking, Room, Totals
 from tests.store.jobs import addition, fetch, passes, spec
 
 KINDS: list[dict[str, object]] = [
@@ -148,7 +148,7 @@ class History:
                 " AND (parked = 0 OR waits > '')",
                 (line,),
             ).fetchall()
-            assert len(out) >= at_once(needs, totals, totals.limit), f"job {job} is behind a line of {out}"
+            assert len(out) >= TIMES * at_once(needs, totals, totals.limit), f"job {job} is behind a line of {out}"
             assert all(state == "running" or (its, id_) < (turn, job) for its, id_, state in out), (
                 "it goes before one"
             )
