@@ -14,7 +14,7 @@ from math import inf
 
 from taskgated.core.attempts import Attempts, Start, Told
 from taskgated.core.candidates import Candidates
-from taskgated.core.capacity import Capacities, Policy, Situation, reasons
+from taskgated.core.capacity import ALL, Capacities, Policy, Situation, reasons
 from taskgated.core.doors import EVERY, Door, Doors, Key
 from taskgated.core.fair import Fair
 from taskgated.core.fetch import Fetch
@@ -267,6 +267,7 @@ class Gate:
         if self.draining:
             return actions
         self._turn_away()
+        actions += self.parking.actions()  # before anything starts: who is asked for may come first
         while self._idle and self._rooms.any and (job := self._candidates.take(self._may_start)):
             worker = next(iter(self._idle))
             del self._idle[worker]
@@ -285,9 +286,24 @@ class Gate:
         return actions
 
     def _may_start(self, job: Job) -> bool:
-        if job.queue in self.doors.unsure or self.in_front(job) is not None:
+        if job.queue in self.doors.unsure or self.in_front(job) is not None or self._kept_free(job):
             return False
         return not reasons(job, self.situation())
+
+    def _kept_free(self, job: Job) -> bool:
+        """Whether the last place for it is for one that comes before it, and comes back in a moment: what that one
+        lacked has come free together with the place."""
+        coming = self.parking.coming(job.rank)
+        coming = [lane for lane in coming if lane.queue != job.queue or lane.queue not in self.fair]
+        if not coming:
+            return False
+        if len(self._idle) <= len(coming):
+            return True
+        for capacity in (ALL, *self.capacities.scarce(job.lane)):
+            room = self._rooms.of(capacity)
+            if room is not None and room <= sum(capacity in (ALL, *self.capacities.scarce(lane)) for lane in coming):
+                return True
+        return False
 
     def _places(self, rank: Rank) -> int:
         return self._candidates.places(rank)

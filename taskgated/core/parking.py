@@ -88,6 +88,7 @@ class Parking:
         self._look: dict[Named, None] = {}  # there may be room for those that wait
         self._later: dict[Named, None] = {}  # the same, and no more could be ready
         self._asked: dict[Named, int] = {}  # by which question
+        self._coming: dict[Named, Waiter] = {}  # of these: who comes back, if all is as it was
         self._unknown: set[Named] = set()  # who is first for it has to be asked
         self._in_vain: dict[Named, tuple[int, int]] = {}  # who was first, and what was free, when none came back
         self._differing: dict[
@@ -217,6 +218,7 @@ class Parking:
         self.parked([job for job, number in self._sent.items() if number <= inventory.asked])
         for capacity in [capacity for capacity, number in self._asked.items() if number <= inventory.asked]:
             del self._asked[capacity]
+            self._coming.pop(capacity, None)
             self._ask(capacity)
         differing: dict[Named, tuple[int, int | None]] = {}
         for name, job in inventory.waiting.items():
@@ -231,6 +233,10 @@ class Parking:
         for capacity in self._promises.awaited:
             if capacity.name not in inventory.waiting:
                 self._ask(capacity)
+
+    def coming(self, rank: Rank) -> list[Lane]:
+        """The lanes of those before that rank which the store is asked for, and which are to start then."""
+        return [waiter.lane for waiter in self._coming.values() if waiter.rank < rank]
 
     @property
     def asks(self) -> bool:
@@ -256,6 +262,7 @@ class Parking:
         for name, room in asked.rooms.items():
             capacity = _known(name)
             del self._asked[capacity]
+            self._coming.pop(capacity, None)
             back = answer.get(name, Back(0, None))
             waiting = [*told.get(capacity, ()), *([back.first] if back.first else [])]
             first = min(waiting, key=lambda one: one.rank, default=None)
@@ -285,6 +292,8 @@ class Parking:
                 rooms[capacity.name] = asked
                 coming += asked.most
                 self._asked[capacity] = self._numbers.last + 1
+                if asked.most and (first := self._promises.first(capacity)) is not None:
+                    self._coming[capacity] = first
                 self._unknown.discard(capacity)
         if rooms:
             found.append(Recall(rooms, self._numbers.next()))
