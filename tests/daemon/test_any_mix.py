@@ -291,8 +291,8 @@ class AnyMix(RuleBasedStateMachine):
     def wait(self, oracle: Oracle) -> None:
         """The first of all that wait is kept by what others have: by what runs, and then once more by that at most.
 
-        It waits for one thing that it lacks, which is promised to it; when that is there another may be gone, and
-        then all is promised to it. Nothing of that is known over a crash, or while its lane is closed."""
+        It waits for one thing that it lacks, which is promised to it, and others go on with what else it lacks; when
+        that one is there another may be gone, and then all is promised to it. Nothing of that is known over a crash, or while its lane is closed."""
         first = min((job for job in oracle.queued if oracle.eligible(job)), key=lambda job: job.rank, default=None)
         kinds = set() if first is None else oracle.keeps(first)
         shut = first is None or set(self.sim.gate.doors.reasons(first.queue))
@@ -301,8 +301,7 @@ class AnyMix(RuleBasedStateMachine):
             return
         if self.waited is None or self.waited[0] != first.id:
             self.waited = first.id, set()
-        short = set(oracle.short(first))
-        self.waited[1].update(job.id for job in oracle.running if short & needs(job).keys())
+        self.waited[1].update(job.id for job in oracle.running if awaits(first) in needs(job))
         assert len(self.waited[1]) <= 2 * oracle.policy.at_once, f"{brief(first)} has waited for {self.waited[1]}"
 
     def drain(self) -> None:
