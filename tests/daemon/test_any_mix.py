@@ -292,7 +292,8 @@ class AnyMix(RuleBasedStateMachine):
         """The first of all that wait is kept by what others have: by what runs, and then once more by that at most.
 
         It waits for one thing that it lacks, which is promised to it, and others go on with what else it lacks; when
-        that one is there another may be gone, and then all is promised to it. Nothing of that is known over a crash, or while its lane is closed."""
+        that one is there another may be gone, and then all is promised to it. Nothing of that is known over a crash,
+        or while its lane is closed."""
         first = min((job for job in oracle.queued if oracle.eligible(job)), key=lambda job: job.rank, default=None)
         kinds = set() if first is None else oracle.keeps(first)
         shut = first is None or set(self.sim.gate.doors.reasons(first.queue))
