@@ -76,6 +76,7 @@ class Parking:
         self._places = places
         self._promises = capacities.promises
         self._promises.open = open_
+        self._promises.asked = lambda capacity: capacity in self._asked or capacity in self._look
         self._open = open_
         self._numbers = numbers
         self._ready: dict[int, Job] = {}  # those of the ready queue that need something

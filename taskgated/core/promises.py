@@ -33,10 +33,12 @@ class Waiter:
 
 
 class Promises:
-    """``open``: whether a lane could start a job now, so that a promise to one of its jobs holds."""
+    """``open``: whether a lane could start a job now, so that a promise to one of its jobs holds. ``asked``: whether
+    the store is asked who is the first for something; until it has said so nobody passes by the one that was."""
 
     def __init__(self, open: Callable[[Lane], bool] = lambda lane: True) -> None:
         self.open = open
+        self.asked: Callable[[Named], bool] = lambda capacity: False
         self._first: dict[Named, Waiter] = {}
         self._first_for: dict[int, dict[Named, None]] = {}  # the same by job
         self._senior: tuple[Waiter, Mapping[Named, int]] | None = None
@@ -131,7 +133,8 @@ class Promises:
         """The job that this is promised to, and that comes before this one; None if there is none, or if so much is
         ``left``, once this one has its part, that it is enough for the senior."""
         first = self._first.get(capacity)
-        if first is not None and first.id != job and first.rank < rank and self.open(first.lane):
+        before = first is not None and first.id != job and first.rank < rank
+        if first is not None and before and (self.open(first.lane) or self.asked(capacity)):
             return first.id
         if self._senior is not None:
             waiter, needs = self._senior

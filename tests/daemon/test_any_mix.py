@@ -320,7 +320,7 @@ class AnyMix(RuleBasedStateMachine):
                 sim.by_hand.release(one.record, ROOT, lambda answer: None)
         while len(sim.world.workers) < 4:
             sim.worker(f"w{next(self.names)}")
-        for turn in range(150):
+        for turn in range(150 + 3 * sum(1 for _ in sim.jobs())):
             self.rest()
             for look in list(sim.supervisor.looks):
                 sim.answer(look, 0)

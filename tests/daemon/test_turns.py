@@ -21,7 +21,8 @@ def make() -> Iterator[Make]:
     made: list[Simulation] = []
 
     def simulation(config: str, workers: int) -> Simulation:
-        made.append(sim := Simulation(f"{config}\nready_queue: 4\ntokens: {{yarn: 3}}\n"))
+        tokens = "" if "tokens" in config else "tokens: {yarn: 3}\n"
+        made.append(sim := Simulation(f"{config}\nready_queue: 4\n{tokens}"))
         for number in range(workers):
             sim.worker(f"w{number}")
         sim.settle()
@@ -80,3 +81,26 @@ def test_a_place_is_not_kept_free_for_one_whose_queue_is_shared_and_who_has_had_
     started = one_after_the_other(sim)
     assert sorted(started) == first + second
     assert set(started[:4]) & set(first) and set(started[:4]) & set(second), "they take turns"
+
+
+def test_nobody_passes_by_the_next_while_those_who_have_no_room_are_sent_away(make: Make) -> None:
+    """They waited for a token when their user had room; the store is asked for one after the other who comes then."""
+    sim = make("workers: 5\nuser_limit: 1\ntokens: {yarn: 3, db: 1}", 5)
+
+    def add(owner: str, priority: int, **tokens: int) -> int:
+        sim.add([Spec(command="true", name="x", priority=priority, tokens=tokens)], owner)
+        sim.settle()
+        return max(one.record.id for one in sim.jobs())
+
+    add("4000009", 50, yarn=2, db=1)
+    for priority in (90, 80):
+        add("4000001", priority, db=1)
+    add("4000001", 0)
+    first = add("4000002", 50, db=1)
+    second = add("4000003", 40, yarn=2, db=1)
+    assert {one.waits for one in sim.waiting_jobs()} == {"token:db", "token:yarn"}, "each for what it lacked first"
+    (holder,) = [name for name, worker in sim.world.workers.items() if worker.has == (1, 1)]
+    sim.finish(holder, Result.SUCCEEDED)
+    sim.settle()
+    running = {worker.has[0] for worker in sim.world.workers.values() if worker.has}
+    assert first in running and second not in running
