@@ -342,8 +342,9 @@ class Conductor:
             self.wake_at(WALL_CHECK)
             return
         woken = answer.get()
+        if woken.expired:
+            self.do(self._gate.dropped(job for job, _, _ in woken.expired))
         for job, queue, name in woken.expired:
-            self._gate.forget(job)
             text = f"job {job} ({name}): {PAST_DEADLINE if job in woken.late else EXPIRED}"
             self._journal.event(Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job, job_name=name, queue=queue)
             self.over.tell(job)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from unittest import mock
 
 import pytest
 
 from taskgated.core.job import Locks, Result, Spec
+from taskgated.core.state import State
+from taskgated.daemon.stocktaking import Stocktaking
 from tests.env.simulation import Simulation
 
 LOCK = {"locks": Locks(("a",))}
@@ -104,3 +107,18 @@ def test_nobody_passes_by_the_next_while_those_who_have_no_room_are_sent_away(ma
     sim.settle()
     running = {worker.has[0] for worker in sim.world.workers.values() if worker.has}
     assert first in running and second not in running
+
+
+def test_those_behind_the_first_of_a_strict_queue_go_on_when_its_time_is_over(make: Make) -> None:
+    """At once, not when the store is looked at the next time."""
+    sim = make("workers: 3\nqueues: {default: {strict: true}}", 3)
+    with mock.patch.object(Stocktaking, "take", lambda self: None):
+        sim.add([Spec(command="true", name="runs", queue="q", **LOCK)], "4000001")
+        sim.settle()
+        sim.add([Spec(command="true", name="first", priority=90, expires=30.0, **LOCK)], "4000001")
+        sim.add([Spec(command="true", name="second")], "4000001")
+        sim.settle()
+        assert len(sim.busy) == 1
+        sim.sleep(31)
+        running = {one.record.name for one in sim.jobs() if one.record.state is State.RUNNING}
+    assert running == {"runs", "second"}
