@@ -324,10 +324,10 @@ class Parking:
             return Asked(free, total, 0)
         if first.id in self._told or not free:
             return None  # the store does not know yet that it waits, or there is nothing to have
-        if self._promises.before(capacity, first.id, first.rank, free - first.needed) is not None:
-            return None  # it is for another
         if not self._open(first.lane):
             return Asked(free, total, 0, first)
+        if self._promises.before(capacity, first.id, first.rank, free - first.needed) is not None:
+            return None  # it is for another
         if self._in_vain.get(capacity) == (first.id, free):
             return None
         if free < first.needed <= total:

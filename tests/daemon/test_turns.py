@@ -122,3 +122,23 @@ def test_those_behind_the_first_of_a_strict_queue_go_on_when_its_time_is_over(ma
         sim.sleep(31)
         running = {one.record.name for one in sim.jobs() if one.record.state is State.RUNNING}
     assert running == {"runs", "second"}
+
+
+def test_what_is_left_beside_a_promise_is_not_kept_for_one_who_has_no_room(make: Make) -> None:
+    sim = make("workers: 5\nusers: {'4000001': {limit: 1}}\ntokens: {yarn: 3}", 5)
+
+    def add(name: str, owner: str, priority: int, **needs: object) -> None:
+        sim.add([Spec(command="true", name=name, priority=priority, **needs)], owner)  # type: ignore[arg-type]
+        sim.settle()
+
+    add("all of it", "4000009", 50, tokens={"yarn": 3})
+    add("no room", "4000001", 60, tokens={"yarn": 2})
+    add("lock", "4000001", 50, **LOCK)
+    add("promised", "4000002", 90, tokens={"yarn": 2}, **LOCK)
+    add("small", "4000003", 10, tokens={"yarn": 1})
+    (holder,) = [name for name, worker in sim.world.workers.items() if worker.has == (1, 1)]
+    with mock.patch.object(Stocktaking, "take", lambda self: None):
+        sim.finish(holder, Result.SUCCEEDED)
+        sim.settle()
+    running = {one.record.name for one in sim.jobs() if one.record.state is State.RUNNING}
+    assert running == {"lock", "small"}, "the second of what the first needs is there when the lock is free"
