@@ -217,9 +217,10 @@ def _told(siege: Siege, job: str) -> str:
 
 def spool_disk(name: str, rng: random.Random, befall: Befall, words: tuple[str, ...]) -> Row:
     """Files stay where they are until they can be claimed."""
-    with Siege(name, disks=["spool"], inodes=64) as siege:
+    with Siege(name, disks=["spool"], inodes=128) as siege:
         _begin(siege)
-        names = [f"during{number}" for number in range(8)]  # more than it has directories left for from before
+        # It has four directories left from before, and takes so many files at each try: enough for some seconds.
+        names = [f"during{number}" for number in range(36)]
         siege.prepare(*names)
         siege.env.signal(signal.SIGSTOP)  # so that they come while it cannot claim them
         siege.release(*names)
