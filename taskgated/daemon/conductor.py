@@ -342,8 +342,6 @@ class Conductor:
             self.wake_at(WALL_CHECK)
             return
         woken = answer.get()
-        if woken.expired:
-            self.do(self._gate.dropped(job for job, _, _ in woken.expired))
         for job, queue, name in woken.expired:
             text = f"job {job} ({name}): {PAST_DEADLINE if job in woken.late else EXPIRED}"
             self._journal.event(Event.JOB_CANCELLED, text, Priority.NOTICE, job_id=job, job_name=name, queue=queue)
@@ -351,6 +349,7 @@ class Conductor:
         if woken.let_go:
             self.let_go.tell(woken.let_go, True)
         if woken.expired:
+            self.do(self._gate.dropped(job for job, _, _ in woken.expired))
             self.progressed.tell()
         for lane, rank in woken.best.items():
             self.do(self._gate.queued(lane, rank))
